@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one immutable input object: what a person wants predicted.
+
+Readers in `io/` make a `Job` from FASTA or JSON; everything after them (MSA, templates, features,
+outputs) reads only this. Positions are 1-based, as people write them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+PolymerKind = Literal["protein", "dna", "rna"]
+
+
+@dataclass(frozen=True)
+class Modification:
+    """A modified residue: CCD code `code` at 1-based `position` of its chain."""
+
+    code: str
+    position: int
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """An a3m alignment: its text, and where it came from (a path or "inline") for messages."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Polymer:
+    """A protein, DNA or RNA chain, present `count` times.
+
+    Attributes:
+        kind: type of the chain.
+        sequence: one-letter codes, upper case.
+        count: number of identical copies.
+        ids: chain names given by the user, one per copy, or empty for A, B, C, ...
+        modifications: modified residues.
+        paired_msa: rows pairable across chains by species (protein only).
+        unpaired_msa: rows of this chain alone (protein, RNA).
+        templates: template hits (a3m from hmmsearch, or hhr), protein only.
+    """
+
+    kind: PolymerKind
+    sequence: str
+    count: int = 1
+    ids: tuple[str, ...] = ()
+    modifications: tuple[Modification, ...] = ()
+    paired_msa: Alignment | None = None
+    unpaired_msa: Alignment | None = None
+    templates: Path | None = None
+
+
+@dataclass(frozen=True)
+class Ligand:
+    """A small molecule, given in exactly one of three ways.
+
+    Attributes:
+        codes: CCD codes; several make one chain of joined residues (``CCD_NAG_BMA``).
+        smiles: SMILES text.
+        file: SDF, MOL, MOL2 or PDB file with 3D coordinates.
+        count: number of identical copies.
+        ids: chain names, or empty.
+        is_ion: written as ``ion`` in the job. Chemically a one-component ligand; remembered
+            because upstream treats MSA and template columns of ions differently
+            (reference trap H17, brought back by `upstream_quirks`).
+    """
+
+    codes: tuple[str, ...] = ()
+    smiles: str | None = None
+    file: Path | None = None
+    count: int = 1
+    ids: tuple[str, ...] = ()
+    is_ion: bool = False
+
+
+Entity = Polymer | Ligand
+
+
+@dataclass(frozen=True)
+class AtomAddress:
+    """An atom (or residue) of the job: 1-based entity, copy, position, and an atom.
+
+    `copy` None means "every copy, pairwise". `atom` is an atom name, or for SMILES and file
+    ligands also a 0-based index or an atom-map number (upstream's rules); None names the residue.
+    """
+
+    entity: int
+    position: int
+    atom: str | int | None = None
+    copy: int | None = None
+
+
+@dataclass(frozen=True)
+class CovalentBond:
+    """A bond between two atoms of the job."""
+
+    first: AtomAddress
+    second: AtomAddress
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Two residues or atoms wanted within [min_distance, max_distance] angstrom."""
+
+    first: AtomAddress
+    second: AtomAddress
+    max_distance: float
+    min_distance: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pocket:
+    """A binder chain (entity, copy) wanted within `max_distance` angstrom of residues."""
+
+    binder: tuple[int, int]
+    residues: tuple[AtomAddress, ...]
+    max_distance: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """One prediction: entities in the user's order, bonds, constraints, seeds.
+
+    Attributes:
+        name: job and folder name.
+        entities: polymers and ligands, 1-based by position in the list for addresses.
+        bonds: covalent bonds between entities.
+        contacts, pocket: constraints (used by the constraint model only).
+        seeds: ``modelSeeds`` of the job, empty when absent.
+        source: file the job was read from, and its index there, for messages.
+    """
+
+    name: str
+    entities: tuple[Entity, ...]
+    bonds: tuple[CovalentBond, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+    pocket: Pocket | None = None
+    seeds: tuple[int, ...] = ()
+    source: str = field(default="", compare=False)
