@@ -5,7 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 TEST = [
-    "pytest>=8", "hypothesis>=6", "jaxtyping>=0.3", "beartype>=0.18", "ruff>=0.6", "matplotlib>=3.8",
+    "pytest>=8", "hypothesis>=6", "jaxtyping>=0.3", "beartype>=0.18", "ruff>=0.6",
+    "matplotlib>=3.8",
 ]
 # The environment in which upstream Protenix runs beside MindSpore (see tests/README.md).
 ORACLE = [
@@ -22,7 +23,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",
-    packages=find_packages(include=["protenix_ms", "protenix_ms.*", "ckpt_convert", "ckpt_convert.*"]),
+    packages=find_packages(include=["protenix_ms*", "ckpt_convert*"]),
     package_data={"protenix_ms": ["chem/*.npz", "ops/**/csrc/**/*"]},
     install_requires=[
         "mindspore==2.10.0",

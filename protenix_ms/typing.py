@@ -11,7 +11,7 @@ Dimensions: ``b`` sample or batch, ``n`` token, ``m`` MSA row, ``a`` atom, ``t``
 
 from __future__ import annotations
 
-from numpy import ndarray as Array
+from numpy import ndarray as Array  # noqa: N812
 
 try:
     from jaxtyping import Bool, Float, Int, Shaped
@@ -25,7 +25,7 @@ except ImportError:  # jaxtyping is a test dependency; without it annotations ar
 
     Bool = Float = Int = Shaped = _Shape
 
-__all__ = ["Array", "Bool", "Float", "Int", "Shaped", "Tensor"]
+__all__ = ["Array", "Bool", "Float", "Int", "Shaped", "Tensor"]  # noqa: F822
 
 
 def __getattr__(name: str):

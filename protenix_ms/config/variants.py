@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The nine released variants (upstream `configs_model_type`), as overrides on one base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from ml_collections import ConfigDict
+
+from protenix_ms.config.model import model_config
+from protenix_ms.config.override import apply_overrides
+from protenix_ms.errors import ConfigError
+
+_BASE = {"model": {"N_cycle": 10}, "sample_diffusion": {"N_step": 200}}
+_V1 = {"model": {"N_cycle": 10, "template_embedder": {"n_blocks": 2}}}
+_V2 = {
+    "model": {
+        "N_cycle": 10,
+        "template_embedder": {"n_blocks": 2, "hidden_scale_up": True},
+        "msa_module": {"c_m": 128, "hidden_scale_up": True},
+        "pairformer": {"hidden_scale_up": True},
+        "confidence_head": {"hidden_scale_up": True},
+    }
+}
+_CONSTRAINT = {
+    "model": {
+        "N_cycle": 10,
+        "constraint_embedder": {
+            name: {"enable": True}
+            for name in (
+                "pocket_embedder", "contact_embedder", "contact_atom_embedder",
+                "substructure_embedder",
+            )
+        },
+    },
+    # As upstream has it. The published file has no `linear_esm`, which is zero-initialised,
+    # hence a no-op when absent (reference protenix.md A.2).
+    "esm": {"enable": True},
+}
+
+
+def _small(pairformer_blocks: int, esm: str | None = None) -> dict:
+    """mini and tiny: fewer blocks, five deterministic steps (gamma0 0 makes the sampler an ODE)."""
+    overrides = {
+        "sample_diffusion": {"gamma0": 0.0, "step_scale_eta": 1.0, "N_step": 5},
+        "model": {
+            "N_cycle": 4,
+            "msa_module": {"n_blocks": 1},
+            "pairformer": {"n_blocks": pairformer_blocks},
+            "diffusion_module": {
+                "atom_encoder": {"n_blocks": 1},
+                "transformer": {"n_blocks": 8},
+                "atom_decoder": {"n_blocks": 1},
+            },
+        },
+    }
+    if esm:
+        overrides |= {"esm": {"enable": True, "model_name": esm}, "use_msa": False}
+    return overrides
+
+
+VARIANTS: Mapping[str, Mapping] = {
+    "protenix-v2": _V2,
+    "protenix_base_default_v1.0.0": _V1,
+    "protenix_base_20250630_v1.0.0": _V1,
+    "protenix_base_default_v0.5.0": _BASE,
+    "protenix_base_constraint_v0.5.0": _CONSTRAINT,
+    "protenix_mini_default_v0.5.0": _small(16),
+    "protenix_tiny_default_v0.5.0": _small(8),
+    "protenix_mini_esm_v0.5.0": _small(16, "esm2-3b"),
+    "protenix_mini_ism_v0.5.0": _small(16, "esm2-3b-ism"),
+}
+
+_SHARED = {"protenix-v2": {"c_z": 256}}
+
+
+def get_config(
+    model_name: str, overrides: Mapping | None = None, shared: Mapping | None = None
+) -> ConfigDict:
+    """Configuration of a released variant.
+
+    Args:
+        model_name: one of `VARIANTS`.
+        overrides: nested or dotted settings applied last.
+        shared: widths (`c_z`, `c_s`, ...) from which every module takes its sizes.
+
+    Raises:
+        ConfigError: unknown variant or setting, with the nearest known name.
+    """
+    if model_name not in VARIANTS:
+        near = get_close_matches(model_name, VARIANTS, 1, 0.3)
+        fix = f"did you mean '{near[0]}'; known: {', '.join(VARIANTS)}" if near else (
+            f"known models: {', '.join(VARIANTS)}"
+        )
+        raise ConfigError(f"unknown model '{model_name}'", fix=fix)
+    config = model_config({**_SHARED.get(model_name, {}), **(shared or {})})
+    config.model_name = model_name
+    apply_overrides(config, VARIANTS[model_name])
+    return apply_overrides(config, overrides or {})

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Test session: shape checks at every annotated call, synchronous errors, recordings."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("GLOG_v", "4")
+os.environ.setdefault("LAYERNORM_TYPE", "torch")  # upstream reads it when first imported
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("protenix_ms", "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Recordings of upstream: the large set where it is, else what the project carries."""
+    default = ROOT.parent / "shared" / "golden"
+    path = Path(os.environ.get("PROTENIX_MS_GOLDEN", default))
+    return path if path.is_dir() else ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def shared_examples() -> Path:
+    """Real inputs; skipped loudly where the workplace does not have them."""
+    path = Path(os.environ.get("PROTENIX_MS_EXAMPLES", ROOT.parent / "shared" / "examples"))
+    if not path.is_dir():
+        pytest.skip(f"no examples at {path}: set PROTENIX_MS_EXAMPLES")
+    return path
