@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adaptive layer normalisation."""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn, ops
+
+from protenix_ms.nn.linear import Linear
+from protenix_ms.nn.norm import LayerNorm
+from protenix_ms.typing import Float
+
+
+class AdaptiveLayerNorm(nn.Cell):
+    """AdaLN: normalise `a`, then scale and shift it by `s` (AF3 Algorithm 26).
+
+    Inputs: a ``[..., n, c_a]``, s ``[..., n, c_s]``. Outputs: ``[..., n, c_a]``.
+    """
+
+    def __init__(self, c_a: int, c_s: int) -> None:
+        super().__init__()
+        self.layernorm_a = LayerNorm(c_a, scale=False, offset=False)
+        self.layernorm_s = LayerNorm(c_s, offset=False)
+        self.linear_s = Linear(c_s, c_a, bias=True, init="zeros")
+        self.linear_nobias_s = Linear(c_s, c_a, init="zeros")
+
+    def construct(
+        self, a: Float[Tensor, "*b n c_a"], s: Float[Tensor, "*d n c_s"]
+    ) -> Float[Tensor, "*b n c_a"]:
+        s = self.layernorm_s(s)
+        return ops.sigmoid(self.linear_s(s)) * self.layernorm_a(a) + self.linear_nobias_s(s)

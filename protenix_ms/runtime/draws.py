@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every random number of the model, by the place that asks for it.
+
+The model never owns a generator: it is handed a `Draws`. `SeededDraws` derives an independent
+numpy generator from (seed, site, count), so that a draw does not depend on what else was drawn;
+a replay hands over recorded arrays instead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Protocol
+from zlib import crc32
+
+import numpy as np
+
+from protenix_ms.geometry.rotation import random_rotations
+from protenix_ms.typing import Array, Float, Int
+
+
+class Draws(Protocol):
+    """What the model and the sampler may ask for. `site` names the place, e.g. ``step_noise``."""
+
+    def uniform(self, site: str) -> float:
+        """One number in [0, 1)."""
+
+    def normal(self, site: str, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """Standard normal numbers, float32."""
+
+    def integer(self, site: str, low: int, high: int) -> int:
+        """One integer in [low, high)."""
+
+    def permutation(self, site: str, n: int) -> Int[Array, "n"]:
+        """A random order of 0..n-1."""
+
+    def rotations(self, site: str, n: int) -> Float[Array, "n 3 3"]:
+        """`n` uniform rotation matrices, float32."""
+
+    def keep(self, site: str, rate: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """A dropout multiplier: 0 with probability `rate`, else 1 / (1 - rate)."""
+
+
+class SeededDraws:
+    """Draws from `numpy.random.Philox`, keyed by (seed, site, how often the site has asked)."""
+
+    def __init__(self, *seed: int) -> None:
+        """`seed`: any integers that name this stream, e.g. (seed, job number, sample)."""
+        self._seed = tuple(int(s) for s in seed)
+        self._count: Counter[str] = Counter()
+
+    def _generator(self, site: str) -> np.random.Generator:
+        count = self._count[site]
+        self._count[site] += 1
+        key = np.random.SeedSequence((*self._seed, crc32(site.encode()), count))
+        return np.random.Generator(np.random.Philox(key))
+
+    def uniform(self, site: str) -> float:
+        return float(self._generator(site).random())
+
+    def normal(self, site: str, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        return self._generator(site).standard_normal(shape, dtype=np.float32)
+
+    def integer(self, site: str, low: int, high: int) -> int:
+        return int(self._generator(site).integers(low, high))
+
+    def permutation(self, site: str, n: int) -> Int[Array, "n"]:
+        return self._generator(site).permutation(n)
+
+    def rotations(self, site: str, n: int) -> Float[Array, "n 3 3"]:
+        return random_rotations(self._generator(site), n).astype(np.float32)
+
+    def keep(self, site: str, rate: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        kept = self._generator(site).random(shape, dtype=np.float32) >= rate
+        return kept.astype(np.float32) / np.float32(1.0 - rate)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one runtime policy: device, number format, chunk sizes.
+
+The model asks it, never its callers: no `chunk_size` or kernel switch is threaded through
+signatures. `using(policy)` sets it for a block of work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+Device = Literal["CPU", "Ascend"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How to run.
+
+    Attributes:
+        device: MindSpore device target.
+        dtype: "fp32" or "bf16"; which modules stay fp32 under bf16 is `precision.ISLANDS`.
+        chunk: rows per chunk of pair-sized work, None for whole arrays. Never splits an axis that
+            is normalised or softmaxed, so results do not depend on it.
+        threads: threads of our own CPU kernels, 0 for all cores.
+    """
+
+    device: Device = "CPU"
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    chunk: int | None = None
+    threads: int = 0
+
+
+_current = Policy()
+
+
+def policy() -> Policy:
+    """The policy in force."""
+    return _current
+
+
+@contextmanager
+def using(new: Policy) -> Iterator[Policy]:
+    """Put `new` in force for the block."""
+    global _current
+    before, _current = _current, new
+    try:
+        yield new
+    finally:
+        _current = before

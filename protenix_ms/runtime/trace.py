@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`trace(name, x)`: lets a replay see intermediate values; costs one comparison otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_sink: Callable[[str, object], None] | None = None
+
+
+def trace(name: str, value: object) -> None:
+    """Show `value` (a tensor or a tuple of tensors) to the listener, if there is one.
+
+    Args:
+        name: contract name of the stage (reference golden README), e.g. ``pairformer_stack``;
+            the listener counts the calls of each name.
+    """
+    if _sink is not None:
+        _sink(name, value)
+
+
+def tracing() -> bool:
+    """Whether someone listens: values made only for a trace need not be computed otherwise."""
+    return _sink is not None
+
+
+@contextmanager
+def listening(sink: Callable[[str, object], None]) -> Iterator[None]:
+    """Send every `trace` inside the block to `sink(name, value)`."""
+    global _sink
+    before, _sink = _sink, sink
+    try:
+        yield
+    finally:
+        _sink = before
