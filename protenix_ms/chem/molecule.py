@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Molecular graphs for RDKit: built from plain columns, sanitised, given their stereochemistry."""
+
+from __future__ import annotations
+
+import numpy as np
+from rdkit import Chem, rdBase
+
+from protenix_ms.typing import Array, Float, Int, Shaped
+
+BOND_TYPES = {
+    1: Chem.BondType.SINGLE,
+    2: Chem.BondType.DOUBLE,
+    3: Chem.BondType.TRIPLE,
+    4: Chem.BondType.AROMATIC,
+}
+METALS = frozenset(
+    "Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra Sc Ti V Cr Mn Fe Co Ni Cu Zn Al Ga Y Zr Nb Mo Tc Ru Rh Pd "
+    "Ag Cd In Sn Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi".split()
+)
+_REPAIR_ROUNDS = 10
+
+
+def rdkit_symbol(element: str) -> tuple[str, int]:
+    """RDKit's spelling of an upper-case CCD element, and an isotope (2 for deuterium, else 0)."""
+    if element == "D":
+        return "H", 2
+    if element == "X":  # the CCD's "some atom"
+        return "*", 0
+    return element.capitalize(), 0
+
+
+def build_graph(
+    element: Shaped[Array, "a"],
+    charge: Int[Array, "a"],
+    bonds: Int[Array, "p 3"],
+    name: Shaped[Array, "a"],
+) -> Chem.RWMol:
+    """A molecule with exactly these atoms and bonds (order 1, 2, 3 or 4), not yet sanitised.
+
+    An atom drawn without hydrogens gets none from RDKit: CCD entries are complete as written.
+    """
+    mol = Chem.RWMol()
+    for symbol, formal_charge, label in zip(element, charge, name):
+        symbol, isotope = rdkit_symbol(str(symbol))
+        atom = Chem.Atom(symbol)
+        atom.SetFormalCharge(int(formal_charge))
+        atom.SetIsotope(isotope)
+        atom.SetProp("name", str(label))
+        mol.AddAtom(atom)
+    for first, second, order in bonds:
+        if mol.GetBondBetweenAtoms(int(first), int(second)) is None:
+            mol.AddBond(int(first), int(second), BOND_TYPES.get(int(order), Chem.BondType.SINGLE))
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() != 1:
+            hydrogens = any(n.GetAtomicNum() == 1 for n in atom.GetNeighbors())
+            atom.SetNoImplicit(not hydrogens)
+    return mol
+
+
+def sanitized(mol: Chem.RWMol) -> Chem.RWMol | None:
+    """A sanitised, kekulised copy, or None when the valences cannot be understood.
+
+    Too many bonds at an atom next to a metal are read as dative bonds to the metal, the same
+    reading as in pdbeccdutils, from which upstream's conformer cache is made.
+    """
+    mol = Chem.RWMol(mol)
+    with rdBase.BlockLogs():
+        for _ in range(_REPAIR_ROUNDS):
+            if Chem.SanitizeMol(mol, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE:
+                Chem.Kekulize(mol)
+                return mol
+            if not _make_dative(mol):
+                return None
+    return None
+
+
+def _make_dative(mol: Chem.RWMol) -> bool:
+    """Turn metal bonds of over-valent atoms into dative bonds; False when there was nothing."""
+    changed = False
+    for problem in Chem.DetectChemistryProblems(mol):
+        if problem.GetType() != "AtomValenceException":
+            continue
+        donor = mol.GetAtomWithIdx(problem.GetAtomIdx())
+        for bond in list(donor.GetBonds()):
+            metal = bond.GetOtherAtom(donor)
+            if metal.GetSymbol() in METALS and bond.GetBondType() != Chem.BondType.DATIVE:
+                mol.RemoveBond(donor.GetIdx(), metal.GetIdx())
+                mol.AddBond(donor.GetIdx(), metal.GetIdx(), Chem.BondType.DATIVE)
+                changed = True
+    for atom in mol.GetAtoms():
+        atom.UpdatePropertyCache(strict=False)
+    return changed
+
+
+def add_conformer(mol: Chem.Mol, position: Float[Array, "a 3"]) -> int:
+    """Attach coordinates (angstrom) to a molecule; returns the conformer's id."""
+    conformer = Chem.Conformer(mol.GetNumAtoms())
+    conformer.SetPositions(np.ascontiguousarray(position, dtype=np.float64))
+    return mol.AddConformer(conformer, assignId=True)
+
+
+def assign_stereo(mol: Chem.Mol, position: Float[Array, "a 3"]) -> None:
+    """Set chiral centres and double-bond geometry from coordinates (angstrom), in place."""
+    with rdBase.BlockLogs():
+        conformer_id = add_conformer(mol, position)
+        Chem.AssignStereochemistryFrom3D(mol, conformer_id)
+        mol.RemoveConformer(conformer_id)
