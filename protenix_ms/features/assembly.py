@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a job to the atoms of the whole assembly: entities, copies, chain names, bonds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from protenix_ms.chem.atom_table import AtomTable, concatenate
+from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.covalent import apply_covalent_bonds, selenomethionine_to_methionine
+from protenix_ms.chem.ligand import build_ligand
+from protenix_ms.chem.polymer import build_polymer
+from protenix_ms.features.annotation import annotate
+from protenix_ms.features.molecules import assign_molecules
+from protenix_ms.job import Entity, Job, Polymer
+
+_SEED_RANGE = 2**31 - 1
+
+
+def assemble(job: Job, ccd: ComponentDictionary, rng: np.random.Generator) -> AtomTable:
+    """The annotated atoms of a job, in model order (upstream: `SampleDictToFeatures`).
+
+    Every entity is built once and repeated; then come covalent bonds (leaving atoms are removed
+    only now), MSE -> MET, annotations and molecules.
+
+    Args:
+        rng: seeds SMILES conformers and chooses among equivalent leaving groups.
+
+    Raises:
+        ChemistryError: a residue, ligand or bond that cannot be built.
+    """
+    names = chain_names(job)
+    copies: list[AtomTable] = []
+    for number, (entity, atoms) in enumerate(zip(job.entities, _entities(job, ccd, rng)), 1):
+        for copy in range(1, entity.count + 1):
+            copies.append(_labelled(atoms, str(number), copy, next(names)))
+    atoms = concatenate(copies)
+    atoms = apply_covalent_bonds(atoms, job.bonds, ccd, rng)
+    atoms = annotate(selenomethionine_to_methionine(atoms), ccd)
+    return assign_molecules(atoms, set(atoms.entity_id.tolist()))
+
+
+def chain_names(job: Job) -> Iterator[str]:
+    """Names of the chains in model order: the user's, else the next free of A, B, ..., Z, AA."""
+    taken = {name for entity in job.entities for name in entity.ids}
+    free = (name for name in map(_letters, range(1, 1 << 60)) if name not in taken)
+    for entity in job.entities:
+        for copy in range(entity.count):
+            yield entity.ids[copy] if entity.ids else next(free)
+
+
+def _letters(number: int) -> str:
+    """1 -> A, 26 -> Z, 27 -> AA (upstream `int_to_letters`)."""
+    text = ""
+    while number > 0:
+        number, letter = divmod(number - 1, 26)
+        text = chr(ord("A") + letter) + text
+    return text
+
+
+def _entities(
+    job: Job, ccd: ComponentDictionary, rng: np.random.Generator
+) -> Iterator[AtomTable]:
+    index = 0
+    for entity in job.entities:
+        index += not isinstance(entity, Polymer) and not entity.codes
+        yield _one_copy(entity, ccd, int(rng.integers(_SEED_RANGE)), index)
+
+
+def _one_copy(entity: Entity, ccd: ComponentDictionary, seed: int, index: int) -> AtomTable:
+    if isinstance(entity, Polymer):
+        return build_polymer(entity.kind, entity.sequence, entity.modifications, ccd)
+    return build_ligand(entity, ccd, seed, index)
+
+
+def _labelled(atoms: AtomTable, entity: str, copy: int, chain: str) -> AtomTable:
+    size = len(atoms)
+    return atoms.with_columns(
+        entity_id=np.full(size, entity),
+        chain_id=np.full(size, chain),
+        copy_id=np.full(size, copy),
+    )

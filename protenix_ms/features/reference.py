@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reference conformers: what the model knows of each residue before it folds (AF3 SI table 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from protenix_ms.chem.atom_table import AtomTable
+from protenix_ms.constants.elements import ATOMIC_NUMBER, NUM_ELEMENT_CLASSES
+from protenix_ms.errors import ChemistryError
+from protenix_ms.features.lookup import map_unique
+from protenix_ms.typing import Array, Float, Int, Shaped
+
+NAME_LENGTH = 4
+NUM_NAME_CHARS = 64
+MAX_TRANSLATION = 1.0  # angstrom
+
+
+def reference_features(
+    atoms: AtomTable, rng: np.random.Generator
+) -> dict[str, Shaped[Array, "..."]]:
+    """`ref_*` features: positions (a, 3) f32 in angstrom, everything else i64.
+
+    Raises:
+        ChemistryError: an element symbol that is none.
+    """
+    uid = atoms.extra["ref_space_uid"]
+    return {
+        "ref_pos": augment(atoms.ref_pos, uid, rng),
+        "ref_mask": atoms.ref_mask.astype(np.int64),
+        "ref_element": _elements(atoms),
+        "ref_charge": atoms.charge.astype(np.int64),
+        "ref_atom_name_chars": _name_chars(atoms.atom_name),
+        "ref_space_uid": uid,
+    }
+
+
+def augment(
+    position: Float[Array, "a 3"], group: Int[Array, "a"], rng: np.random.Generator
+) -> Float[Array, "a 3"]:
+    """Each group centred on its mean, then shifted by U(-1, 1) per axis, then rotated.
+
+    The shift comes before the rotation, and the mean counts atoms without coordinates too, as in
+    upstream's `random_transform`. Groups are numbered 0, 1, ... Angstrom, float32.
+    """
+    size = np.bincount(group)
+    total = np.stack([np.bincount(group, position[:, axis]) for axis in range(3)], axis=1)
+    centre = total / size[:, None]
+    shift = rng.uniform(-MAX_TRANSLATION, MAX_TRANSLATION, (len(size), 3))
+    rotation = random_rotations(len(size), rng)
+    moved = position - centre[group] + shift[group]
+    return np.matmul(rotation[group], moved[:, :, None])[:, :, 0].astype(np.float32)
+
+
+def random_rotations(count: int, rng: np.random.Generator) -> Float[Array, "r 3 3"]:
+    """Uniform rotations, from normalised Gaussian quaternions; float64."""
+    q = rng.standard_normal((count, 4))
+    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def _elements(atoms: AtomTable) -> Int[Array, "a 128"]:
+    def number(symbol: str) -> int:
+        if symbol not in ATOMIC_NUMBER:
+            raise ChemistryError(f"'{symbol}' is not a chemical element", fix="check the ligand")
+        return ATOMIC_NUMBER[symbol] - 1
+
+    return np.eye(NUM_ELEMENT_CLASSES, dtype=np.int64)[map_unique(atoms.element, number)]
+
+
+def _name_chars(names: Shaped[Array, "a"]) -> Int[Array, "a 4 64"]:
+    """Four characters of the atom name, space-padded, as one-hot of code - 32 (clipped to 63)."""
+    padded = np.char.ljust(names.astype(f"U{NAME_LENGTH}"), NAME_LENGTH)
+    codes = np.ascontiguousarray(padded).view(np.uint32).reshape(-1, NAME_LENGTH).astype(np.int64)
+    return np.eye(NUM_NAME_CHARS, dtype=np.int64)[np.clip(codes - 32, 0, NUM_NAME_CHARS - 1)]
