@@ -12,7 +12,7 @@ from protenix_ms.typing import Array, Int, Shaped
 
 
 def map_unique(
-    column: Shaped[Array, "a"], function: Callable[[str], Any], dtype: type | None = None
+    column: Shaped[Array, "a"], function: Callable[[str], Any], dtype: str | None = None
 ) -> Shaped[Array, "a"]:
     """`function` of every entry, called once per distinct entry."""
     values, inverse = np.unique(column, return_inverse=True)

@@ -9,6 +9,7 @@ from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.constants.elements import ATOMIC_NUMBER, NUM_ELEMENT_CLASSES
 from protenix_ms.errors import ChemistryError
 from protenix_ms.features.lookup import map_unique
+from protenix_ms.geometry.rotation import random_rotations
 from protenix_ms.typing import Array, Float, Int, Shaped
 
 NAME_LENGTH = 4
@@ -47,21 +48,9 @@ def augment(
     total = np.stack([np.bincount(group, position[:, axis]) for axis in range(3)], axis=1)
     centre = total / size[:, None]
     shift = rng.uniform(-MAX_TRANSLATION, MAX_TRANSLATION, (len(size), 3))
-    rotation = random_rotations(len(size), rng)
+    rotation = random_rotations(rng, len(size))
     moved = position - centre[group] + shift[group]
     return np.matmul(rotation[group], moved[:, :, None])[:, :, 0].astype(np.float32)
-
-
-def random_rotations(count: int, rng: np.random.Generator) -> Float[Array, "r 3 3"]:
-    """Uniform rotations, from normalised Gaussian quaternions; float64."""
-    q = rng.standard_normal((count, 4))
-    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.moveaxis(np.array(rows), -1, 0)
 
 
 def _elements(atoms: AtomTable) -> Int[Array, "a 128"]:
