@@ -2,8 +2,12 @@
 """Primitives of the model; parameters are called `weight` and `bias`, as in upstream's files."""
 
 from protenix_ms.nn.adaptive import AdaptiveLayerNorm
+from protenix_ms.nn.attention import Attention, Windows
 from protenix_ms.nn.linear import Linear, empty_parameter
 from protenix_ms.nn.norm import LayerNorm
 from protenix_ms.nn.transition import Transition
 
-__all__ = ["AdaptiveLayerNorm", "LayerNorm", "Linear", "Transition", "empty_parameter"]
+__all__ = [
+    "AdaptiveLayerNorm", "Attention", "LayerNorm", "Linear", "Transition", "Windows",
+    "empty_parameter",
+]

@@ -17,7 +17,7 @@ class Transition(nn.Cell):
         super().__init__()
         self.layernorm1 = LayerNorm(c)
         self.linear_no_bias_a = Linear(c, n * c, init="relu")
-        self.linear_no_bias_b = Linear(c, n * c)
+        self.linear_no_bias_b = Linear(c, n * c, init="relu")
         self.linear_no_bias = Linear(n * c, c, init="zeros")
 
     def construct(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:

@@ -9,7 +9,7 @@ a replay hands over recorded arrays instead.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from zlib import crc32
 
 import numpy as np
@@ -18,6 +18,7 @@ from protenix_ms.geometry.rotation import random_rotations
 from protenix_ms.typing import Array, Float, Int
 
 
+@runtime_checkable
 class Draws(Protocol):
     """What the model and the sampler may ask for. `site` names the place, e.g. ``step_noise``."""
 

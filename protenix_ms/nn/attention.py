@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gated multi-head attention of Algorithm 24, over all tokens or within windows."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from mindspore import Tensor, nn, ops
+
+from protenix_ms.nn.linear import Linear
+from protenix_ms.ops.evoformer_attention import evoformer_attention
+from protenix_ms.typing import Bool, Float
+
+
+@runtime_checkable
+class Windows(Protocol):
+    """Where each atom may look: 32 queries by 128 keys around them."""
+
+    mask: Bool[Tensor, "1 w 1 1 k"]
+    """True where a window's key is an atom."""
+
+    def queries(self, x: Float[Tensor, "b a h d"]) -> Float[Tensor, "b w q h d"]:
+        """Atoms as the queries of their windows; padding is free."""
+
+    def keys(self, x: Float[Tensor, "b a h d"]) -> Float[Tensor, "b w k h d"]:
+        """Atoms as the keys of each window."""
+
+    def merge(self, x: Float[Tensor, "b w q h d"]) -> Float[Tensor, "b a h d"]:
+        """Windows back to atoms, padding removed."""
+
+
+class Attention(nn.Cell):
+    """Multi-head attention with a bias on queries, sigmoid gate and output projection.
+
+    Args:
+        c: channels of input and output.
+        n_heads: heads; each has ``c // n_heads`` channels.
+        zero_output: whether the output projection starts at zero (no adaptive gate follows it).
+    """
+
+    def __init__(self, c: int, n_heads: int, zero_output: bool = True) -> None:
+        super().__init__()
+        assert c % n_heads == 0
+        self.n_heads = n_heads
+        self.linear_q = Linear(c, c, bias=True)
+        self.linear_k = Linear(c, c)
+        self.linear_v = Linear(c, c)
+        self.linear_o = Linear(c, c, init="zeros" if zero_output else "default")
+        self.linear_g = Linear(c, c, init="zeros")
+
+    def _heads(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n h d"]:
+        return ops.reshape(x, (*x.shape[:-1], self.n_heads, -1))
+
+    def construct(
+        self,
+        x: Float[Tensor, "b n c"],
+        kv: Float[Tensor, "b n c"],
+        bias: Float[Tensor, "r h q k"],
+        windows: Windows | None = None,
+    ) -> Float[Tensor, "b n c"]:
+        """Attend from `x` to `kv`.
+
+        Args:
+            x: query side, also the gate's input; leading axis is the sample.
+            kv: key and value side.
+            bias: pair bias shared by all samples: ``[1, h, n, n]``, or ``[w, h, 32, 128]`` with
+                windows.
+            windows: restrict attention to them; all tokens see each other otherwise.
+        """
+        q = self._heads(self.linear_q(x))
+        k, v = self._heads(self.linear_k(kv)), self._heads(self.linear_v(kv))
+        bias = ops.expand_dims(bias, 0)
+        if windows is None:  # samples are rows of one batch: they share the bias
+            q, k, v = (ops.expand_dims(t, 0) for t in (q, k, v))
+            o = evoformer_attention(q, k, v, bias)[0]
+        else:
+            q, k, v = windows.queries(q), windows.keys(k), windows.keys(v)
+            o = windows.merge(evoformer_attention(q, k, v, bias, windows.mask))
+        return self.linear_o(ops.reshape(o, x.shape) * ops.sigmoid(self.linear_g(x)))

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention with a pair bias and a key mask: one interface, several implementations."""
+
+from __future__ import annotations
+
+from protenix_ms.ops.evoformer_attention.reference import reference_attention
+from protenix_ms.typing import Bool, Float, Tensor
+
+__all__ = ["evoformer_attention"]
+
+
+def evoformer_attention(
+    q: Float[Tensor, "b r q h d"],
+    k: Float[Tensor, "b r k h d"],
+    v: Float[Tensor, "b r k h d"],
+    pair_bias: Float[Tensor, "_ _ h q k"] | None = None,
+    mask: Bool[Tensor, "_ r 1 1 k"] | None = None,
+    scale: float | None = None,
+) -> Float[Tensor, "b r q h d"]:
+    """``softmax(scale q k^T + pair_bias + mask) v`` over the keys of each row.
+
+    Args:
+        q, k, v: natural layout, as a projection leaves them: batch, row, token, head, channel.
+        pair_bias: dimensions 0 and 1 may be 1, which shares it over batch or rows.
+        mask: True keeps a key; dimension 0 may be 1. A row without any key gives zero.
+        scale: factor of the logits, ``d**-0.5`` if absent.
+    """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    return reference_attention(q, k, v, pair_bias, mask, scale)

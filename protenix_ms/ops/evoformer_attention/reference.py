@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention composed of MindSpore operators: the fallback, and the oracle of every kernel.
+
+On the CPU back end a broadcasting addition on the logits costs ten times the matrix product, so
+a bias shared over rows goes in as `BiasAdd` on a two-dimensional view, and a key mask as one more
+channel of q and k (reference mindspore.md section 2). Masks are -1e9, never -inf, which corrupts
+softmax there (rule 4).
+"""
+
+from __future__ import annotations
+
+from mindspore import Tensor, ops
+
+from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.typing import Bool, Float
+
+MASKED = -1e9
+
+_logits = ops.BatchMatMul(transpose_b=True)
+_average = ops.BatchMatMul()
+_softmax = ops.Softmax(-1)
+_bias_add = ops.BiasAdd()
+
+
+def _heads_first(x: Tensor) -> Tensor:
+    """``[g, s, h, d] -> [g, h, s, d]``."""
+    return ops.transpose(x, (0, 2, 1, 3))
+
+
+def _with_mask_channel(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """q gains a channel of ones, k the mask's bias; masked values become zero.
+
+    The latter makes a row without any key zero, since its weights are then uniform.
+    `mask` ``[r, k]``.
+    """
+    keep = ops.reshape(mask.astype(k.dtype), (*mask.shape, 1, 1))
+    bias = ops.broadcast_to((1.0 - keep) * MASKED, (*k.shape[:-1], 1))
+    ones = ops.ones((*q.shape[:-1], 1), q.dtype)
+    return ops.concat([q, ones], -1), ops.concat([k, bias], -1), v * keep
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """q, k, v ``[g, s, h, d]``; `bias` ``[g', h, q, k]`` where g is a multiple of g'."""
+    logits = _logits(_heads_first(q), _heads_first(k))
+    if bias is not None:
+        shape, groups = logits.shape, bias.shape[0]
+        if groups == shape[0]:
+            logits = logits + bias
+        else:
+            flat = ops.reshape(logits, (shape[0] // groups, -1))
+            logits = ops.reshape(_bias_add(flat, ops.reshape(bias, (-1,))), shape)
+    return _heads_first(_average(_softmax(logits), _heads_first(v)))
+
+
+def _one_batch(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> Tensor:
+    """Rows ``[r, s, h, d]`` of one batch entry, by chunks of rows."""
+    if mask is not None:
+        q, k, v = _with_mask_channel(q, k, v, mask)
+    per_row = q.shape[2] * q.shape[1] * k.shape[1]
+
+    def rows(part: slice) -> Tensor:
+        shared = bias is None or bias.shape[0] == 1
+        return _attend(q[part], k[part], v[part], bias if shared else bias[part])
+
+    return map_rows(rows, q.shape[0], per_row)
+
+
+def reference_attention(
+    q: Float[Tensor, "b r q h d"],
+    k: Float[Tensor, "b r k h d"],
+    v: Float[Tensor, "b r k h d"],
+    pair_bias: Float[Tensor, "_ _ h q k"] | None,
+    mask: Bool[Tensor, "_ r 1 1 k"] | None,
+    scale: float,
+) -> Float[Tensor, "b r q h d"]:
+    """See `evoformer_attention`."""
+    q = q * scale
+    batch = []
+    for b in range(q.shape[0]):
+        bias = None if pair_bias is None else pair_bias[min(b, pair_bias.shape[0] - 1)]
+        kept = None if mask is None else mask[min(b, mask.shape[0] - 1), :, 0, 0]
+        batch.append(_one_batch(q[b], k[b], v[b], bias, kept))
+    return ops.stack(batch) if len(batch) > 1 else ops.expand_dims(batch[0], 0)
