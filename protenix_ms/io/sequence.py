@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What readers of every dialect share: letters of sequences, limits, names of chains and jobs."""
+
+from __future__ import annotations
+
+import re
+
+from protenix_ms.constants.restypes import SEQUENCE_LETTERS
+from protenix_ms.errors import InputError
+from protenix_ms.job import Entity, Polymer, PolymerKind
+
+MAX_CHAINS = 1000
+MAX_RESIDUES = 100_000
+MAX_SEED = 2**32 - 1
+
+_CHAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,15}")
+
+
+def check_sequence(sequence: str, kind: PolymerKind, where: str) -> str:
+    """The sequence itself, or an `InputError` at its first letter outside the alphabet."""
+    if not sequence:
+        raise InputError(f"the {kind} sequence is empty", where=where, fix="write its letters")
+    if len(sequence) > MAX_RESIDUES:
+        raise InputError(
+            f"the sequence has {len(sequence)} residues", where=where, fix=f"limit {MAX_RESIDUES}"
+        )
+    alphabet = SEQUENCE_LETTERS[kind]
+    for position, letter in enumerate(sequence, 1):
+        if letter not in alphabet:
+            if letter.upper() in alphabet:
+                fix = "use upper case"
+            elif letter.isspace():
+                fix = "remove white space"
+            else:
+                fix = f"use {''.join(sorted(alphabet))}"
+            raise InputError(
+                f"letter {letter!r} does not stand for a {kind} residue",
+                where=f"{where}, position {position}",
+                fix=fix,
+            )
+    return sequence
+
+
+def check_job_name(name: str, where: str) -> str:
+    """A job's name, which becomes a folder: no separators, no hidden folder, at most 200 bytes."""
+    bad = [c for c in name if c in '/\\:*?"<>|' or not c.isprintable()]
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        bad, size = ["a lone surrogate"], 0
+    if bad or size > 200 or name.startswith(".") or name != name.strip() or not name:
+        reason = f"contains {bad[0]!r}" if bad else "is not usable as a folder name"
+        raise InputError(
+            f"the job name {name[:60]!a} {reason}",
+            where=where,
+            fix="use up to 200 letters, digits, '-', '_' and '.', not starting with '.'",
+        )
+    return name
+
+
+def check_chain_name(name: str, where: str) -> str:
+    """A chain's name, which goes into mmCIF."""
+    if not _CHAIN_NAME.fullmatch(name):
+        raise InputError(
+            f"{name[:40]!a} cannot name a chain",
+            where=where,
+            fix="use 1 to 16 letters, digits, '_', '.', '+', '-', starting with a letter or digit",
+        )
+    return name
+
+
+def check_entities(entities: tuple[Entity, ...], places: list[str], where: str) -> None:
+    """Rules over all entities of a job: chain names unique, numbers of chains and residues bounded.
+
+    Args:
+        entities: entities of one job.
+        places: where each of them stands.
+        where: the job's place.
+    """
+    owner: dict[str, int] = {}
+    for index, entity in enumerate(entities):
+        if entity.ids and len(entity.ids) != entity.count:
+            raise InputError(
+                f"{len(entity.ids)} chain ids for {entity.count} copies",
+                where=places[index],
+                fix="give one id per copy, or none",
+            )
+        for name in entity.ids:
+            if name in owner:
+                raise InputError(
+                    f"chain id {name!r} is used twice (also by entity {owner[name]})",
+                    where=places[index],
+                    fix="chain ids must differ within a job",
+                )
+            owner[name] = index + 1
+    chains = sum(entity.count for entity in entities)
+    residues = sum(e.count * len(e.sequence) for e in entities if isinstance(e, Polymer))
+    if chains > MAX_CHAINS or residues > MAX_RESIDUES:
+        raise InputError(
+            f"the job has {chains} chains with {residues} residues",
+            where=where,
+            fix=f"lower the counts; the limits are {MAX_CHAINS} chains and {MAX_RESIDUES} residues",
+        )
