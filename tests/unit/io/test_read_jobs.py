@@ -153,7 +153,7 @@ def test_alphafold3_json(tmp_path):
 
 def test_three_fasta_dialects(tmp_path):
     texts = {
-        "plain": f">sp|P12345|TEST_HUMAN x\n{PROTEIN[:5]}\n{PROTEIN[5:].lower()}*\n>b\nGSHMEV:GSHMEV",
+        "plain": f">sp|P12|TEST x\n{PROTEIN[:5]}\n{PROTEIN[5:].lower()}*\n>b\nGSHMEV:GSHMEV",
         "boltz": f">A|protein\n{PROTEIN}\n>B|dna|empty\nGATTACA\n>C|smiles\nCC=O\n>D|ccd\nATP\n",
         "chai": f">protein|name=A\n{PROTEIN}\n>rna|name=long-name\nACGU\n>ligand|name=L\nCCO\n",
     }
