@@ -22,10 +22,9 @@ from pathlib import Path
 
 import numpy as np
 from component_source import ComponentSource, RawComponent
-from rdkit import Chem
 
 from protenix_ms.chem.conformer import ConformerSource, embed
-from protenix_ms.chem.molecule import assign_stereo, build_graph, sanitized
+from protenix_ms.chem.molecule import assign_stereo, build_graph, cleaned_charges, sanitized
 
 SEED = 42
 EMBED_SECONDS = 20.0
@@ -72,10 +71,7 @@ def make_outcome(raw: RawComponent) -> Outcome:
     mol = build_graph(raw.element, raw.charge, raw.bonds, raw.name)
     clean = sanitized(mol)
     if clean is None:
-        Chem.SanitizeMol(mol, Chem.SanitizeFlags.SANITIZE_CLEANUP)
-        position, mask, source = from_dictionary(raw)
-        charge = np.array([atom.GetFormalCharge() for atom in mol.GetAtoms()])
-        return Outcome(position, mask, charge, source, False)
+        return fallback_outcome(raw)
     assign_stereo(clean, stereo_reference(raw))
     charge = np.array([atom.GetFormalCharge() for atom in clean.GetAtoms()])
     found = embed(clean, SEED, EMBED_SECONDS)
@@ -86,9 +82,10 @@ def make_outcome(raw: RawComponent) -> Outcome:
 
 
 def fallback_outcome(raw: RawComponent) -> Outcome:
-    """For a component whose worker died or was killed."""
+    """Without RDKit's valence model: not sanitisable, or its worker died or was killed."""
     position, mask, source = from_dictionary(raw)
-    return Outcome(position, mask, raw.charge, source, False)
+    mol = build_graph(raw.element, raw.charge, raw.bonds, raw.name)
+    return Outcome(position, mask, cleaned_charges(mol), source, False)
 
 
 def _serve(source: ComponentSource, pipe) -> None:
@@ -206,13 +203,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--limit", type=int, default=0, help="random components, for a trial")
     parser.add_argument("--out", type=Path, default=ROOT / "protenix_ms" / "chem" / "ccd.npz")
+    parser.add_argument("--partial", action="store_true", help="pack an unfinished build")
     arguments = parser.parse_args()
     if arguments.command == "embed":
         run_embed(arguments)
     else:
         from pack_ccd import pack
 
-        pack(ComponentSource.open(), arguments.work, arguments.out)
+        pack(ComponentSource.open(), arguments.work, arguments.out, arguments.partial)
 
 
 if __name__ == "__main__":

@@ -68,8 +68,8 @@ class ComponentSource:
         a, b = slice(*self.atom_span[number]), slice(*self.bond_span[number])
         name = self.atom["atom_id"][a]
         row = {str(n): i for i, n in enumerate(name)}
-        ends = zip(self.bond["atom_id_1"][b], self.bond["atom_id_2"][b], self.bond["value_order"][b])
-        bonds = [(row[str(i)], row[str(j)], BOND_ORDER[str(o).upper()]) for i, j, o in ends]
+        ends = (self.bond[k][b].tolist() for k in ("atom_id_1", "atom_id_2", "value_order"))
+        bonds = [(row[i], row[j], BOND_ORDER[order.upper()]) for i, j, order in zip(*ends)]
         return RawComponent(
             name, np.char.upper(self.atom["type_symbol"][a]), self.atom["charge"][a],
             self.atom["pdbx_leaving_atom_flag"][a] == "Y", self.atom["ideal"][a],

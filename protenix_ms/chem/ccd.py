@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -19,7 +20,12 @@ from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
 SHIPPED = Path(__file__).with_name("ccd.npz")
 FORMAT = 1
-POSITION_UNIT = 1e-3  # angstrom per stored integer
+_COLUMNS = (
+    "about atom_name atom_start atom_stereo bond bond_aromatic bond_order bond_start bond_stereo "
+    "charge code conformer_source date element format leaving mask obsolete one_letter parent "
+    "position position_unit ref_charge symbol type type_name"
+)
+COLUMNS = frozenset(_COLUMNS.split())
 IMPORTED = 5  # conformer_source of `with_conformers`
 
 MolType = Literal["protein", "dna", "rna", "ligand"]
@@ -82,6 +88,14 @@ class ComponentDictionary:
     """All components; `"ATP" in ccd`, `ccd["ATP"]`, `len(ccd)`. Made by `load`."""
 
     def __init__(self, path: Path, columns: dict[str, Array]) -> None:
+        missing = sorted(COLUMNS - set(columns))
+        if missing or int(columns["format"]) != FORMAT:
+            raise ChemistryError(
+                f"not a component table of format {FORMAT}"
+                + (f" (no {', '.join(missing)})" if missing else ""),
+                where=str(path),
+                fix="build it with scripts/build_ccd.py or drop --ccd to use the shipped one",
+            )
         self.path = path
         self._columns = columns
         self._row = {code.decode(): i for i, code in enumerate(columns["code"].tolist())}
@@ -155,7 +169,8 @@ class ComponentDictionary:
 
     def _unknown(self, code: str) -> ChemistryError:
         upper = str(code).upper()
-        near = [upper] if upper in self else difflib.get_close_matches(upper, self._row, 1, 0.7)
+        near = [upper] if upper in self else difflib.get_close_matches(upper, self._row, 9, 0.7)
+        near.sort(key=lambda known: -len(os.path.commonprefix([known, upper])))
         hint = f"did you mean '{near[0]}'? Otherwise " if near else ""
         return ChemistryError(
             f"unknown component '{code}' ({len(self)} components in {self.path.name})",
@@ -183,13 +198,14 @@ class ComponentDictionary:
             bond_order=table["bond_order"][b].astype(np.int64),
             bond_aromatic=table["bond_aromatic"][b],
             bond_stereo=np.array(["N", "E", "Z"])[table["bond_stereo"][b]],
-            ref_pos=(table["position"][a] * POSITION_UNIT).astype(np.float32),
+            ref_pos=table["position"][a] * table["position_unit"][row],
             ref_mask=table["mask"][a].astype(np.int64),
             conformer_source=int(table["conformer_source"][row]),
         )
 
     def _with_override(self, component: Component) -> Component:
-        get = {k: self._override[f"{component.code}/{k}"] for k in ("name", "position", "mask", "charge")}
+        keys = ("name", "position", "mask", "charge")
+        get = {key: self._override[f"{component.code}/{key}"] for key in keys}
         place = {str(name): i for i, name in enumerate(get["name"])}
         missing = [name for name in component.atom_name if name not in place]
         if missing:

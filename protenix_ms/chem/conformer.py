@@ -3,44 +3,64 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
 from enum import IntEnum
+from pathlib import Path
 
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom
 
+from protenix_ms.errors import ChemistryError
 from protenix_ms.typing import Array, Float
+
+LARGE = 150  # heavy atoms above which RDKit works in a child process (it has crashed on such)
+GRACE = 20.0  # seconds a child may take beyond the embedding itself: start, imports, clean-up
 
 
 class ConformerSource(IntEnum):
-    """Where a reference conformer comes from, in the order in which the sources are tried."""
+    """Where a reference conformer comes from."""
 
     NONE = 0
     ETKDG = 1
-    RANDOM_COORDINATES = 2
-    IDEAL = 3
-    MODEL = 4
-    IMPORTED = 5
+    RANDOM_COORDINATES = 2  # ETKDG from random coordinates
+    IDEAL = 3  # the dictionary's ideal coordinates
+    MODEL = 4  # the dictionary's experimental coordinates
+    IMPORTED = 5  # given by the user in a file
+    DISTANCES_ONLY = 6  # random coordinates, no knowledge of torsions or ring shapes
+
+
+DICTIONARY_CHAIN = (ConformerSource.ETKDG, ConformerSource.RANDOM_COORDINATES)
+LIGAND_CHAIN = (*DICTIONARY_CHAIN, ConformerSource.DISTANCES_ONLY)
 
 
 def embed(
-    mol: Chem.Mol, seed: int, seconds: float = 20.0
+    mol: Chem.Mol,
+    seed: int,
+    seconds: float = 20.0,
+    chain: tuple[ConformerSource, ...] = DICTIONARY_CHAIN,
 ) -> tuple[Float[Array, "a 3"], ConformerSource] | None:
     """Coordinates of all atoms of `mol` (hydrogens included) in angstrom, or None on failure.
 
-    ETKDGv3 from a distance-geometry start, then ETKDGv3 from random coordinates, each with half
-    of the time. The molecule must be sanitised; it is not changed.
+    Tries the methods of `chain` in order, each with its share of the time. The molecule must be
+    sanitised; it is not changed.
 
     Args:
         seed: RDKit's seed, 0 or more; the same seed gives the same coordinates.
-        seconds: limit for both attempts together, kept by RDKit itself.
+        seconds: limit for all attempts together, kept by RDKit itself.
     """
-    limit = max(1, int(seconds / 2))
-    for source in (ConformerSource.ETKDG, ConformerSource.RANDOM_COORDINATES):
+    limit = max(1, int(seconds / len(chain)))
+    for source in chain:
         options = rdDistGeom.ETKDGv3()
-        options.randomSeed = int(seed)
+        options.randomSeed = int(seed) % (2**31 - 1)
         options.timeout = limit
-        options.useRandomCoords = source is ConformerSource.RANDOM_COORDINATES
+        options.useRandomCoords = source is not ConformerSource.ETKDG
+        if source is ConformerSource.DISTANCES_ONLY:
+            options.useExpTorsionAnglePrefs = options.useBasicKnowledge = False
+            options.ignoreSmoothingFailures = True
         work = Chem.Mol(mol)
         with rdBase.BlockLogs():
             try:
@@ -52,3 +72,62 @@ def embed(
             if np.isfinite(position).all():
                 return position.astype(np.float32), source
     return None
+
+
+def ligand_conformer(mol: Chem.Mol, seed: int, seconds: float = 60.0) -> Float[Array, "a 3"]:
+    """A conformer of a user's molecule (with hydrogens), in angstrom.
+
+    Molecules over `LARGE` heavy atoms are embedded in a child process, so that a crash or a hang
+    of RDKit is an error of this ligand and not the end of the run.
+
+    Raises:
+        ChemistryError: no method found a conformer in time, or the child process died.
+    """
+    if mol.GetNumHeavyAtoms() > LARGE:
+        position = _embed_in_child(mol, seed, seconds)
+    else:
+        found = embed(mol, seed, seconds, LIGAND_CHAIN)
+        position = None if found is None else found[0]
+    if position is None:
+        raise ChemistryError(
+            f"no 3D conformer was found within {seconds:g} s "
+            f"({mol.GetNumHeavyAtoms()} heavy atoms)",
+            fix="give the ligand as a file with 3D coordinates or as a CCD code",
+        )
+    return position
+
+
+def _embed_in_child(mol: Chem.Mol, seed: int, seconds: float) -> Float[Array, "a 3"] | None:
+    """`embed` in a fresh interpreter: RDKit's binary form in, npy out."""
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "protenix_ms.chem.conformer", str(seed), str(seconds)]
+    try:
+        child = subprocess.run(
+            command,
+            input=mol.ToBinary(),
+            capture_output=True,
+            timeout=seconds + GRACE,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    if child.returncode != 0:
+        raise ChemistryError(
+            f"RDKit ended with code {child.returncode} while making a conformer "
+            f"({mol.GetNumHeavyAtoms()} heavy atoms)",
+            fix="give the ligand as a file with 3D coordinates or as a CCD code",
+        )
+    return np.load(io.BytesIO(child.stdout), allow_pickle=False) if child.stdout else None
+
+
+def _child() -> None:
+    """What the child process does; no output means no conformer."""
+    seed, seconds = int(sys.argv[1]), float(sys.argv[2])
+    found = embed(Chem.Mol(sys.stdin.buffer.read()), seed, seconds, LIGAND_CHAIN)
+    if found is not None:
+        np.save(sys.stdout.buffer, found[0])
+
+
+if __name__ == "__main__":
+    _child()

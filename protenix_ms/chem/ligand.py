@@ -3,9 +3,25 @@
 
 from __future__ import annotations
 
-from protenix_ms.chem.atom_table import AtomTable
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from rdkit import Chem, rdBase
+
+from protenix_ms.chem.atom_table import AtomTable, concatenate
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.conformer import ligand_conformer
+from protenix_ms.chem.residue import residue_table
+from protenix_ms.errors import ChemistryError
 from protenix_ms.job import Ligand
+from protenix_ms.typing import Array, Float
+
+MOST_NAMED = 99  # l01 ... l99, upstream's names
+_ORDER = {
+    Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3,
+    Chem.BondType.DATIVE: 1, Chem.BondType.AROMATIC: 4,
+}
 
 
 def build_ligand(ligand: Ligand, ccd: ComponentDictionary, seed: int, index: int) -> AtomTable:
@@ -28,4 +44,156 @@ def build_ligand(ligand: Ligand, ccd: ComponentDictionary, seed: int, index: int
         ChemistryError: unknown code, unparsable SMILES, unreadable file or one without 3D, dummy
             atoms, no atoms, or no conformer within the time limit.
     """
-    raise NotImplementedError
+    if ligand.codes:
+        residues = enumerate(ligand.codes, 1)
+        return concatenate([residue_table(ccd[code], i, hetero=True) for i, code in residues])
+    if not 1 <= index <= MOST_NAMED:
+        raise ChemistryError(
+            f"more than {MOST_NAMED} ligands are given as SMILES or files",
+            fix="use CCD codes for some, or the count field for copies",
+        )
+    mol, position = ligand_molecule(ligand, seed)
+    return molecule_table(mol, position, f"l{index:02d}")
+
+
+def ligand_molecule(ligand: Ligand, seed: int) -> tuple[Chem.Mol, Float[Array, "a 3"]]:
+    """RDKit molecule (atoms in upstream's order) and coordinates of a SMILES or file ligand.
+
+    Raises:
+        ChemistryError: see `build_ligand`.
+    """
+    if ligand.smiles is not None:
+        mol = molecule_from_smiles(ligand.smiles)
+        try:
+            return mol, ligand_conformer(mol, seed)
+        except ChemistryError as error:
+            place = f"SMILES '{_shortened(ligand.smiles)}'"
+            raise ChemistryError(error.message, where=place, fix=error.fix) from None
+    mol = molecule_from_file(Path(ligand.file))
+    return mol, mol.GetConformer().GetPositions().astype(np.float32)
+
+
+def molecule_from_smiles(smiles: str) -> Chem.Mol:
+    """The molecule with hydrogens added after the heavy atoms.
+
+    Raises:
+        ChemistryError: not a SMILES, no atoms, or dummy atoms.
+    """
+    where = f"SMILES '{_shortened(smiles)}'"
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+        if mol is None:
+            raise ChemistryError(_smiles_fault(smiles), where=where,
+                                 fix="correct it, or give a CCD code (CCD_) or a file (FILE_)")
+        _check_atoms(mol, where)
+        return Chem.AddHs(mol)
+
+
+def molecule_from_file(path: Path) -> Chem.Mol:
+    """The first molecule of an SDF, MOL, MOL2 or PDB file; RDKit drops its hydrogens.
+
+    Raises:
+        ChemistryError: unknown ending, absent or unreadable file, no 3D, no atoms, dummy atoms.
+    """
+    where = f"ligand file {path}"
+    readers = {".sdf": _first_of_sdf, ".mol": Chem.MolFromMolFile, ".mol2": Chem.MolFromMol2File,
+               ".pdb": Chem.MolFromPDBFile}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ChemistryError(f"unknown ending '{path.suffix}'", where=where,
+                             fix="convert it to .sdf, .mol, .mol2 or .pdb")
+    if not path.is_file():
+        raise ChemistryError("there is no such file", where=where, fix="check the path")
+    with rdBase.BlockLogs():
+        try:
+            mol = reader(str(path))
+        except (OSError, RuntimeError, StopIteration, UnicodeDecodeError):
+            mol = None
+    if mol is None:
+        raise ChemistryError("RDKit cannot read a molecule from it", where=where,
+                             fix="check that valences and charges are right, or write it anew")
+    _check_atoms(mol, where)
+    if not mol.GetNumConformers() or not mol.GetConformer().Is3D():
+        raise ChemistryError("it has no 3D coordinates", where=where,
+                             fix="give the molecule as SMILES or add 3D coordinates")
+    return mol
+
+
+def molecule_table(mol: Chem.Mol, position: Float[Array, "a 3"], res_name: str) -> AtomTable:
+    """Heavy atoms of an RDKit molecule as one residue, Kekule bond orders where possible."""
+    atoms = list(mol.GetAtoms())
+    element = np.array([atom.GetSymbol().upper() for atom in atoms])
+    n = len(atoms)
+    table = AtomTable(
+        atom_name=np.array(atom_names(mol)),
+        element=element,
+        res_name=np.full(n, res_name),
+        chain_id=np.full(n, ""),
+        entity_id=np.full(n, ""),
+        res_id=np.ones(n, np.int64),
+        charge=np.array([atom.GetFormalCharge() for atom in atoms], np.int64),
+        hetero=np.ones(n, bool),
+        coord=np.zeros((n, 3), np.float32),
+        ref_pos=position.astype(np.float32),
+        ref_mask=np.ones(n, np.int64),
+        bonds=_kekule_bonds(mol),
+        extra={
+            "atom_index": np.arange(n),
+            "atom_map": np.array([atom.GetAtomMapNum() or -1 for atom in atoms], np.int64),
+        },
+    )
+    return table[element != "H"]
+
+
+def atom_names(mol: Chem.Mol) -> list[str]:
+    """Upstream's names: element in upper case and its running number, hydrogens counted too."""
+    seen: Counter[str] = Counter()
+    names = []
+    for atom in mol.GetAtoms():
+        element = atom.GetSymbol().upper()
+        seen[element] += 1
+        names.append(f"{element}{seen[element]}")
+    return names
+
+
+def _kekule_bonds(mol: Chem.Mol) -> np.ndarray:
+    """Bonds [p, 3] with orders; aromatic ones alternate, or are 4 where RDKit cannot tell."""
+    work = Chem.RWMol(mol)
+    try:
+        Chem.Kekulize(work, clearAromaticFlags=True)
+    except Chem.KekulizeException:
+        work = mol
+    rows = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), _ORDER.get(bond.GetBondType(), 0))
+            for bond in work.GetBonds()]
+    return np.array(rows, np.int32).reshape(-1, 3)
+
+
+def _first_of_sdf(path: str) -> Chem.Mol | None:
+    return next(Chem.SDMolSupplier(path))
+
+
+def _check_atoms(mol: Chem.Mol, where: str) -> None:
+    """Refuse what has no heavy atom or an atom without element."""
+    if not any(atom.GetAtomicNum() > 1 for atom in mol.GetAtoms()):
+        dummy = any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms())
+        raise ChemistryError("it has no atoms but hydrogen" + (" and dummies" if dummy else ""),
+                             where=where, fix="give a molecule with at least one heavy atom")
+    dummies = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0]
+    if dummies:
+        raise ChemistryError(
+            f"atom {dummies[0] + 1} is a dummy (written *, R or X)", where=where,
+            fix="replace it by an element, and describe attachments in covalent_bonds",
+        )
+
+
+def _smiles_fault(smiles: str) -> str:
+    """Whether RDKit fails on the grammar or on the chemistry, and where."""
+    mol = Chem.MolFromSmiles(smiles, sanitize=False)
+    if mol is None:
+        return "RDKit cannot read it as SMILES"
+    problems = [problem.Message() for problem in Chem.DetectChemistryProblems(mol)]
+    return f"it is not a possible molecule ({problems[0] if problems else 'RDKit refuses it'})"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -14,10 +14,11 @@ BOND_TYPES = {
     3: Chem.BondType.TRIPLE,
     4: Chem.BondType.AROMATIC,
 }
-METALS = frozenset(
+_METALS = (
     "Li Na K Rb Cs Fr Be Mg Ca Sr Ba Ra Sc Ti V Cr Mn Fe Co Ni Cu Zn Al Ga Y Zr Nb Mo Tc Ru Rh Pd "
-    "Ag Cd In Sn Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi".split()
+    "Ag Cd In Sn Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi"
 )
+METALS = frozenset(_METALS.split())
 _REPAIR_ROUNDS = 10
 
 
@@ -73,6 +74,14 @@ def sanitized(mol: Chem.RWMol) -> Chem.RWMol | None:
             if not _make_dative(mol):
                 return None
     return None
+
+
+def cleaned_charges(mol: Chem.RWMol) -> Int[Array, "a"]:
+    """Formal charges after RDKit's clean-up of groups like nitro, without any valence check."""
+    work = Chem.RWMol(mol)
+    with rdBase.BlockLogs():
+        Chem.SanitizeMol(work, Chem.SanitizeFlags.SANITIZE_CLEANUP)
+    return np.array([atom.GetFormalCharge() for atom in work.GetAtoms()], np.int64)
 
 
 def _make_dative(mol: Chem.RWMol) -> bool:

@@ -3,9 +3,30 @@
 
 from __future__ import annotations
 
-from protenix_ms.chem.atom_table import AtomTable
+import numpy as np
+
+from protenix_ms.chem.atom_table import AtomTable, concatenate
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.leaving import lost_atoms
+from protenix_ms.chem.residue import residue_table
+from protenix_ms.errors import ChemistryError
 from protenix_ms.job import Modification, PolymerKind
+
+_PROTEIN = (
+    "A ALA R ARG N ASN D ASP C CYS Q GLN E GLU G GLY H HIS I ILE L LEU K LYS M MET F PHE P PRO "
+    "S SER T THR W TRP Y TYR V VAL X UNK"
+)
+_DNA = "A DA G DG C DC T DT U DU I DI N DN X DN"
+_RNA = "A A G G C C U U I I N N X N"
+
+
+def _pairs(text: str) -> dict[str, str]:
+    words = text.split()
+    return dict(zip(words[::2], words[1::2]))
+
+
+#: One-letter code -> component; U in DNA is deoxyuridine, N and X are the unknown residue.
+RESIDUES = {"protein": _pairs(_PROTEIN), "dna": _pairs(_DNA), "rna": _pairs(_RNA)}
 
 
 def build_polymer(
@@ -23,4 +44,112 @@ def build_polymer(
     Raises:
         ChemistryError: an unknown letter or component, or a modification outside the chain.
     """
-    raise NotImplementedError
+    codes = residue_codes(kind, sequence, modifications, ccd)
+    chain = concatenate(
+        [residue_table(ccd[code], i + 1, hetero=False) for i, code in enumerate(codes)]
+    )
+    polymer_bonds = _polymer_bonds(chain, codes, ccd)
+    cap_bonds = _cap_bonds(chain, codes)
+    made = np.array(polymer_bonds + cap_bonds, np.int32).reshape(-1, 2)
+    single = np.ones((len(made), 1), np.int32)
+    bonds = np.concatenate([chain.bonds, np.concatenate([made, single], axis=1)])
+    chain = chain.with_columns(bonds=bonds)
+    # Only C-N and O3'-P bonds cost leaving atoms; a cap's bond does not (as upstream), so the
+    # residue before NME keeps its OXT.
+    count: dict[int, int] = {}
+    for row in (row for pair in polymer_bonds for row in pair):
+        count[row] = count.get(row, 0) + 1
+    chain = chain[~lost_atoms(chain, count, ccd)]
+    return chain[~_lost_at_gaps(chain, codes, ccd)]
+
+
+def residue_codes(
+    kind: PolymerKind,
+    sequence: str,
+    modifications: tuple[Modification, ...],
+    ccd: ComponentDictionary,
+) -> list[str]:
+    """Component of every residue.
+
+    Raises:
+        ChemistryError: see `build_polymer`.
+    """
+    letters = RESIDUES[kind]
+    if not sequence:
+        raise ChemistryError(f"this {kind} sequence is empty", fix="give at least one residue")
+    codes = []
+    for position, letter in enumerate(sequence, 1):
+        if letter not in letters:
+            upper = f"write '{letter.upper()}'" if letter.upper() in letters else ""
+            raise ChemistryError(
+                f"'{letter}' is not a {kind} residue (known: {' '.join(letters)})",
+                where=f"position {position}",
+                fix=upper or "use X for an unknown residue, or a modification with a CCD code",
+            )
+        codes.append(letters[letter])
+    for modification in modifications:
+        if not 1 <= modification.position <= len(codes):
+            raise ChemistryError(
+                f"modification {modification.code} stands outside the chain of {len(codes)}",
+                where=f"position {modification.position}",
+                fix="positions count from 1",
+            )
+        try:
+            ccd[modification.code]
+        except ChemistryError as error:
+            place = f"modification at position {modification.position}"
+            raise ChemistryError(error.message, where=place, fix=error.fix) from None
+        codes[modification.position - 1] = modification.code
+    return codes
+
+
+def _row(chain: AtomTable, res_id: int, name: str) -> int | None:
+    """Row of an atom of a residue, None when absent."""
+    rows = np.flatnonzero((chain.res_id == res_id) & (chain.atom_name == name))
+    return int(rows[0]) if len(rows) else None
+
+
+def _bond(chain: AtomTable, res_id: int, first: str, second: str) -> list[tuple[int, int]]:
+    """The bond first(res_id) - second(res_id + 1), or nothing when an atom is absent."""
+    ends = _row(chain, res_id, first), _row(chain, res_id + 1, second)
+    return [] if None in ends else [ends]
+
+
+def _polymer_bonds(
+    chain: AtomTable, codes: list[str], ccd: ComponentDictionary
+) -> list[tuple[int, int]]:
+    """C-N and O3'-P between neighbours whose component types belong together."""
+    pairs = []
+    kinds = [ccd.mol_type(code) for code in codes]
+    for res_id, (kind, following) in enumerate(zip(kinds, kinds[1:]), 1):
+        if kind == following == "protein":
+            pairs += _bond(chain, res_id, "C", "N")
+        elif {kind, following} <= {"dna", "rna"}:
+            pairs += _bond(chain, res_id, "O3'", "P")
+    return pairs
+
+
+def _cap_bonds(chain: AtomTable, codes: list[str]) -> list[tuple[int, int]]:
+    """Bonds of ACE at the start and NME at the end, which are no peptides by their type."""
+    pairs = _bond(chain, 1, "C", "N") if codes[0] == "ACE" else []
+    return pairs + (_bond(chain, len(codes) - 1, "C", "N") if codes[-1] == "NME" else [])
+
+
+def _lost_at_gaps(chain: AtomTable, codes: list[str], ccd: ComponentDictionary) -> np.ndarray:
+    """Leaving atoms of both residues at a pair of neighbours without a bond.
+
+    The 5' phosphate's OP3 and the C-terminal OXT stay.
+    """
+    ends = chain.res_id[chain.bonds[:, :2]]
+    joined = set(ends.min(axis=1)[np.abs(ends[:, 0] - ends[:, 1]) == 1].tolist())
+    lost = np.zeros(len(chain), bool)
+    for gap in (i for i in range(1, len(codes)) if i not in joined):
+        for res_id in (gap, gap + 1):
+            component = ccd[codes[res_id - 1]]
+            staying = component.atom_name[~component.leaving].tolist()
+            if res_id == 1 and component.mol_type in ("dna", "rna"):
+                staying.append("OP3")
+            if res_id == len(codes) and component.mol_type == "protein":
+                staying.append("OXT")
+            lost |= (chain.res_id == res_id) & ~np.isin(chain.atom_name, staying)
+    return lost

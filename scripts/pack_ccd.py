@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Second half of `build_ccd.py`: embedded blocks and dictionary columns to one `ccd.npz`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import rdkit
+from build_ccd import SEED, Outcome, fallback_outcome
+from component_source import ComponentSource
+
+from protenix_ms.chem.ccd import FORMAT
+
+POSITION_UNIT = 1e-3  # angstrom; wider only for molecules over 65 angstrom long
+STEREO = {"N": 0, "R": 1, "S": 2, "E": 1, "Z": 2}
+
+
+def read_blocks(folder: Path) -> dict[int, Outcome]:
+    """Outcomes by component number from every finished block."""
+    outcomes = {}
+    for path in sorted(folder.glob("block_????.npz")):
+        with np.load(path) as block:
+            ends = np.cumsum(block["count"])
+            parts = zip(*[np.split(block[k], ends[:-1]) for k in ("position", "mask", "charge")])
+            flags = zip(block["number"].tolist(), block["source"].tolist(), block["sanitized"])
+            for (number, source, clean), part in zip(flags, parts):
+                outcomes[number] = Outcome(*part, source, bool(clean))
+    return outcomes
+
+
+def quantised(position: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centred coordinates as int16 and their unit in angstrom; a conformer has no own frame."""
+    if mask.any():
+        position = np.where(mask[:, None], position - position[mask].mean(axis=0), 0)
+    unit = max(POSITION_UNIT, float(np.abs(position).max(initial=0)) / np.iinfo(np.int16).max)
+    return np.rint(position / unit).astype(np.int16), unit
+
+
+def component_rows(source: ComponentSource, number: int, outcome: Outcome | None) -> dict:
+    """The heavy-atom columns of one component."""
+    raw = source[number]
+    if outcome is None:
+        outcome = fallback_outcome(raw)
+    heavy = ~np.isin(raw.element, ["H", "D"])
+    place = np.cumsum(heavy) - 1
+    kept = heavy[raw.bonds[:, :2]].all(axis=1)
+    mask = outcome.mask[heavy]
+    position, unit = quantised(outcome.position[heavy], mask)
+    return {
+        "atom_name": raw.name[heavy],
+        "element": raw.element[heavy],
+        "charge": raw.charge[heavy],
+        "ref_charge": outcome.charge[heavy],
+        "leaving": raw.leaving[heavy],
+        "atom_stereo": np.array([STEREO[s] for s in raw.atom_stereo[heavy].tolist()], np.uint8),
+        "position": position,
+        "mask": mask,
+        "bond": place[raw.bonds[kept, :2]].astype(np.uint16),
+        "bond_order": raw.bonds[kept, 2].astype(np.uint8),
+        "bond_aromatic": raw.bond_aromatic[kept],
+        "bond_stereo": np.array([STEREO[s] for s in raw.bond_stereo[kept].tolist()], np.uint8),
+        "unit": unit,
+        "source": outcome.source if mask.any() else 0,
+    }
+
+
+def text(column: np.ndarray) -> np.ndarray:
+    """CIF's unknown marks as empty text, fixed-width bytes."""
+    return np.where(np.isin(column, ["?", "."]), "", column).astype(np.bytes_)
+
+
+def pack(source: ComponentSource, work: Path, out: Path, partial: bool = False) -> None:
+    """Write the table; refuses an unfinished build unless `partial`."""
+    outcomes = read_blocks(work)
+    if len(outcomes) < len(source) and not partial:
+        raise SystemExit(f"{work}: {len(outcomes)} of {len(source)} embedded; run embed again")
+    rows = [component_rows(source, i, outcomes.get(i)) for i in range(len(source))]
+    column = {k: np.concatenate([r[k] for r in rows]) for k in rows[0]
+              if k not in ("unit", "source")}
+    symbol, element = np.unique(column["element"].astype(np.bytes_), return_inverse=True)
+    type_name, kind = np.unique(source.component["type"].astype(np.bytes_), return_inverse=True)
+    date = np.char.replace(source.component["pdbx_initial_date"], "-", "")
+    about = (f"chemical component dictionary of the biotite wheel; conformers: RDKit "
+             f"{rdkit.__version__} ETKDGv3 seed {SEED}, stored in 0.001 angstrom")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        out,
+        format=np.array(FORMAT), about=np.array(about.encode()),
+        code=source.codes.astype(np.bytes_), type=kind.astype(np.uint8), type_name=type_name,
+        one_letter=text(source.component["one_letter_code"]),
+        parent=text(source.component["mon_nstd_parent_comp_id"]),
+        date=np.where(np.char.isdigit(date), date, "0").astype(np.int32),
+        obsolete=source.component["pdbx_release_status"] == "OBS",
+        atom_start=np.cumsum([0] + [len(r["mask"]) for r in rows]).astype(np.int32),
+        bond_start=np.cumsum([0] + [len(r["bond"]) for r in rows]).astype(np.int32),
+        symbol=symbol, element=element.astype(np.uint8),
+        atom_name=column["atom_name"].astype(np.bytes_),
+        charge=column["charge"].astype(np.int8), ref_charge=column["ref_charge"].astype(np.int8),
+        conformer_source=np.array([r["source"] for r in rows], np.uint8),
+        position_unit=np.array([r["unit"] for r in rows], np.float32),
+        **{k: column[k] for k in ("leaving", "atom_stereo", "position", "mask", "bond",
+                                  "bond_order", "bond_aromatic", "bond_stereo")},
+    )
+    counts = np.bincount([r["source"] for r in rows], minlength=5).tolist()
+    print(f"{out}: {len(rows)} components, {len(element)} heavy atoms, "
+          f"{out.stat().st_size / 1e6:.1f} MB; conformers none/ETKDG/random/ideal/model {counts}")
