@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one way to write a file: whole beside its place, then renamed into it.
+
+A reader, a rerun or a crash never meets half a file. Nothing written here holds a time, so that
+the same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import numpy as np
+
+from protenix_ms.errors import OutputError
+from protenix_ms.typing import Array
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, making its folders.
+
+    Raises:
+        OutputError: no permission, no space, or a folder of that name.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+        try:
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written ({error.strerror or error})",
+            where=str(path),
+            fix="check permissions and free space, or choose another --output",
+        ) from error
+
+
+def _umask() -> int:
+    """The process's file creation mask, which temporary files ignore."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with Unix line ends. Raises as `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
+    """A compressed `.npz` of `arrays`, the same bytes for the same content."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays as `npz_bytes` does. Raises as `write_bytes`."""
+    write_bytes(path, npz_bytes(arrays))

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing: whole files or none, and the same bytes for the same content."""
+
+import time
+
+import numpy as np
+import pytest
+
+from protenix_ms.errors import OutputError
+from protenix_ms.io.atomic import npz_bytes, write_bytes, write_npz, write_text
+
+
+def test_folders_are_made_and_nothing_is_left_over(tmp_path):
+    path = tmp_path / "a" / "b" / "file.txt"
+    write_text(path, "one\n")
+    write_text(path, "two\n")
+    assert path.read_bytes() == b"two\n"
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_failed_write_keeps_the_old_file_and_no_rubbish(tmp_path):
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    (folder / "inside").touch()
+    with pytest.raises(OutputError, match="taken: cannot be written"):
+        write_bytes(folder, b"x")
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_file_where_a_folder_should_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="permissions and free space"):
+        write_bytes(tmp_path / "file" / "below", b"x")
+
+
+def test_npz_is_deterministic_and_plain(tmp_path):
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(True)}
+    first = npz_bytes(arrays)
+    time.sleep(2.1)  # zip entries have a resolution of two seconds
+    assert npz_bytes(arrays) == first
+    write_npz(tmp_path / "x.npz", arrays)
+    loaded = np.load(tmp_path / "x.npz", allow_pickle=False)
+    assert set(loaded.files) == {"a", "b"}
+    np.testing.assert_array_equal(loaded["a"], arrays["a"])
+
+
+def test_objects_are_refused():
+    with pytest.raises(ValueError, match="allow_pickle"):
+        npz_bytes({"a": np.array([{}])})
