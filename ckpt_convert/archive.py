@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The zip container of a PyTorch file, read as data: every entry stored, separate and inside.
+
+PyTorch never compresses, so compression is refused and with it every zip bomb; duplicate names,
+overlapping entries, links and paths that climb are refused though nothing is ever extracted.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zipfile
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from protenix_ms.errors import CheckpointError
+
+MAX_DIRECTORY = 64 << 20  # bytes; a checkpoint with optimizer state has about 2 MB
+MAX_SMALL_ENTRY = 16 << 20  # bytes of an entry read as a whole (the object stream: about 2 MB)
+PIECE = 4 << 20
+_NAME = re.compile(r"(?:(?!\.{1,2}/)[^/\\\x00-\x1f]+/)+(?!\.{1,2}$)[^/\\\x00-\x1f]+")
+_DAMAGED = "the file is damaged or was made to do harm; fetch it again from its source"
+
+
+class _BoundedReads:
+    """The file as `zipfile` sees it: no single read (such as the directory) may be huge."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.seek, self.tell = file, file.seek, file.tell
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, n: int = -1) -> bytes:
+        if n > MAX_DIRECTORY:
+            raise zipfile.BadZipFile(f"its directory claims {n} bytes")
+        return self.file.read(n)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored file of the archive: where its bytes are."""
+
+    start: int
+    size: int
+    crc: int
+
+
+class Archive:
+    """Entries of the zip by their name below the one root folder, `data.pkl`, `data/0`, ..."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = path.name
+        self.file = path.open("rb")
+        with ExitStack() as on_failure:
+            on_failure.callback(self.file.close)
+            self.size = path.stat().st_size
+            self.root, self.entries = self._directory()
+            on_failure.pop_all()
+        # torch.serialization.set_crc32_options(False) writes 0 everywhere
+        self.has_checksums = any(entry.crc for entry in self.entries.values())
+        self._verified: set[str] = set()
+
+    def fail(self, message: str, fix: str = _DAMAGED) -> CheckpointError:
+        return CheckpointError(message, where=self.where, fix=fix)
+
+    def _directory(self) -> tuple[str, dict[str, Entry]]:
+        try:
+            with zipfile.ZipFile(_BoundedReads(self.file)) as archive:
+                listed = archive.infolist()
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error,
+                OSError, EOFError, RuntimeError, UnicodeError, IndexError) as error:
+            raise self.fail(
+                f"the file starts as a PyTorch zip but its directory cannot be read ({error})",
+                "the download was probably cut short; fetch it again",
+            ) from error
+        entries: dict[str, Entry] = {}
+        roots = {info.filename.partition("/")[0] for info in listed}
+        spans = []
+        for info in listed:
+            start = self._checked(info)
+            spans.append((info.header_offset, start + info.file_size))
+            name = info.filename.partition("/")[2]
+            if name in entries:
+                raise self.fail(f"two entries are called {ascii(name[:80])}")
+            entries[name] = Entry(start, info.file_size, info.CRC)
+        spans.sort()
+        if any(end > begin for (_, end), (begin, _) in zip(spans, spans[1:])):
+            raise self.fail("entries of the archive overlap")
+        if len(roots) != 1 or "data.pkl" not in entries:
+            kind = "a TorchScript program" if "constants.pkl" in entries else "a zip"
+            raise self.fail(f"{kind} without the one data.pkl of a saved state dict",
+                            "give the file that torch.save wrote")
+        if "constants.pkl" in entries:
+            raise self.fail("a TorchScript program, not a state dict", "save its state_dict()")
+        return roots.pop(), entries
+
+    def _checked(self, info: zipfile.ZipInfo) -> int:
+        """Refuse what torch.save never writes; the position of the entry's first byte."""
+        label = ascii(info.orig_filename[:80])
+        if info.flag_bits & 0x2041:
+            raise self.fail(f"entry {label} is encrypted", "decrypt the archive first")
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            raise self.fail(
+                f"entry {label} is compressed ({info.compress_size} bytes that claim to become "
+                f"{info.file_size}), which PyTorch never writes", "save it with torch.save")
+        if info.filename != info.orig_filename or not _NAME.fullmatch(info.filename):
+            raise self.fail(f"entry {label} has a name that torch.save never writes")
+        if (info.external_attr >> 16) & 0o170000 not in (0, 0o100000):
+            raise self.fail(f"entry {label} is a link or a special file")
+        start = self._data_start(info, label)
+        if info.file_size < 0 or start + info.file_size > self.size:
+            raise self.fail(f"entry {label} claims {info.file_size} bytes beyond the file's end")
+        return start
+
+    def _data_start(self, info: zipfile.ZipInfo, label: str) -> int:
+        header = b""
+        if 0 <= info.header_offset <= self.size - 30:
+            self.file.seek(info.header_offset)
+            header = self.file.read(30)
+        if len(header) != 30 or header[:4] != b"PK\x03\x04":
+            raise self.fail(f"entry {label} has no header where the directory says")
+        flags, method = struct.unpack_from("<HH", header, 6)
+        name_length, extra_length = struct.unpack_from("<HH", header, 26)
+        name = self.file.read(name_length)
+        encoding = "utf-8" if flags & 0x800 else "cp437"
+        if method or flags & 0x2041 or name.decode(encoding, "replace") != info.filename:
+            raise self.fail(f"entry {label} differs between the directory and its own header")
+        return info.header_offset + 30 + name_length + extra_length
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> np.ndarray:
+        """Bytes `start:start+size` of an entry (uint8), after its checksum has been verified."""
+        entry = self.entries[name]
+        size = entry.size - start if size is None else size
+        assert 0 <= start <= start + size <= entry.size
+        if size < entry.size:
+            self._verify(name, entry)
+        piece = np.empty(size, np.uint8)
+        self.file.seek(entry.start + start)
+        if self.file.readinto(memoryview(piece)) != size:
+            raise self.fail("the file became shorter while it was read", "fetch it again")
+        if size == entry.size and self.has_checksums and zlib.crc32(piece) != entry.crc:
+            raise self.fail(f"entry {ascii(name)} fails its checksum")
+        return piece
+
+    def read_small(self, name: str) -> bytes:
+        """A whole entry that has to be small: the object stream, the byte order."""
+        if self.entries[name].size > MAX_SMALL_ENTRY:
+            raise self.fail(
+                f"entry {name} claims {self.entries[name].size} bytes, at most {MAX_SMALL_ENTRY} "
+                "are read", "save the state dict alone")
+        return self.read(name).tobytes()
+
+    def _verify(self, name: str, entry: Entry) -> None:
+        """Checksum of a storage of which only a part is read, once, in pieces."""
+        if not self.has_checksums or name in self._verified:
+            return
+        crc, left = 0, entry.size
+        self.file.seek(entry.start)
+        while left:
+            piece = self.file.read(min(PIECE, left))
+            if not piece:
+                raise self.fail("the file became shorter while it was read", "fetch it again")
+            crc, left = zlib.crc32(piece, crc), left - len(piece)
+        if crc != entry.crc:
+            raise self.fail(f"entry {ascii(name)} fails its checksum")
+        self._verified.add(name)
+
+    def close(self) -> None:
+        self.file.close()
