@@ -14,6 +14,7 @@ from protenix_ms.typing import Float
 Init = Literal["default", "relu", "zeros"]
 
 _matmul = ops.MatMul(transpose_b=True)
+_matmul_transposed = ops.MatMul(transpose_a=True, transpose_b=True)
 _bias_add = ops.BiasAdd()
 
 
@@ -49,3 +50,11 @@ class Linear(nn.Cell):
         if self.bias is not None:
             flat = _bias_add(flat, self.bias)
         return ops.reshape(flat, (*x.shape[:-1], self.weight.shape[0]))
+
+    def channel_first(self, x: Float[Tensor, "m c_in"]) -> Float[Tensor, "c_out m"]:
+        """``W x^T`` (no offset): the transpose comes out of the matrix product, at no cost."""
+        return _matmul(self.weight, x)
+
+    def from_channel_first(self, x: Float[Tensor, "c_in m"]) -> Float[Tensor, "m c_out"]:
+        """``x^T W^T`` (no offset), of what `channel_first` gave."""
+        return _matmul_transposed(x, self.weight)

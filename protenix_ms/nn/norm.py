@@ -6,7 +6,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn
 
 from protenix_ms.nn.linear import empty_parameter
-from protenix_ms.ops.layer_norm import layer_norm
+from protenix_ms.ops.layer_norm import layer_norm, layer_norm_channel_first
 from protenix_ms.typing import Float
 
 
@@ -26,3 +26,7 @@ class LayerNorm(nn.Cell):
 
     def construct(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
         return layer_norm(x, self.weight, self.bias)
+
+    def from_channel_first(self, x: Float[Tensor, "c m"]) -> Float[Tensor, "m c"]:
+        """Normalise over the first axis; the result has channels last."""
+        return layer_norm_channel_first(x, self.weight, self.bias)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Triangle multiplication and triangle attention on the pair representation.
+
+Both work on the flattened pair ``[n n, c]``: projections come out of the matrix product in the
+layout that the next product wants, so that triangle multiplication has no permute at all
+(reference mindspore.md section 3). There is no pair mask: upstream never gives one (trap H23).
+"""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn, ops
+
+from protenix_ms.nn import LayerNorm, Linear
+from protenix_ms.ops.evoformer_attention import evoformer_attention
+from protenix_ms.typing import Float
+
+HEAD_WIDTH = 32
+
+_outgoing = ops.BatchMatMul(transpose_b=True)  # sum_k a[i, k] b[j, k]
+_incoming = ops.BatchMatMul(transpose_a=True)  # sum_k a[k, i] b[k, j]
+
+
+class TriangleMultiplication(nn.Cell):
+    """AF3 Algorithms 12 (outgoing) and 13 (incoming).
+
+    Args:
+        c_z: pair channels.
+        c_hidden: channels of the product.
+        outgoing: which edges meet.
+    """
+
+    def __init__(self, c_z: int, c_hidden: int, outgoing: bool) -> None:
+        super().__init__()
+        self.outgoing = outgoing
+        self.layer_norm_in = LayerNorm(c_z)
+        self.layer_norm_out = LayerNorm(c_hidden)
+        self.linear_a_p = Linear(c_z, c_hidden)
+        self.linear_a_g = Linear(c_z, c_hidden, init="zeros")
+        self.linear_b_p = Linear(c_z, c_hidden)
+        self.linear_b_g = Linear(c_z, c_hidden, init="zeros")
+        self.linear_g = Linear(c_z, c_z, init="zeros")
+        self.linear_z = Linear(c_hidden, c_z, init="zeros")
+
+    def construct(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
+        """The update of `z`."""
+        n, _, c_z = z.shape
+        x = ops.reshape(self.layer_norm_in(z), (n * n, c_z))
+        a = self.linear_a_p.channel_first(x) * ops.sigmoid(self.linear_a_g.channel_first(x))
+        b = self.linear_b_p.channel_first(x) * ops.sigmoid(self.linear_b_g.channel_first(x))
+        product = _outgoing if self.outgoing else _incoming
+        o = product(ops.reshape(a, (-1, n, n)), ops.reshape(b, (-1, n, n)))
+        o = self.layer_norm_out.from_channel_first(ops.reshape(o, (-1, n * n)))
+        return ops.reshape(self.linear_z(o) * ops.sigmoid(self.linear_g(x)), z.shape)
+
+
+class _Projections(nn.Cell):
+    """Query, key, value, gate and output of triangle attention; none has an offset."""
+
+    def __init__(self, c_z: int, n_heads: int) -> None:
+        super().__init__()
+        width = n_heads * HEAD_WIDTH
+        self.linear_q = Linear(c_z, width)
+        self.linear_k = Linear(c_z, width)
+        self.linear_v = Linear(c_z, width)
+        self.linear_o = Linear(width, c_z, init="zeros")
+        self.linear_g = Linear(c_z, width, init="zeros")
+
+
+class TriangleAttention(nn.Cell):
+    """AF3 Algorithms 14 (starting node) and 15 (ending node).
+
+    Upstream's ending node is a starting node on the transposed pair (trap H8). Here projections
+    keep the natural layout, and only views and the small bias are transposed.
+
+    Args:
+        c_z: pair channels.
+        n_heads: heads of 32 channels.
+        starting: which node the attending edges share.
+    """
+
+    def __init__(self, c_z: int, n_heads: int, starting: bool) -> None:
+        super().__init__()
+        self.n_heads, self.starting = n_heads, starting
+        self.layer_norm = LayerNorm(c_z)
+        self.linear = Linear(c_z, n_heads)
+        self.mha = _Projections(c_z, n_heads)
+
+    def _turn(self, x: Float[Tensor, "n n h d"]) -> Float[Tensor, "n n h d"]:
+        """Rows of attention first: a view."""
+        return x if self.starting else ops.transpose(x, (1, 0, 2, 3))
+
+    def construct(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
+        """The update of `z`."""
+        n, _, c_z = z.shape
+        heads = (n, n, self.n_heads, HEAD_WIDTH)
+        x = ops.reshape(self.layer_norm(z), (n * n, c_z))
+        bias = ops.reshape(self.linear.channel_first(x), (1, 1, self.n_heads, n, n))
+        if not self.starting:
+            bias = ops.transpose(bias, (0, 1, 2, 4, 3))
+        q, k, v = (
+            ops.expand_dims(self._turn(ops.reshape(linear(x), heads)), 0)
+            for linear in (self.mha.linear_q, self.mha.linear_k, self.mha.linear_v)
+        )
+        o = ops.reshape(self._turn(evoformer_attention(q, k, v, bias)[0]), (n * n, -1))
+        return ops.reshape(self.mha.linear_o(o * ops.sigmoid(self.mha.linear_g(x))), z.shape)
