@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MSA features of a job, one column per token (AF3 SI 2.8; upstream `InferenceMSAFeaturizer`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from protenix_ms.constants.restypes import RESTYPES
+from protenix_ms.features.options import FeatureOptions
+from protenix_ms.features.tokens import TokenTable
+from protenix_ms.job import Job, Polymer
+from protenix_ms.msa.chain import ChainMsa, encode_ligand, encode_polymer
+from protenix_ms.msa.merge import MergedMsa, merge
+from protenix_ms.typing import Array, Float, Int
+
+
+def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[str, Array]:
+    """The alignment of the whole job over its tokens, and what the model derives from it.
+
+    Args:
+        job: entities with their alignments; chains are numbered entity by entity, copy by copy.
+        tokens: `asym_id` (0-based chain) and `residue_index` (1-based) say which column a token
+            reads; `restype` is used without alignments only.
+        options: `use_msa` off gives upstream's `make_dummy_feature`; `use_rna_msa`;
+            `upstream_quirks`.
+
+    Returns:
+        msa [m, n] int64, msa_mask [m, n] bool, deletion_matrix [m, n] int8, has_deletion and
+        deletion_value [m, n] float32, profile [n, 32] and deletion_mean [n] float32, and numbers
+        of alignments (scalars, for logs).
+
+    Raises:
+        InputError: rows of an alignment differ in length.
+    """
+    chains = _chains(job, options) if options.use_msa else []
+    if not chains:
+        return empty_msa_features(tokens.restype)
+    merged = merge(chains, pairing=_has_several_proteins(job))
+    columns = _columns(chains, tokens.asym_id, tokens.residue_index)
+    deletions = merged.deletions[:, columns]
+    value, present = _deletion_tables()
+    return {
+        "msa": merged.rows[:, columns].astype(np.int64),
+        "msa_mask": np.ones(deletions.shape, bool),
+        "deletion_matrix": deletions,
+        "deletion_value": value[deletions],
+        "has_deletion": present[deletions],
+        "profile": merged.profile[columns],
+        "deletion_mean": merged.deletion_mean[columns].astype(np.float32),
+        **_depths(merged),
+    }
+
+
+def empty_msa_features(restype: Int[Array, "n"]) -> dict[str, Array]:
+    """Features without any alignment: the restypes are the one row (`make_dummy_feature`)."""
+    n = len(restype)
+    names = ("prot_pair", "prot_unpair", "rna_pair", "rna_unpair")
+    return {
+        "msa": restype[None].astype(np.int64),
+        "has_deletion": np.zeros((1, n), np.float32),
+        "deletion_value": np.zeros((1, n), np.float32),
+        "profile": np.eye(len(RESTYPES), dtype=np.float32)[restype],
+        "deletion_mean": np.zeros(n, np.float32),
+        **{f"{name}_num_alignments": np.array(0, np.int64) for name in names},
+    }
+
+
+def _has_several_proteins(job: Job) -> bool:
+    polymers = [entity for entity in job.entities if isinstance(entity, Polymer)]
+    return len({p.sequence for p in polymers if p.kind == "protein"}) > 1
+
+
+def _chains(job: Job, options: FeatureOptions) -> list[ChainMsa]:
+    """One encoded alignment per chain; copies share theirs.
+
+    Under `upstream_quirks` ions are left out, as upstream's featurizer forgets them, so that all
+    later chains take each other's columns (reference trap H17).
+    """
+    pairing = _has_several_proteins(job)
+    chains: list[ChainMsa] = []
+    for entity in job.entities:
+        if isinstance(entity, Polymer):
+            chain = encode_polymer(entity, pairing=pairing, use_rna_msa=options.use_rna_msa)
+        elif entity.is_ion and options.upstream_quirks:
+            continue
+        else:
+            chain = encode_ligand()
+        chains += [chain] * entity.count
+    return chains
+
+
+def _columns(
+    chains: list[ChainMsa], asym_id: Int[Array, "n"], residue_index: Int[Array, "n"]
+) -> Int[Array, "n"]:
+    """Column of every token in the merged alignment (upstream `map_to_standard`).
+
+    A residue beyond its chain's columns (ligands have one) reads the chain's first column; a
+    chain beyond the last one (under `upstream_quirks`) reads the very last column.
+    """
+    widths = np.array([chain.unpaired.shape[1] for chain in chains])
+    starts = np.cumsum(widths) - widths
+    chain = np.minimum(asym_id, len(chains) - 1)
+    inside = (residue_index >= 1) & (residue_index <= widths[chain])
+    columns = starts[chain] + np.where(inside, residue_index - 1, 0)
+    return np.where(asym_id < len(chains), columns, widths.sum() - 1)
+
+
+def _deletion_tables() -> tuple[Float[Array, "128"], Float[Array, "128"]]:
+    """deletion_value = 2/pi arctan(d/3) and has_deletion = min(d, 1) of counts d = 0 ... 127."""
+    counts = np.arange(128)
+    value = np.arctan(counts / 3.0) * (2.0 / np.pi)
+    return value.astype(np.float32), np.minimum(counts, 1).astype(np.float32)
+
+
+def _depths(merged: MergedMsa) -> dict[str, Array]:
+    """Numbers of alignments under both of upstream's spellings."""
+    protein, rna = merged.unpaired_depth["protein"], merged.unpaired_depth["rna"]
+    depths = {
+        "prot_unpaired_num_alignments": protein,
+        "prot_paired_num_alignments": merged.paired_depth,
+        "rna_unpaired_num_alignments": rna,
+        "rna_pair_num_alignments": 1,
+        "prot_pair_num_alignments": merged.paired_depth,
+        "prot_unpair_num_alignments": protein,
+        "rna_unpair_num_alignments": rna,
+    }
+    return {key: np.array(depth, np.int64) for key, depth in depths.items()}
