@@ -36,22 +36,34 @@ def _idle_template(name: str, expected: Shapes) -> bool:
     )
 
 
+def _idle_esm(name: str, expected: Shapes) -> bool:
+    small = not any(n.startswith("pairformer_stack.blocks.8.") for n in expected)
+    return name == ESM and small and _idle_template(TEMPLATE, expected)
+
+
 # What released files may lack; such a tensor is filled with zeros, and said so.
 TOLERATED_MISSING = (
     (_lacks_esm, "the constraint model's configuration switches ESM on, but its published file "
-                 "has no such weight; zero is its initial value and makes it a no-op"),
+                 "(1,475,206,741 bytes) has no room for such a weight; zero is its initial value "
+                 "and makes it a no-op"),
     (_idle_template, "v0.5.0 models have no template block, so nothing reads these weights"),
+)
+# What released files may hold in excess; such a tensor is dropped, and said so.
+TOLERATED_EXTRA = (
+    (_idle_esm, "the published tiny file (443,171,586 bytes) is larger than its model by just "
+                "this weight, and its configuration has ESM off"),
 )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How a file differs from what is expected; `filled` is tolerated: name -> reason."""
+    """How a file differs from what is expected; `filled`, `dropped` are tolerated: name -> why."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     wrong: tuple[str, ...]
     filled: Mapping[str, str]
+    dropped: Mapping[str, str]
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.unexpected or self.wrong)
@@ -64,29 +76,36 @@ class Difference:
                  ("of wrong shape", self.wrong))
         return "\n".join(_listed(kind, names) for kind, names in kinds if names)
 
+    def remarks(self) -> list[str]:
+        """One sentence for each tolerated reason, naming the tensors."""
+        kinds = (("filled with zeros", self.filled), ("dropped", self.dropped))
+        return [
+            f"{kind}: {', '.join([n for n, w in table.items() if w == why][:SHOWN])} ({why})"
+            for kind, table in kinds for why in dict.fromkeys(table.values())
+        ]
+
 
 def _listed(kind: str, names: tuple[str, ...]) -> str:
     rest = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
     return "\n    ".join([f"  {len(names)} {kind}:", *names[:SHOWN], *rest])
 
 
+def _reason(rules: tuple, name: str, expected: Shapes) -> str:
+    return next((why for tolerated, why in rules if tolerated(name, expected)), "")
+
+
 def compare(found: Shapes, expected: Shapes) -> Difference:
     """Differences in names and shapes, tolerated ones apart. Names from files are made ASCII."""
-    missing, filled = [], {}
-    for name in expected:
-        if name not in found:
-            reason = next((why for when, why in TOLERATED_MISSING if when(name, expected)), None)
-            if reason:
-                filled[name] = reason
-            else:
-                missing.append(name)
+    absent = {n: _reason(TOLERATED_MISSING, n, expected) for n in expected if n not in found}
+    extra = {n: _reason(TOLERATED_EXTRA, n, expected) for n in found if n not in expected}
     return Difference(
-        tuple(missing),
-        tuple(ascii(name[:120])[1:-1] for name in found if name not in expected),
-        tuple(f"{name} is {tuple(found[name])}, expected {tuple(shape)}"
-              for name, shape in expected.items()
-              if name in found and tuple(found[name]) != tuple(shape)),
-        filled,
+        missing=tuple(name for name, why in absent.items() if not why),
+        unexpected=tuple(ascii(name[:120])[1:-1] for name, why in extra.items() if not why),
+        wrong=tuple(f"{name} is {tuple(found[name])}, expected {tuple(shape)}"
+                    for name, shape in expected.items()
+                    if name in found and tuple(found[name]) != tuple(shape)),
+        filled={name: why for name, why in absent.items() if why},
+        dropped={name: why for name, why in extra.items() if why},
     )
 
 
@@ -95,16 +114,16 @@ def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
     return {name: checkpoint.shape(name) for name in checkpoint.names()}
 
 
-def require(difference: Difference, where: str, model: str) -> None:
+def require(difference: Difference, where: str, model: str,
+            fix: str = "give its own file, or name another model") -> None:
     """Refuse a file that does not hold exactly the tensors of a model.
 
     Raises:
         CheckpointError: lists missing, unexpected and wrongly shaped tensors, ten of each.
     """
     if difference:
-        raise CheckpointError(
-            f"the tensors are not those of {model}; give its own file, or name another model:\n"
-            f"{difference}", where=where)
+        raise CheckpointError(f"the tensors are not those of {model}; {fix}:\n{difference}",
+                              where=where)
 
 
 def load_arrays(path: Path, expected: Shapes) -> Iterator[tuple[str, np.ndarray]]:
@@ -124,7 +143,8 @@ def load_arrays(path: Path, expected: Shapes) -> Iterator[tuple[str, np.ndarray]
     try:
         difference = compare(shapes(checkpoint), expected)
         require(difference, str(path), "the configured model")
-        report_filled(difference, str(path))
+        for remark in difference.remarks():
+            logger.warning("%s: %s", path, remark)
     except CheckpointError:
         checkpoint.close()
         raise
@@ -132,17 +152,9 @@ def load_arrays(path: Path, expected: Shapes) -> Iterator[tuple[str, np.ndarray]
 
 
 def _arrays(checkpoint: Checkpoint, expected: Shapes) -> Iterator[tuple[str, np.ndarray]]:
-    present = set(checkpoint.names())
     with closing(checkpoint):
         for name, shape in expected.items():
-            if name in present:
+            if name in checkpoint:
                 yield name, checkpoint.read(name).astype(np.float32, copy=False)
             else:
                 yield name, np.zeros(shape, NUMPY["F32"])
-
-
-def report_filled(difference: Difference, where: str) -> None:
-    """One line in the log for each reason, naming the tensors set to zero."""
-    for reason in dict.fromkeys(difference.filled.values()):
-        names = [name for name, why in difference.filled.items() if why == reason]
-        logger.warning("%s: filled with zeros: %s (%s)", where, ", ".join(names[:SHOWN]), reason)

@@ -88,6 +88,7 @@ class MindSporeCheckpoint:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = path.open("rb")
+        self.saved_as = ""
         self.table: dict[str, tuple[str, tuple[int, ...], list[tuple[int, int]]]] = {}
         try:
             end = path.stat().st_size
@@ -144,6 +145,9 @@ class MindSporeCheckpoint:
             else:
                 raise ValueError("a record that is no tensor")
         return dtype, dims, content
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.table
 
     def names(self) -> list[str]:
         return list(self.table)

@@ -20,8 +20,12 @@ _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # torch's magic number as 
 class Checkpoint(Protocol):
     """Named tensors of a file, read one at a time; not safe to share between threads."""
 
-    kind: str
+    kind: str  # the format, for people
     path: Path
+    saved_as: str  # the model's name if the file tells it, else the name torch saved it under
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the file holds a tensor of this name."""
 
     def names(self) -> list[str]:
         """Names in the order of the file, without `module.`."""

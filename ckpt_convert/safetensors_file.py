@@ -64,6 +64,7 @@ class SafetensorsCheckpoint:
             header = json.loads(self.file.read(length).decode("utf-8"), object_pairs_hook=_unique)
             self.base = 8 + length
             self.metadata, self.table = self._table(header, size - self.base)
+            self.saved_as = str(self.metadata.get("model", ""))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             self.file.close()
             reason = str(error) or type(error).__name__
@@ -92,6 +93,9 @@ class SafetensorsCheckpoint:
         if any(start != end for (start, _), end in zip(spans, ends)) or ends[-1] != room:
             raise ValueError("tensors overlap, leave gaps or do not fill the file")
         return metadata if type(metadata) is dict else {}, table
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.table
 
     def names(self) -> list[str]:
         return list(self.table)

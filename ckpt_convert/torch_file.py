@@ -35,6 +35,7 @@ class TorchCheckpoint:
         self.archive = Archive(path)
         with ExitStack() as on_failure:
             on_failure.callback(self.archive.close)
+            self.saved_as = self.archive.root
             order = "little"
             if "byteorder" in self.archive.entries:
                 order = self.archive.read_small("byteorder").decode("ascii", "replace")
@@ -107,6 +108,9 @@ class TorchCheckpoint:
         if 0 in view.shape:
             return 0
         return 1 + sum((n - 1) * step for n, step in zip(view.shape, view.stride))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.views
 
     def names(self) -> list[str]:
         return list(self.views)

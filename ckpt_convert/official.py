@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where upstream publishes its checkpoints, and what is known of the files.
+
+Addresses are those of upstream's `web_service/dependency_url.py`. Upstream publishes no
+checksums: sizes and sha256 are what several independent public projects recorded of the files
+they use. For protenix-v2 they come from copies made before it was withdrawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BASE_URL = "https://protenix.tos-cn-beijing.volces.com/checkpoint/"
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """Bytes and, where known, sha256 of a published `<model>.pt`."""
+
+    size: int
+    sha256: str = ""
+
+
+FILES = {
+    "protenix-v2": OfficialFile(
+        1_859_785_497, "8f931f9774a396b67033d0e58628e1834f4a1448165e04254b40a780b0c0d599"),
+    "protenix_base_default_v1.0.0": OfficialFile(
+        1_475_950_125, "2b7d5a8b30494514fc47fd2271a16260528cdba170ba09cc112fdecd8f85ec04"),
+    "protenix_base_20250630_v1.0.0": OfficialFile(1_475_945_945),
+    "protenix_base_default_v0.5.0": OfficialFile(
+        1_474_265_486, "9ea20b0aba42f2256711da1d0cd081510a4b291e64375bff6b70ced70b87a5f1"),
+    "protenix_base_constraint_v0.5.0": OfficialFile(1_475_206_741),
+    "protenix_mini_default_v0.5.0": OfficialFile(
+        537_049_294, "3803340c5d9958c038e799ddd2b53b532db21855f261592ad455a5f003791f81"),
+    "protenix_tiny_default_v0.5.0": OfficialFile(443_171_586),
+    "protenix_mini_esm_v0.5.0": OfficialFile(541_640_990),
+    "protenix_mini_ism_v0.5.0": OfficialFile(541_640_990),
+}
+
+WITHDRAWN = {
+    "protenix-v2": "upstream withdrew the protenix-v2 weights in April 2026; take "
+                   "protenix_base_default_v1.0.0, or convert a copy you hold with "
+                   "'protenix-ms convert'",
+}
+
+
+def address(model: str, base_url: str = BASE_URL) -> str:
+    """URL of a model's published file."""
+    return f"{base_url.rstrip('/')}/{model}.pt"
