@@ -72,6 +72,7 @@ class Comparison:
             that softmax removes); compared absolutely.
         fixed: name -> value of structural constants that must not be randomised.
         gradient: whether to compare gradients.
+        training: upstream in training mode, where its forward differs (dropout rates must be 0).
     """
 
     ours: ms.nn.Cell
@@ -83,10 +84,11 @@ class Comparison:
     zero_gradients: tuple[str, ...] = ()
     fixed: Mapping[str, np.ndarray] = field(default_factory=dict)
     gradient: bool = True
+    training: bool = False
 
     def run(self) -> None:
         """Compare outputs, distance to float64, and gradients; asserts."""
-        self.upstream.eval()
+        self.upstream.train(self.training)
         weights = self._share_weights()
         single, single_grads = self._run_upstream(weights, torch.float32)
         with double_precision():
@@ -167,10 +169,13 @@ class Comparison:
             return sum((o * w).sum() for o, w in zip(made, weightings))
 
         named = [(n, p) for n, p in self.ours.parameters_and_names() if p.requires_grad]
-        positions = tuple(range(len(floats)))
-        _, (by_input, by_weight) = ms.value_and_grad(
-            weighted, positions, [p for _, p in named]
-        )(*values)
+        weights = [p for _, p in named]
+        if floats:
+            positions = tuple(range(len(floats)))
+            _, found = ms.value_and_grad(weighted, positions, weights)(*values)
+            by_input, by_weight = found
+        else:
+            by_input, (_, by_weight) = (), ms.value_and_grad(weighted, None, weights)()
         grads = dict(zip(floats, _tuple(by_input)))
         grads.update({n: g for (n, _), g in zip(named, by_weight)})
         return outputs, {n: g.asnumpy() for n, g in grads.items()}
