@@ -2,6 +2,7 @@
 """Test session: shape checks at every annotated call, synchronous errors, recordings."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("GLOG_v", "4")
@@ -13,6 +14,13 @@ from jaxtyping import install_import_hook
 install_import_hook("protenix_ms", "beartype.beartype")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Kernels run in the calling thread: otherwise MindSpore's waiting threads spin, and a busy
+    machine is twenty times slower. Tests that never import MindSpore do not load it here."""
+    if "mindspore" in sys.modules:
+        sys.modules["mindspore"].runtime.launch_blocking()
 
 
 @pytest.fixture(scope="session")
