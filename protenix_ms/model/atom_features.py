@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the network knows about atoms before it starts: reference conformers in windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from mindspore import Tensor, ops
+
+from protenix_ms.model.atom_windows import AtomWindows, key_windows, query_windows
+from protenix_ms.typing import Array, Float, Int, Shaped
+
+
+@dataclass(frozen=True)
+class AtomFeatures:
+    """Atom inputs of Algorithm 5, made once per job and shared by every atom transformer.
+
+    Attributes:
+        ref_pos: ``[a, 3]`` angstrom, reference conformers in random orientations.
+        charge: ``[a, 1]`` arcsinh of the formal charge.
+        mask: ``[a, 1]`` 1 where the conformer has the atom.
+        identity: ``[a, 385]`` mask, element (128) and atom name (4 x 64) one-hot.
+        offset: ``[w, q, k, 3]`` angstrom, query minus key position, zero between conformers.
+        inverse_distance: ``[w, q, k, 1]`` 1 / (1 + |offset|^2), zero between conformers.
+        same_space: ``[w, q, k, 1]`` 1 within one conformer.
+        windows: how atoms are grouped into windows.
+        token: ``[a]`` token of each atom.
+        token_pair: ``[w q k]`` index of each atom pair's tokens in the flattened pair matrix.
+        atom_share: ``[n, 1]`` one over the number of atoms of each token.
+    """
+
+    ref_pos: Float[Tensor, "a 3"]
+    charge: Float[Tensor, "a 1"]
+    mask: Float[Tensor, "a 1"]
+    identity: Float[Tensor, "a f"]
+    offset: Float[Tensor, "w q k 3"]
+    inverse_distance: Float[Tensor, "w q k 1"]
+    same_space: Float[Tensor, "w q k 1"]
+    windows: AtomWindows
+    token: Int[Tensor, "a"]
+    token_pair: Int[Tensor, "wqk"]
+    atom_share: Float[Tensor, "n 1"]
+
+    @property
+    def n_atoms(self) -> int:
+        return self.token.shape[0]
+
+    @property
+    def n_tokens(self) -> int:
+        return self.atom_share.shape[0]
+
+    @classmethod
+    def of(cls, features: Mapping[str, Shaped[Array, "..."]]) -> AtomFeatures:
+        """From the model's input arrays (reference protenix.md B.6)."""
+        pos = np.asarray(features["ref_pos"], np.float32)
+        column = {
+            k: np.asarray(features[k], np.float32).reshape(len(pos), -1)
+            for k in ("ref_mask", "ref_charge", "ref_element", "ref_atom_name_chars")
+        }
+        token = np.asarray(features["atom_to_token_idx"], np.int32)
+        n_tokens = len(features["restype"])
+        identity = [column[k] for k in ("ref_mask", "ref_element", "ref_atom_name_chars")]
+        # Padding is token 0, which the key mask hides (trap H5).
+        pair = query_windows(token)[:, :, None] * n_tokens + key_windows(token)[:, None]
+        count = np.bincount(token, minlength=n_tokens)
+        arrays = {
+            "ref_pos": pos,
+            "charge": np.arcsinh(column["ref_charge"]),
+            "mask": column["ref_mask"],
+            "identity": np.concatenate(identity, -1),
+            **_pair_geometry(pos, np.asarray(features["ref_space_uid"])),
+            "token": token,
+            "token_pair": pair.reshape(-1),
+            "atom_share": (1.0 / np.maximum(count, 1)).astype(np.float32)[:, None],
+        }
+        tensors = {k: Tensor.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+        return cls(windows=AtomWindows.of(len(pos)), **tensors)
+
+    def to_atoms(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b a c"]:
+        """Each token's row to all of its atoms."""
+        return ops.gather(x, self.token, 1)
+
+    def to_tokens(self, x: Float[Tensor, "b a c"]) -> Float[Tensor, "b n c"]:
+        """Mean over the atoms of each token; the number of tokens is known (trap H25)."""
+        b, _, c = x.shape
+        n = self.n_tokens
+        segment = ops.concat([self.token + n * i for i in range(b)])
+        total = ops.unsorted_segment_sum(ops.reshape(x, (-1, c)), segment, b * n)
+        return ops.reshape(total, (b, n, c)) * self.atom_share
+
+
+def _pair_geometry(
+    pos: Float[Array, "a 3"], space: Int[Array, "a"]
+) -> dict[str, Float[Array, "w q k _"]]:
+    """Lines 2-6 of Algorithm 5.
+
+    Padded atoms have space 0 and position 0 as upstream, so the first residue counts them as its
+    own (trap H5): they are masked as keys and cut off as queries. Only `offset` drops them.
+    """
+    same = query_windows(space)[:, :, None] == key_windows(space)[:, None]
+    real = np.ones(len(pos), bool)
+    real = query_windows(real)[:, :, None] & key_windows(real)[:, None]
+    offset = query_windows(pos)[:, :, None] - key_windows(pos)[:, None]
+    inverse = 1 / (1 + (offset**2).sum(-1, keepdims=True))
+    return {
+        "offset": offset * (same & real)[..., None],
+        "inverse_distance": inverse * same[..., None],
+        "same_space": same[..., None].astype(np.float32),
+    }

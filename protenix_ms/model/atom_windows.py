@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sequence-local windows of the atom transformer: 32 queries see the 128 atoms around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from mindspore import Tensor, ops
+
+from protenix_ms.ops.unfold import windows as sliding_windows
+from protenix_ms.typing import Array, Bool, Shaped
+
+QUERIES, KEYS = 32, 128
+LEFT = (KEYS - QUERIES) // 2  # keys before a window's first query
+
+
+def query_windows(x: Shaped[Array, "a *c"]) -> Shaped[Array, "w q *c"]:
+    """Atoms as queries of their windows, in numpy; the last window is padded with zeros."""
+    n_windows = -(-len(x) // QUERIES)
+    padded = np.zeros((n_windows * QUERIES, *x.shape[1:]), x.dtype)
+    padded[: len(x)] = x
+    return padded.reshape(n_windows, QUERIES, *x.shape[1:])
+
+
+def key_windows(x: Shaped[Array, "a *c"]) -> Shaped[Array, "w k *c"]:
+    """Atoms as keys of every window, in numpy; before the first and after the last are zeros."""
+    n_windows = -(-len(x) // QUERIES)
+    padded = np.zeros(((n_windows - 1) * QUERIES + KEYS, *x.shape[1:]), x.dtype)
+    padded[LEFT : LEFT + len(x)] = x
+    sliding = np.lib.stride_tricks.sliding_window_view(padded, KEYS, axis=0)[::QUERIES]
+    return np.ascontiguousarray(np.moveaxis(sliding, -1, 1))
+
+
+@dataclass(frozen=True)
+class AtomWindows:
+    """The windows of `n_atoms` atoms, for tensors ``[b, a, ...]``.
+
+    Padded keys are masked. Padded queries attend like any other and are cut off by `merge`
+    (upstream masks their whole rows, with the same result).
+
+    Attributes:
+        n_atoms: number of atoms.
+        mask: ``[1, w, 1, 1, k]``, True where a window's key is an atom.
+    """
+
+    n_atoms: int
+    mask: Bool[Tensor, "1 w 1 1 k"]
+
+    @classmethod
+    def of(cls, n_atoms: int) -> AtomWindows:
+        """Windows over `n_atoms` atoms."""
+        mask = key_windows(np.ones(n_atoms, bool))
+        return cls(n_atoms, Tensor.from_numpy(mask[None, :, None, None]))
+
+    @property
+    def n_windows(self) -> int:
+        return self.mask.shape[1]
+
+    def queries(self, x: Shaped[Tensor, "b a ..."]) -> Shaped[Tensor, "b w q ..."]:
+        """Each atom once, as a query of its window."""
+        after = self.n_windows * QUERIES - self.n_atoms
+        return ops.reshape(_pad(x, 0, after), (x.shape[0], -1, QUERIES, *x.shape[2:]))
+
+    def keys(self, x: Shaped[Tensor, "b a ..."]) -> Shaped[Tensor, "b w k ..."]:
+        """The 128 atoms around each window's queries."""
+        after = (self.n_windows - 1) * QUERIES + KEYS - LEFT - self.n_atoms
+        return sliding_windows(_pad(x, LEFT, after), 1, KEYS, QUERIES)
+
+    def merge(self, x: Shaped[Tensor, "b w q ..."]) -> Shaped[Tensor, "b a ..."]:
+        """Queries of all windows back to atoms, without the padding."""
+        flat = ops.reshape(x, (x.shape[0], -1, *x.shape[3:]))
+        return flat[:, : self.n_atoms]
+
+
+def _pad(x: Tensor, before: int, after: int) -> Tensor:
+    """Zeros around axis 1. Concatenation: `ops.pad` is a hundred times slower on CPU."""
+    parts = [x]
+    if before:
+        parts.insert(0, ops.zeros((x.shape[0], before, *x.shape[2:]), x.dtype))
+    if after:
+        parts.append(ops.zeros((x.shape[0], after, *x.shape[2:]), x.dtype))
+    return ops.concat(parts, 1) if len(parts) > 1 else x

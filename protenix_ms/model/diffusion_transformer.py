@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conditioned transformer of the diffusion module: over all tokens, or over atom windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindspore import Tensor, nn, ops
+
+from protenix_ms.model.atom_windows import AtomWindows
+from protenix_ms.model.attention_pair_bias import GATE_BIAS, AttentionPairBias
+from protenix_ms.nn import AdaptiveLayerNorm, Linear
+from protenix_ms.ops.layer_norm import layer_norm
+from protenix_ms.typing import Float
+
+CACHED_FLOATS = 2**30  # 4 GiB: biases of 24 blocks of 16 heads up to 1670 tokens
+
+_channel_first = ops.MatMul(transpose_b=True)
+
+
+class ConditionedTransitionBlock(nn.Cell):
+    """SwiGLU transition with adaptive norm and output gate (AF3 Algorithm 25), expansion 2."""
+
+    def __init__(self, c_a: int, c_s: int) -> None:
+        super().__init__()
+        self.adaln = AdaptiveLayerNorm(c_a, c_s)
+        self.linear_nobias_a1 = Linear(c_a, 2 * c_a, init="relu")
+        self.linear_nobias_a2 = Linear(c_a, 2 * c_a, init="relu")
+        self.linear_nobias_b = Linear(2 * c_a, c_a)
+        self.linear_s = Linear(c_s, c_a, bias=True, init="zeros", bias_init=GATE_BIAS)
+
+    def construct(
+        self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"]
+    ) -> Float[Tensor, "b n c_a"]:
+        a = self.adaln(a, s)
+        b = ops.silu(self.linear_nobias_a1(a)) * self.linear_nobias_a2(a)
+        return self.linear_nobias_b(b) * ops.sigmoid(self.linear_s(s))
+
+
+class DiffusionTransformerBlock(nn.Cell):
+    """One block of AF3 Algorithm 23: attention, then transition, each added to the running sum.
+
+    The supplement adds both to the block's input; Protenix found that it trains badly so.
+    """
+
+    def __init__(self, c_a: int, c_s: int, c_z: int, n_heads: int, cross: bool) -> None:
+        super().__init__()
+        self.attention_pair_bias = AttentionPairBias(c_a, c_z, n_heads, c_s, cross)
+        self.conditioned_transition_block = ConditionedTransitionBlock(c_a, c_s)
+
+    def construct(
+        self,
+        a: Float[Tensor, "b n c_a"],
+        s: Float[Tensor, "_ n c_s"],
+        bias: Float[Tensor, "_ h q k"],
+        windows: AtomWindows | None = None,
+    ) -> Float[Tensor, "b n c_a"]:
+        a = a + self.attention_pair_bias(a, bias, s, windows)
+        return a + self.conditioned_transition_block(a, s)
+
+
+class PairBiases(Sequence):
+    """Attention biases of every block of a stack, from one pair representation.
+
+    The pair is normalised once, and all blocks are projected by one matrix product, whose rows
+    are the heads (upstream's `enable_efficient_fusion`): nothing here depends on the noise, so it
+    is done once per job. Too large to keep, a block's bias is made anew at each use.
+
+    Args:
+        blocks: blocks whose attention has a pair norm without offset.
+        z: ``[n, n, c_z]``, or ``[w, 32, 128, c_z]`` with windows.
+    """
+
+    def __init__(self, blocks: nn.CellList, z: Float[Tensor, "*r q k c_z"]) -> None:
+        self._grid = z.shape[:-1]
+        self._z = ops.reshape(layer_norm(z), (-1, z.shape[-1]))
+        attention = [block.attention_pair_bias for block in blocks]
+        self._weights = [a.linear_nobias_z.weight * a.layernorm_z.weight for a in attention]
+        heads = self._weights[0].shape[0]
+        self._kept = None
+        if len(attention) * heads * self._z.shape[0] <= CACHED_FLOATS:
+            every = _channel_first(ops.concat(self._weights, 0), self._z)
+            self._kept = [
+                self._shaped(every[i * heads : (i + 1) * heads]) for i in range(len(attention))
+            ]
+            self._z = self._weights = None
+
+    def _shaped(self, bias: Float[Tensor, "h rows"]) -> Float[Tensor, "_ h q k"]:
+        if len(self._grid) == 2:
+            return ops.reshape(bias, (1, -1, *self._grid))
+        return ops.transpose(ops.reshape(bias, (-1, *self._grid)), (1, 0, 2, 3)).contiguous()
+
+    def __len__(self) -> int:
+        return len(self._kept or self._weights)
+
+    def __getitem__(self, i: int) -> Float[Tensor, "_ h q k"]:
+        """Bias of block `i`, ``[1, h, n, n]`` or ``[w, h, 32, 128]``."""
+        if self._kept is not None:
+            return self._kept[i]
+        return self._shaped(_channel_first(self._weights[i], self._z))
+
+
+class DiffusionTransformer(nn.Cell):
+    """Stack of `DiffusionTransformerBlock` (AF3 Algorithm 23).
+
+    Args:
+        c_a, c_s, c_z: channels of what is updated, of its conditioning, of the pair.
+        n_blocks, n_heads: depth and attention heads.
+        cross: the form of the atom transformer (see `AttentionPairBias`).
+    """
+
+    def __init__(
+        self, c_a: int, c_s: int, c_z: int, n_blocks: int, n_heads: int, cross: bool = False
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.CellList(
+            [DiffusionTransformerBlock(c_a, c_s, c_z, n_heads, cross) for _ in range(n_blocks)]
+        )
+
+    def pair_biases(self, z: Float[Tensor, "*r q k c_z"]) -> PairBiases:
+        """Biases of all blocks, to be made once and given to every call."""
+        return PairBiases(self.blocks, z)
+
+    def construct(
+        self,
+        a: Float[Tensor, "b n c_a"],
+        s: Float[Tensor, "_ n c_s"],
+        biases: Sequence[Tensor],
+        windows: AtomWindows | None = None,
+    ) -> Float[Tensor, "b n c_a"]:
+        """Update `a`; the leading axis of `s` is 1 if all samples share their conditioning."""
+        for i, block in enumerate(self.blocks):
+            a = block(a, s, biases[i], windows)
+        return a
