@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Confidence head: how far to trust each atom and each pair of tokens of a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from ml_collections import ConfigDict
+
+from protenix_ms.errors import NonFiniteError
+from protenix_ms.geometry.bins import PAE, PDE, PLDDT, expected
+from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
+from protenix_ms.model.pairformer import PairformerStack
+from protenix_ms.nn import LayerNorm, Linear, empty_parameter
+from protenix_ms.runtime.chunk import chunks, map_rows, rows_per_chunk
+from protenix_ms.runtime.trace import trace, tracing
+from protenix_ms.typing import Array, Float, Int
+
+RESOLVED_BINS = 2
+LARGEST_SINGLE = 512.0  # the trunk's single is clipped before its norm
+LAST_BIN_END = 1e6  # angstrom; the last distance bin is open
+
+_matmul = ops.MatMul()
+
+
+@dataclass(frozen=True)
+class ConfidenceOutput:
+    """Confidence of one sample, reduced where it was made: distributions are never kept.
+
+    Attributes:
+        atom_plddt: expected lDDT of each atom, 0 to 1.
+        pae: expected aligned error of token j in the frame of token i, angstrom.
+        pde: expected error of the distance between two tokens, angstrom.
+        tm_complex: expected ``1 / (1 + (e / d0)^2)`` of the aligned error, d0 of all tokens.
+        tm_pair: the same with d0 of the complex made of the two tokens' chains.
+    """
+
+    atom_plddt: Float[Array, "a"]
+    pae: Float[Array, "n n"]
+    pde: Float[Array, "n n"]
+    tm_complex: Float[Array, "n n"]
+    tm_pair: Float[Array, "n n"]
+
+
+class ConfidenceLogits(NamedTuple):
+    """Logits of one sample, as losses and replays want them: 50, 64, 64 and 2 bins."""
+
+    plddt: Float[Tensor, "a k"]
+    pae: Float[Tensor, "n n k"]
+    pde: Float[Tensor, "n n k"]
+    resolved: Float[Tensor, "a 2"]
+
+
+class ConfidenceHead(nn.Cell):
+    """AF3 Algorithm 31 with Protenix's changes: more norms, 1.25 A bins, raw distances.
+
+    Nothing flows back into the trunk: its representations are cut off from the gradient. Samples
+    pass one at a time, since each has a pair representation of its own.
+
+    Args:
+        config: ``config.model.confidence_head``.
+    """
+
+    def __init__(self, config: ConfigDict) -> None:
+        super().__init__()
+        c = config
+        self.linear_no_bias_s1 = Linear(c.c_s_inputs, c.c_z)
+        self.linear_no_bias_s2 = Linear(c.c_s_inputs, c.c_z)
+        lower = np.arange(
+            c.distance_bin_start, c.distance_bin_end, c.distance_bin_step, dtype=np.float32
+        )
+        upper = np.append(lower[1:], np.float32(LAST_BIN_END))
+        self.lower_bins = Parameter(Tensor.from_numpy(lower), requires_grad=False)
+        self.upper_bins = Parameter(Tensor.from_numpy(upper), requires_grad=False)
+        self.linear_no_bias_d = Linear(len(lower), c.c_z)
+        self.linear_no_bias_d_wo_onehot = Linear(1, c.c_z)
+        self.pairformer_stack = PairformerStack(
+            c.n_blocks, c.c_z, c.c_s, hidden_scale_up=c.hidden_scale_up
+        )
+        self.linear_no_bias_pae = Linear(c.c_z, PAE.count, init="zeros")
+        self.linear_no_bias_pde = Linear(c.c_z, PDE.count, init="zeros")
+        self.plddt_weight = empty_parameter((c.max_atoms_per_token, c.c_s, PLDDT.count))
+        self.resolved_weight = empty_parameter((c.max_atoms_per_token, c.c_s, RESOLVED_BINS))
+        self.input_strunk_ln = LayerNorm(c.c_s)
+        self.pae_ln = LayerNorm(c.c_z)
+        self.pde_ln = LayerNorm(c.c_z)
+        self.plddt_ln = LayerNorm(c.c_s)
+        self.resolved_ln = LayerNorm(c.c_s)
+
+    def construct(
+        self,
+        job: ConfidenceFeatures,
+        trunk: tuple[Tensor, Tensor, Tensor],
+        x: Float[Array, "b a 3"],
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> tuple[ConfidenceOutput, ...]:
+        """Confidence of every sample; under a trace also the logits, as ``pred/...``.
+
+        Args:
+            job: atoms and chains.
+            trunk: s_inputs ``[n, c_s_inputs]``, s ``[n, c_s]``, z ``[n, n, c_z]``.
+            x: predicted coordinates, angstrom.
+            progress: told ``("sample", done, total)``.
+
+        Raises:
+            NonFiniteError: names the sample.
+        """
+        s, z = self.embed(*trunk)
+        outputs, logits = [], []
+        for i, coordinates in enumerate(x):
+            s_sample, z_sample = self.refine(s, z, coordinates[job.representative])
+            outputs.append(self.reduce(job, s_sample, z_sample))
+            if not all(np.isfinite(v).all() for v in vars(outputs[-1]).values()):
+                raise NonFiniteError("scores are not finite", where=f"confidence of sample {i + 1}")
+            if tracing():
+                logits.append(self.logits(job, s_sample, z_sample))
+            if progress is not None:
+                progress("sample", i + 1, len(x))
+        for name, values in zip(ConfidenceLogits._fields, zip(*logits)):
+            trace(f"pred/{name}", ops.stack(values))
+        return tuple(outputs)
+
+    def embed(
+        self,
+        s_inputs: Float[Tensor, "n c_s_inputs"],
+        s_trunk: Float[Tensor, "n c_s"],
+        z_trunk: Float[Tensor, "n n c_z"],
+    ) -> tuple[Float[Tensor, "n c_s"], Float[Tensor, "n n c_z"]]:
+        """What all samples share."""
+        s_inputs, s_trunk, z_trunk = map(ops.stop_gradient, (s_inputs, s_trunk, z_trunk))
+        s = self.input_strunk_ln(ops.clamp(s_trunk, -LARGEST_SINGLE, LARGEST_SINGLE))
+        # s1 varies along j and s2 along i: the reverse of the trunk's initial pair (trap H14)
+        of_column = ops.expand_dims(self.linear_no_bias_s1(s_inputs), 0)
+        of_row = ops.expand_dims(self.linear_no_bias_s2(s_inputs), 1)
+        return s, z_trunk + (of_column + of_row)
+
+    def refine(
+        self,
+        s: Float[Tensor, "n c_s"],
+        z: Float[Tensor, "n n c_z"],
+        x: Float[Array, "n 3"],
+    ) -> tuple[Float[Tensor, "n c_s"], Float[Tensor, "n n c_z"]]:
+        """Representations of one sample from the coordinates of its representative atoms."""
+        d = distances(x)
+        bins = self._bins(d)
+        none = ops.zeros((1, z.shape[-1]), z.dtype)  # row of distances in no bin
+        table = ops.concat([ops.transpose(self.linear_no_bias_d.weight, (1, 0)), none], 0)
+
+        def rows(part: slice) -> Tensor:
+            of_bin = ops.gather(table, Tensor.from_numpy(bins[part]), 0)
+            raw = self.linear_no_bias_d_wo_onehot(Tensor.from_numpy(d[part][..., None]))
+            return z[part] + of_bin + raw
+
+        return self.pairformer_stack(s, map_rows(rows, len(x), z.shape[1] * z.shape[2]))
+
+    def _bins(self, d: Float[Array, "n n"]) -> Int[Array, "n n"]:
+        """Bin of each distance, or one past the last for none.
+
+        Bins are open on both sides, so that a distance exactly on an edge, like any below the
+        first, is in none (trap H13).
+        """
+        lower, upper = self.lower_bins.asnumpy(), self.upper_bins.asnumpy()
+        bins = np.searchsorted(lower, d, side="left") - 1
+        inside = (bins >= 0) & (d < upper[bins])
+        return np.where(inside, bins, len(lower)).astype(np.int32)
+
+    def pae_logits(
+        self, z: Float[Tensor, "n n c_z"], rows: slice
+    ) -> Float[Tensor, "r n k"]:
+        """Aligned-error logits of some rows."""
+        return self.linear_no_bias_pae(self.pae_ln(z[rows]))
+
+    def pde_logits(
+        self, z: Float[Tensor, "n n c_z"], rows: slice
+    ) -> Float[Tensor, "r n k"]:
+        """Distance-error logits of some rows; symmetric."""
+        transposed = ops.transpose(z[:, rows], (1, 0, 2))
+        return self.linear_no_bias_pde(self.pde_ln(z[rows] + transposed))
+
+    def logits(
+        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"]
+    ) -> ConfidenceLogits:
+        """All logits of one sample, for losses and traces."""
+        every = slice(0, z.shape[0])
+        return ConfidenceLogits(
+            _by_atom(self.plddt_ln(s), self.plddt_weight, job),
+            self.pae_logits(z, every),
+            self.pde_logits(z, every),
+            _by_atom(self.resolved_ln(s), self.resolved_weight, job),
+        )
+
+    def reduce(
+        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"]
+    ) -> ConfidenceOutput:
+        """Expected values of one sample; pair distributions exist for a few rows at a time."""
+        n = z.shape[0]
+        plddt = _by_atom(self.plddt_ln(s), self.plddt_weight, job)
+        pae, pde, tm_complex, tm_pair = np.empty((4, n, n), np.float32)
+        for rows in chunks(n, rows_per_chunk(n, n * (PAE.count + z.shape[-1]))):
+            aligned = self.pae_logits(z, rows).asnumpy()
+            pae[rows], tm_complex[rows], tm_pair[rows] = job.tm.reduce(aligned, rows)
+            pde[rows] = expected(self.pde_logits(z, rows).asnumpy(), PDE)
+        return ConfidenceOutput(
+            expected(plddt.asnumpy(), PLDDT), pae, pde, tm_complex, tm_pair
+        )
+
+
+def _by_atom(
+    s: Float[Tensor, "n c_s"], weight: Float[Tensor, "t c_s k"], job: ConfidenceFeatures
+) -> Float[Tensor, "a k"]:
+    """Project each atom's token by the matrix of the atom's place in the token.
+
+    Atoms are taken in the order of their places, so that each matrix is used once; upstream
+    gathers a matrix per atom, 77 KB each (trap H15).
+    """
+    rows = ops.gather(s, job.token_by_place, 0)
+    parts = [_matmul(rows[part], weight[place]) for place, part in job.places]
+    return ops.gather(ops.concat(parts, 0), job.atom_order, 0)
