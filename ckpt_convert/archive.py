@@ -79,6 +79,8 @@ class Archive:
                 f"the file starts as a PyTorch zip but its directory cannot be read ({error})",
                 "the download was probably cut short; fetch it again",
             ) from error
+        if any(info.filename.endswith("/constants.pkl") for info in listed):
+            raise self.fail("a TorchScript program, not a state dict", "save its state_dict()")
         entries: dict[str, Entry] = {}
         roots = {info.filename.partition("/")[0] for info in listed}
         spans = []
@@ -93,11 +95,8 @@ class Archive:
         if any(end > begin for (_, end), (begin, _) in zip(spans, spans[1:])):
             raise self.fail("entries of the archive overlap")
         if len(roots) != 1 or "data.pkl" not in entries:
-            kind = "a TorchScript program" if "constants.pkl" in entries else "a zip"
-            raise self.fail(f"{kind} without the one data.pkl of a saved state dict",
+            raise self.fail("a zip without the one data.pkl of a saved state dict",
                             "give the file that torch.save wrote")
-        if "constants.pkl" in entries:
-            raise self.fail("a TorchScript program, not a state dict", "save its state_dict()")
         return roots.pop(), entries
 
     def _checked(self, info: zipfile.ZipInfo) -> int:

@@ -53,6 +53,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError("is a folder or a device, not a file", where=str(path),
+                                  fix="name the file itself")
         with path.open("rb") as file:
             head = file.read(512)
         return _reader(path, head)(path)
@@ -68,6 +71,8 @@ def _reader(path: Path, head: bytes) -> type:
     save_again = "load it with the PyTorch that wrote it and torch.save its state dict again"
     if head[:4] == b"PK\x03\x04":
         return TorchCheckpoint
+    if head.lstrip()[:1] == b"<":
+        raise refuse("a web page, not a checkpoint", "fetch the file itself")
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
         return SafetensorsCheckpoint
     if head[:1] == b"\n" and len(head) > 8 and head[:16].count(b"\0") < 8:
@@ -81,8 +86,6 @@ def _reader(path: Path, head: bytes) -> type:
         raise refuse("a legacy PyTorch tar file (before 0.4)", save_again)
     if head[:1] == b"\x80":
         raise refuse("a bare pickle, which is a program and not a list of tensors", save_again)
-    if head.lstrip()[:1] == b"<":
-        raise refuse("a web page, not a checkpoint", "fetch the file itself")
     if zipfile.is_zipfile(path):
         raise refuse("a zip behind other data, which torch.save never writes", save_again)
     raise refuse("neither a PyTorch zip, nor safetensors, nor a MindSpore checkpoint",
