@@ -85,7 +85,8 @@ def _reader(path: Path, head: bytes) -> type:
     if head[257:262] == b"ustar":
         raise refuse("a legacy PyTorch tar file (before 0.4)", save_again)
     if head[:1] == b"\x80":
-        raise refuse("a bare pickle, which is a program and not a list of tensors", save_again)
+        raise refuse("a bare stream of Python objects, which is a program and not a list of "
+                     "tensors", save_again)
     if zipfile.is_zipfile(path):
         raise refuse("a zip behind other data, which torch.save never writes", save_again)
     raise refuse("neither a PyTorch zip, nor safetensors, nor a MindSpore checkpoint",

@@ -104,7 +104,9 @@ class _Machine:
         self.stack[-1].extend(items)
 
     def set_items(self, items: list) -> None:
-        for key, value in zip(items[::2], items[1::2], strict=True):
+        if len(items) % 2:
+            raise ValueError("a key without a value")
+        for key, value in zip(items[::2], items[1::2]):
             put(self.stack[-1], key, value)
 
     def integer(self, raw: bytes) -> int:
@@ -160,10 +162,10 @@ class _Machine:
         }
 
     def dict_since_mark(self) -> dict:
-        items, table = self.since_mark(), {}
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            put(table, key, value)
-        return table
+        items = self.since_mark()
+        self.stack.append({})
+        self.set_items(items)
+        return self.stack.pop()
 
     def act_opcodes(self) -> dict[bytes, Callable]:
         """Opcodes that work on the stack or the memo."""

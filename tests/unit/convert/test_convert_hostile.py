@@ -124,7 +124,7 @@ def test_calls_are_refused_by_name_and_never_made(tmp_path, name, protocol):
 LONG = 1_000_000
 VAST = struct.pack("<Q", 2**62)
 STREAMS = {
-    "getattr by a dotted name": b"\x8c\x0ctorch._utils\x8c\x1f_rebuild_tensor_v2.__globals__x\x93",
+    "getattr by a dotted name": b"\x8c\x0ctorch._utils\x8c\x1e_rebuild_tensor_v2.__globals__\x93",
     "old class": b"(iposix\nsystem\n", "class by mark": b"(cposix\nsystem\nK\x01o",
     "new object": b"ccollections\nOrderedDict\n)\x81",
     "new object with keywords": b"ccollections\nOrderedDict\n)}\x92",
@@ -302,7 +302,7 @@ def test_compression_is_refused(tmp_path):
 FORMATS = {
     "legacy": (lambda p: torch.save({"w": torch.ones(1)}, p, _use_new_zipfile_serialization=False),
                "legacy PyTorch file"),
-    "bare": (lambda p: p.write_bytes(pickle.dumps({"w": 1}, 2)), "bare pickle"),
+    "bare": (lambda p: p.write_bytes(pickle.dumps({"w": 1}, 2)), "bare stream"),
     "tar": (lambda p: p.write_bytes(bytes(257) + b"ustar" + bytes(300)), "tar"),
     "html": (lambda p: p.write_bytes(b"\n<html>denied</html>"), "web page"),
     "empty": (lambda p: p.write_bytes(b""), "empty"),

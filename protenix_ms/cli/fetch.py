@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`protenix-ms fetch MODEL`: the official checkpoint, converted, in the weights folder."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ckpt_convert.convert import Options, convert
+from ckpt_convert.download import Download
+from ckpt_convert.official import BASE_URL, FILES, address
+from protenix_ms.config.home import weights_dir
+from protenix_ms.errors import CheckpointError, OutputError
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = "Fetch upstream's official checkpoint and convert it."
+    parser.add_argument("model", choices=tuple(FILES), metavar="MODEL",
+                        help=", ".join(FILES))
+    parser.add_argument("--output", type=Path, metavar="DIR",
+                        help="default: the weights folder, ~/.cache/protenix_ms/weights")
+    parser.add_argument("--base-url", default=BASE_URL, metavar="URL",
+                        help="a mirror that holds <MODEL>.pt")
+    parser.add_argument("--keep", action="store_true", help="keep the .pt beside the result")
+    parser.add_argument("--overwrite", action="store_true", help="fetch and convert again")
+
+
+def run(args: Namespace) -> int:
+    """Fetch and convert; 0 done or there already, 1 refused.
+
+    Raises:
+        OutputError, ResourceError: no room, no permission, no connection.
+    """
+    folder = args.output or weights_dir()
+    result = folder / f"{args.model}.safetensors"
+    if result.exists() and not args.overwrite:
+        print(f"{result} is there already; --overwrite fetches it again")
+        return 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be made ({error.strerror})", where=str(folder),
+                          fix="choose another --output") from error
+    try:
+        return _fetch(args, result)
+    except CheckpointError as error:
+        if getattr(args, "debug", False):
+            raise
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _fetch(args: Namespace, result: Path) -> int:
+    url, source = address(args.model, args.base_url), result.with_suffix(".pt")
+    with tqdm(desc=args.model, unit="B", unit_scale=True, disable=None) as bar:
+        def progress(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        Download(url, source, args.model, FILES[args.model], progress).run()
+    report = convert(source, result, Options(model=args.model, provenance=url))
+    if not args.keep:
+        source.unlink()
+    print(f"{result}: {report.parameters:,} parameters, sha256 {report.result['sha256']}")
+    for remark in report.remarks:
+        print(f"  {remark}")
+    return 0
