@@ -14,7 +14,6 @@ from protenix_ms.features.bonds import bond_features
 from protenix_ms.features.constraint import empty_constraint_features
 from protenix_ms.features.frames import frame_features
 from protenix_ms.features.msa import msa_features
-from protenix_ms.features.no_msa import no_msa_features
 from protenix_ms.features.options import FeatureOptions
 from protenix_ms.features.reference import reference_features
 from protenix_ms.features.roles import role_features
@@ -66,10 +65,7 @@ def featurize(
     features = structure_features(atoms, tokens, rng)
     features |= empty_constraint_features(len(tokens))
     features |= empty_template_features(len(tokens))
-    if options.use_msa:
-        features |= msa_features(job, atoms, tokens, options)
-    else:
-        features |= no_msa_features(tokens)
+    features |= msa_features(job, tokens, options)
     return Example(features, atoms, tokens)
 
 
