@@ -61,7 +61,7 @@ def empty_msa_features(restype: Int[Array, "n"]) -> dict[str, Array]:
         "deletion_value": np.zeros((1, n), np.float32),
         "profile": np.eye(len(RESTYPES), dtype=np.float32)[restype],
         "deletion_mean": np.zeros(n, np.float32),
-        **{f"{name}_num_alignments": np.array(0, np.int64) for name in names},
+        **{f"{name}_num_alignments": np.array(0, np.int32) for name in names},
     }
 
 

@@ -6,14 +6,11 @@ elsewhere (`test_features_recorded.py`).
 """
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from protenix.data.core import ccd as upstream_ccd
 
 from protenix_ms.chem.atom_table import AtomTable
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.features.annotation import annotate
 from protenix_ms.features.frames import frame_features
 from protenix_ms.features.molecules import assign_molecules
@@ -60,24 +57,11 @@ def recorded_atoms(folder: Path) -> tuple[AtomTable, dict[str, np.ndarray]]:
     return atoms, recorded
 
 
-class UpstreamKinds(ComponentDictionary):
-    """Types and letters of components as upstream reads them, so that nothing else is tested."""
-
-    def __init__(self):
-        pass
-
-    def mol_type(self, code):
-        return upstream_ccd.get_mol_type(code)
-
-    def __getitem__(self, code):
-        return SimpleNamespace(one_letter=upstream_ccd.get_one_letter_code(code) or "")
-
-
 @pytest.fixture(scope="module", params=CASES)
-def case(request, golden):
+def case(request, golden, ccd):
     folder = golden / "features" / request.param
     atoms, recorded = recorded_atoms(folder)
-    atoms = annotate(atoms, UpstreamKinds())
+    atoms = annotate(atoms, ccd)
     atoms = assign_molecules(atoms, set(atoms.entity_id.tolist()))
     features = dict(np.load(folder / "features.npz"))
     return atoms, recorded, features

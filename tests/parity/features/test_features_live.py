@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Features of jobs that nobody recorded, against upstream's featuriser run here and now."""
 
+import importlib
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.features import FeatureOptions, build
 from protenix_ms.features.comparison import compare
 from protenix_ms.io import read_jobs
 
-ROOT = Path(__file__).resolve().parents[2]
-ORACLE = Path(os.environ.get("PROTENIX_ROOT_DIR", ROOT.parent / "shared/tools/oracle/protenix_root"))
+ROOT = Path(__file__).resolve().parents[3]
+WORKPLACE = ROOT.parent / "shared/tools/oracle/protenix_root"
+ORACLE = Path(os.environ.get("PROTENIX_ROOT_DIR", WORKPLACE))
 
 
 def protein(sequence: str, count: int = 1, **fields) -> dict:
@@ -115,7 +117,7 @@ JOBS = {
                 "GMATKX",
                 modifications=[ptm("ACE", 1), ptm("MSE", 2), ptm("TPO", 4), ptm("NME", 6)],
             ),
-            protein("KMSTYW", modifications=[ptm("MSE", 1), ptm("SEP", 3), ptm("TYS", 5)]),
+            protein("MMSTYW", modifications=[ptm("MSE", 1), ptm("SEP", 3), ptm("TYS", 5)]),
         ]
     },
     "ligands_that_count_as_polymers": {
@@ -131,31 +133,51 @@ JOBS = {
 
 
 @pytest.fixture(scope="module")
-def upstream():
+def upstream_features():
+    """Upstream's `InferenceDataset.process_one` without its file handling: job -> features."""
     if not (ORACLE / "common/components.cif").exists():
         pytest.skip(f"no component cache of upstream at {ORACLE}: set PROTENIX_ROOT_DIR")
     os.environ["PROTENIX_ROOT_DIR"] = str(ORACLE)
-    return pytest.importorskip("protenix.data.inference.json_to_feature").SampleDictToFeatures
+    loader = importlib.import_module("protenix.data.inference.infer_dataloader")
+    guidance = SimpleNamespace(guidance=SimpleNamespace(enable=False))
+    dataset = SimpleNamespace(
+        configs=SimpleNamespace(sample_diffusion=guidance),
+        use_msa=True, msa_pair_as_unpair=True, use_rna_msa=True,
+        use_template=False, online_template_featurizer=None, esm_enable=False,
+    )  # fmt: skip
+
+    def features(job: dict) -> dict[str, np.ndarray]:
+        data, _, _ = loader.InferenceDataset.process_one(dataset, job)
+        features = data["input_feature_dict"]
+        constraint = features.pop("constraint_feature")
+        features |= {f"constraint_feature/{name}": value for name, value in constraint.items()}
+        return {name: value.numpy() for name, value in features.items()}
+
+    return features
 
 
-@pytest.fixture(scope="module")
-def ccd(golden):
-    return ComponentDictionary.load().with_conformers(golden / "conformers.npz")
-
-
-def upstream_features(upstream, job: dict) -> dict[str, np.ndarray]:
-    features, _, _ = upstream(job).get_feature_dict()
-    constraint = features.pop("constraint_feature")
-    features |= {f"constraint_feature/{name}": value for name, value in constraint.items()}
-    return {name: value.numpy() for name, value in features.items()}
-
-
-@pytest.mark.parametrize("name", JOBS)
-def test_job(name, upstream, ccd, tmp_path):
+@pytest.fixture(params=JOBS)
+def job_file(request, tmp_path) -> Path:
     path = tmp_path / "job.json"
-    path.write_text(json.dumps([{"name": name, **JOBS[name]}]))
-    theirs = upstream_features(upstream, json.loads(path.read_text())[0])
-    options = FeatureOptions(use_msa=False, upstream_quirks=True)
-    ours = build(read_jobs(path)[0], ccd, np.random.default_rng(0), options).features
+    path.write_text(json.dumps([{"name": request.param, **JOBS[request.param]}]))
+    return path
+
+
+def test_equal_to_upstream(job_file, upstream_features, ccd):
+    theirs = upstream_features(json.loads(job_file.read_text())[0])
+    options = FeatureOptions(upstream_quirks=True)
+    ours = build(read_jobs(job_file)[0], ccd, np.random.default_rng(0), options).features
     wrong = [row for row in compare(ours, theirs) if not row.equal]
     assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize("quirks", [True, False])
+def test_ions_shift_the_alignment_only_as_a_quirk(quirks, ccd, tmp_path):
+    """Without the quirk every residue reads its own column, whatever stands before it (H17)."""
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps([{"name": "ions", **JOBS["ions_first_and_last"]}]))
+    options = FeatureOptions(upstream_quirks=quirks)
+    example = build(read_jobs(path)[0], ccd, np.random.default_rng(0), options)
+    polymer = ~example.tokens.atomwise
+    own = example.features["msa"][0, polymer] == example.tokens.restype[polymer]
+    assert own.all() != quirks
