@@ -45,6 +45,8 @@ def component_rows(source: ComponentSource, number: int, outcome: Outcome | None
     heavy = ~np.isin(raw.element, ["H", "D"])
     place = np.cumsum(heavy) - 1
     kept = heavy[raw.bonds[:, :2]].all(axis=1)
+    ends = np.concatenate([raw.bonds[:, :2], raw.bonds[:, 1::-1]])  # both directions
+    hydrogens = np.bincount(ends[~heavy[ends[:, 1]], 0], minlength=len(heavy))
     mask = outcome.mask[heavy]
     position, unit = quantised(outcome.position[heavy], mask)
     return {
@@ -52,6 +54,7 @@ def component_rows(source: ComponentSource, number: int, outcome: Outcome | None
         "element": raw.element[heavy],
         "charge": raw.charge[heavy],
         "ref_charge": outcome.charge[heavy],
+        "hydrogens": hydrogens[heavy].astype(np.uint8),
         "leaving": raw.leaving[heavy],
         "atom_stereo": np.array([STEREO[s] for s in raw.atom_stereo[heavy].tolist()], np.uint8),
         "position": position,
@@ -99,7 +102,7 @@ def pack(source: ComponentSource, work: Path, out: Path, partial: bool = False) 
         charge=column["charge"].astype(np.int8), ref_charge=column["ref_charge"].astype(np.int8),
         conformer_source=np.array([r["source"] for r in rows], np.uint8),
         position_unit=np.array([r["unit"] for r in rows], np.float32),
-        **{k: column[k] for k in ("leaving", "atom_stereo", "position", "mask", "bond",
+        **{k: column[k] for k in ("leaving", "hydrogens", "atom_stereo", "position", "mask", "bond",
                                   "bond_order", "bond_aromatic", "bond_stereo")},
     )
     counts = np.bincount([r["source"] for r in rows], minlength=5).tolist()

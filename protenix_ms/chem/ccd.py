@@ -22,8 +22,8 @@ SHIPPED = Path(__file__).with_name("ccd.npz")
 FORMAT = 1
 _COLUMNS = (
     "about atom_name atom_start atom_stereo bond bond_aromatic bond_order bond_start bond_stereo "
-    "charge code conformer_source date element format leaving mask obsolete one_letter parent "
-    "position position_unit ref_charge symbol type type_name"
+    "charge code conformer_source date element format hydrogens leaving mask obsolete one_letter "
+    "parent position position_unit ref_charge symbol type type_name"
 )
 COLUMNS = frozenset(_COLUMNS.split())
 IMPORTED = 5  # conformer_source of `with_conformers`
@@ -43,6 +43,7 @@ class Component:
         atom_name, element: names; elements in upper case, e.g. "CL".
         charge: formal charges as written in the dictionary.
         ref_charge: formal charges after RDKit's clean-up, upstream's `ref_charge`.
+        hydrogens: number of hydrogens on each atom.
         leaving: `pdbx_leaving_atom_flag`.
         atom_stereo, bond_stereo: "N", "R", "S" and "N", "E", "Z".
         bonds: index pairs; bond_order: 1, 2, 3 (Kekule form); bond_aromatic: flag.
@@ -60,6 +61,7 @@ class Component:
     element: Shaped[Array, "a"]
     charge: Int[Array, "a"]
     ref_charge: Int[Array, "a"]
+    hydrogens: Int[Array, "a"]
     leaving: Bool[Array, "a"]
     atom_stereo: Shaped[Array, "a"]
     bonds: Int[Array, "p 2"]
@@ -192,6 +194,7 @@ class ComponentDictionary:
             element=table["symbol"][table["element"][a]].astype(str),
             charge=table["charge"][a].astype(np.int64),
             ref_charge=table["ref_charge"][a].astype(np.int64),
+            hydrogens=table["hydrogens"][a].astype(np.int64),
             leaving=table["leaving"][a],
             atom_stereo=np.array(["N", "R", "S"])[table["atom_stereo"][a]],
             bonds=table["bond"][b].astype(np.int64),

@@ -113,7 +113,8 @@ def molecule_from_file(path: Path) -> Chem.Mol:
         raise ChemistryError("RDKit cannot read a molecule from it", where=where,
                              fix="check that valences and charges are right, or write it anew")
     _check_atoms(mol, where)
-    if not mol.GetNumConformers() or not mol.GetConformer().Is3D():
+    flat = not mol.GetNumConformers() or not mol.GetConformer().Is3D()
+    if flat or (mol.GetNumAtoms() > 1 and np.ptp(mol.GetConformer().GetPositions()) == 0):
         raise ChemistryError("it has no 3D coordinates", where=where,
                              fix="give the molecule as SMILES or add 3D coordinates")
     return mol

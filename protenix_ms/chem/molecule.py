@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 from rdkit import Chem, rdBase
 
+from protenix_ms.chem.ccd import Component
 from protenix_ms.typing import Array, Float, Int, Shaped
 
 BOND_TYPES = {
@@ -36,10 +37,13 @@ def build_graph(
     charge: Int[Array, "a"],
     bonds: Int[Array, "p 3"],
     name: Shaped[Array, "a"],
+    hydrogens: Int[Array, "a"] | None = None,
 ) -> Chem.RWMol:
     """A molecule with exactly these atoms and bonds (order 1, 2, 3 or 4), not yet sanitised.
 
-    An atom drawn without hydrogens gets none from RDKit: CCD entries are complete as written.
+    Args:
+        hydrogens: hydrogens of every heavy atom when they are not atoms of the graph. Without
+            it, an atom drawn without hydrogens gets none: CCD entries are complete as written.
     """
     mol = Chem.RWMol()
     for symbol, formal_charge, label in zip(element, charge, name):
@@ -53,10 +57,34 @@ def build_graph(
         if mol.GetBondBetweenAtoms(int(first), int(second)) is None:
             mol.AddBond(int(first), int(second), BOND_TYPES.get(int(order), Chem.BondType.SINGLE))
     for atom in mol.GetAtoms():
-        if atom.GetAtomicNum() != 1:
-            hydrogens = any(n.GetAtomicNum() == 1 for n in atom.GetNeighbors())
-            atom.SetNoImplicit(not hydrogens)
+        if hydrogens is not None:
+            atom.SetNoImplicit(True)
+            atom.SetNumExplicitHs(int(hydrogens[atom.GetIdx()]))
+        elif atom.GetAtomicNum() != 1:
+            drawn = any(n.GetAtomicNum() == 1 for n in atom.GetNeighbors())
+            atom.SetNoImplicit(not drawn)
     return mol
+
+
+def component_molecule(component: Component) -> Chem.Mol:
+    """A dictionary component as an RDKit molecule of its heavy atoms, in dictionary order.
+
+    Hydrogens are counts on their atoms; stereochemistry is that of the reference conformer,
+    which is attached. Atoms carry the property "name". A component that RDKit's valence model
+    does not understand comes back as written, unsanitised, without stereochemistry.
+    """
+    bonds = np.column_stack([component.bonds, component.bond_order])
+    graph = build_graph(
+        component.element, component.charge, bonds, component.atom_name, component.hydrogens
+    )
+    mol = sanitized(graph)
+    if mol is None:
+        graph.UpdatePropertyCache(strict=False)
+        mol = graph
+    elif len(component) and component.ref_mask.all():
+        assign_stereo(mol, component.ref_pos)
+    add_conformer(mol, component.ref_pos)
+    return mol.GetMol()
 
 
 def sanitized(mol: Chem.RWMol) -> Chem.RWMol | None:
