@@ -21,7 +21,8 @@ from protenix_ms.job import Alignment, PolymerKind
 from protenix_ms.typing import Array, Int
 
 _LOWER = string.ascii_lowercase.encode()
-_ALLOWED = frozenset((string.ascii_letters + "-.*").encode())
+_INSERTED = _LOWER + b".*"
+_ALLOWED = (string.ascii_letters + "-.*").encode()
 
 
 @lru_cache(maxsize=3)
@@ -72,14 +73,9 @@ def parse_a3m(text: str) -> A3m:
     return A3m(names, ["".join(part).encode("ascii", "replace") for part in parts])
 
 
-def _columns(rows: list[bytes], kind: PolymerKind) -> tuple[Array, Array, Array, Array]:
-    """All rows end to end: class per byte, mask of aligned bytes, row starts, columns per row."""
-    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
-    starts = np.cumsum(lengths) - lengths
-    classes = residue_classes(kind)[np.frombuffer(b"".join(rows), np.uint8)]
-    aligned = classes >= 0
-    before = np.concatenate([[0], np.cumsum(aligned)])
-    return classes, aligned, starts, before[starts + lengths] - before[starts]
+def _columns(rows: list[bytes]) -> Int[Array, "m"]:
+    """Number of aligned columns of every row."""
+    return np.array([len(row.translate(None, _INSERTED)) for row in rows], np.int64)
 
 
 def encode_rows(
@@ -88,15 +84,22 @@ def encode_rows(
     """Classes (int8) and deletion counts (int32) of rows that `check_alignment` accepted.
 
     A deletion count is the number of insertion characters since the previous aligned column.
+
+    Raises:
+        InputError: rows of different length.
     """
-    classes, aligned, starts, columns = _columns(rows, kind)
-    shape = (len(rows), int(columns[0]))
-    if (columns != shape[1]).any():
+    aligned = [row.translate(None, _INSERTED) for row in rows]
+    width = len(aligned[0])
+    if any(len(row) != width for row in aligned):
         raise InputError("the rows of an alignment differ in length", fix="check the a3m file")
-    skipped = np.concatenate([[0], np.cumsum(~aligned, dtype=np.int32)]).astype(np.int32)
-    until = skipped[1:][aligned].reshape(shape)
-    deletions = np.diff(until, axis=1, prepend=skipped[starts][:, None])
-    return classes[aligned].reshape(shape), deletions
+    letters = np.frombuffer(b"".join(aligned), np.uint8).reshape(len(rows), width)
+    deletions = np.zeros((len(rows), width), np.int32)
+    column = residue_classes(kind) >= 0
+    for index, row in enumerate(rows):
+        if len(row) != width:
+            place = np.flatnonzero(column[np.frombuffer(row, np.uint8)])
+            deletions[index] = np.diff(place, prepend=-1) - 1
+    return residue_classes(kind)[letters], deletions
 
 
 def check_alignment(
@@ -115,11 +118,16 @@ def check_alignment(
         raise InputError(
             "the alignment has no rows", where=where, fix="an a3m row starts with a '>' line"
         )
-    letters = set(b"".join(a3m.rows))
-    if letters - _ALLOWED:
-        _refuse_letter(a3m, letters - _ALLOWED, where)
+    for index, row in enumerate(a3m.rows):
+        if foreign := row.translate(None, _ALLOWED):
+            raise InputError(
+                f"row {index + 1} ({a3m.names[index][:40]!a}) has {chr(foreign[0])!r} "
+                f"at character {row.index(foreign[:1]) + 1}",
+                where=where,
+                fix="rows hold letters, '-' and '.' only",
+            )
     _check_query(a3m.rows[0], sequence, kind, where)
-    columns = _columns(a3m.rows, kind)[3]
+    columns = _columns(a3m.rows)
     wrong = np.flatnonzero(columns != len(sequence))
     if len(wrong):
         row = int(wrong[0])
@@ -130,18 +138,6 @@ def check_alignment(
             fix="columns are upper case and '-', insertions lower case",
         )
     return alignment
-
-
-def _refuse_letter(a3m: A3m, foreign: set[int], where: str) -> None:
-    for index, row in enumerate(a3m.rows):
-        for column, letter in enumerate(row):
-            if letter in foreign:
-                raise InputError(
-                    f"row {index + 1} ({a3m.names[index][:40]!a}) has {chr(letter)!r} "
-                    f"at character {column + 1}",
-                    where=where,
-                    fix="rows hold letters, '-' and '.' only",
-                )
 
 
 def _check_query(row: bytes, sequence: str, kind: PolymerKind, where: str) -> None:
@@ -160,7 +156,7 @@ def _check_query(row: bytes, sequence: str, kind: PolymerKind, where: str) -> No
     differ = np.flatnonzero((query != chain) & (query != unknown) & (chain != unknown))
     if len(differ):
         position = int(differ[0])
-        letter = row.translate(None, _LOWER + b".*")[position : position + 1].decode()
+        letter = row.translate(None, _INSERTED)[position : position + 1].decode()
         raise InputError(
             f"the first row has {letter!r} where the chain has {sequence[position]!r}",
             where=f"{where}, position {position + 1}",

@@ -88,18 +88,25 @@ def _known(code: str, where: str, ccd: Components) -> _Component:
 
 def _check_modifications(chain: Polymer, where: str, ccd: Components) -> None:
     ends = (1, len(chain.sequence))
+    family = {"protein": "protein"}.get(chain.kind, "nucleic acid")
     for change in chain.modifications:
         place = f"{where}, position {change.position}"
         component = _known(change.code, place, ccd)
-        kind = component.type.upper()
-        atoms = set(component.atom_name.tolist())
-        cap = change.position in ends and atoms & {"C", "N", "P", "O3'"}
-        if kind == "NON-POLYMER" and not cap:
+        found = _family(component.type.upper())
+        cap = change.position in ends and {"C", "N", "P", "O3'"} & set(component.atom_name)
+        if found != family and not (found is None and cap):
             raise InputError(
-                f"{change.code} ({component.type.lower()}) is no residue of a {chain.kind} chain",
+                f"{change.code} ({component.type.lower()}) is no residue of a {family} chain",
                 where=place,
                 fix="give a modified residue, or write it as a ligand with a covalent bond",
             )
+
+
+def _family(kind: str) -> str | None:
+    """Polymer that residues of a `_chem_comp.type` belong to; None for caps and ligands."""
+    if "PEPTIDE" in kind and kind != "PEPTIDE-LIKE":
+        return "protein"
+    return "nucleic acid" if "DNA" in kind or "RNA" in kind else None
 
 
 def _check_smiles(smiles: str, where: str) -> None:

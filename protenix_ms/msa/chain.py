@@ -16,6 +16,7 @@ from protenix_ms.typing import Array, Float, Int, Shaped
 
 SHORTEST_ALIGNED = 5  # alignments of chains up to four residues are not used
 _INT8_MAX = 127
+_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,9 @@ def _clip(deletions: Int[Array, "m n"]) -> Int[Array, "m n"]:
 def _profile(rows: Int[Array, "m n"]) -> Float[Array, "n 32"]:
     depth, width = rows.shape
     classes = len(RESTYPES)
-    cells = rows + np.arange(width, dtype=np.int32) * classes
-    counts = np.bincount(cells.ravel(), minlength=width * classes)
+    cell = np.arange(width) * classes
+    counts = np.zeros(width * classes, np.int64)
+    for start in range(0, depth, _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE] + cell
+        counts += np.bincount(part.ravel(), minlength=width * classes)
     return (counts / depth).astype(np.float32).reshape(width, classes)

@@ -16,8 +16,10 @@ from protenix_ms.io.confidence_write import (
 
 def test_numbers_read_back_as_the_same_float32(tmp_path):
     values = np.random.default_rng(0).standard_normal((3, 3)).astype(np.float32)
-    write_summary(tmp_path / "s.json", {"pairs": values.astype(np.float64), "flag": np.True_,
-                                        "cycles": np.int64(4), "one": 0.1})
+    write_summary(
+        tmp_path / "s.json",
+        {"pairs": values.astype(np.float64), "flag": np.True_, "cycles": np.int64(4), "one": 0.1},
+    )
     read = json.loads((tmp_path / "s.json").read_text())
     np.testing.assert_array_equal(np.float32(read["pairs"]), values)
     assert read["flag"] is True and read["cycles"] == 4 and read["one"] == 0.1

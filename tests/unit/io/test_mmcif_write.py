@@ -23,9 +23,17 @@ def recorded(request, golden) -> AtomTable:
     apart = np.linalg.norm(atom["ref_pos"][:, None] - atom["ref_pos"][None], axis=-1)
     pairs = np.argwhere(np.triu(same & (apart < 1.95), 1))
     return AtomTable(
-        atom["atom_name"], atom["element"], atom["res_name"], atom["chain_id"],
-        atom["label_entity_id"], atom["res_id"], atom["ref_charge"], atom["hetero"],
-        atom["ref_pos"], atom["ref_pos"], atom["ref_mask"],
+        atom["atom_name"],
+        atom["element"],
+        atom["res_name"],
+        atom["chain_id"],
+        atom["label_entity_id"],
+        atom["res_id"],
+        atom["ref_charge"],
+        atom["hetero"],
+        atom["ref_pos"],
+        atom["ref_pos"],
+        atom["ref_mask"],
         bonds=np.insert(pairs, 2, 1, axis=1).astype(np.int32),
         extra={"kind": atom["chain_mol_type"]},
     )
@@ -47,8 +55,9 @@ def test_gemmi_biotite_and_biopython_read_the_same_atoms(text, recorded, tmp_pat
     structure = gemmi.make_structure_from_block(gemmi.cif.read_string(text).sole_block())
     assert structure[0].count_atom_sites() == len(recorded)
     biotite_cif = pytest.importorskip("biotite.structure.io.pdbx")
-    atoms = biotite_cif.get_structure(biotite_cif.CIFFile.read(io.StringIO(text)), model=1,
-                                      extra_fields=["b_factor", "charge"])
+    atoms = biotite_cif.get_structure(
+        biotite_cif.CIFFile.read(io.StringIO(text)), model=1, extra_fields=["b_factor", "charge"]
+    )
     assert len(atoms) == len(recorded)
     assert (atoms.atom_name == recorded.atom_name).all()
     assert (atoms.charge == recorded.charge).all()
@@ -85,10 +94,19 @@ def two_residues(first=("ALA", "CB"), second=("GOL", "O1"), order=1) -> AtomTabl
     """Two atoms of two residues of two chains, bonded."""
     zeros = np.zeros((2, 3), np.float32)
     return AtomTable(
-        np.array([first[1], second[1]]), np.array(["C", "O"]), np.array([first[0], second[0]]),
-        np.array(["A", "B"]), np.array(["1", "2"]), np.array([1, 1]), np.array([0, -1]),
-        np.array([False, True]), zeros, zeros, np.ones(2, np.int64),
-        bonds=np.array([[0, 1, order]], np.int32), extra={"kind": np.array(["protein", "ligand"])},
+        np.array([first[1], second[1]]),
+        np.array(["C", "O"]),
+        np.array([first[0], second[0]]),
+        np.array(["A", "B"]),
+        np.array(["1", "2"]),
+        np.array([1, 1]),
+        np.array([0, -1]),
+        np.array([False, True]),
+        zeros,
+        zeros,
+        np.ones(2, np.int64),
+        bonds=np.array([[0, 1, order]], np.int32),
+        extra={"kind": np.array(["protein", "ligand"])},
     )
 
 
@@ -108,9 +126,13 @@ def test_disulfides_are_named_and_backbone_is_not_a_connection():
     sulphur = replace(atoms, extra={"kind": np.array(["protein", "protein"])})
     text = mmcif_text(sulphur, np.zeros((2, 3), np.float32), np.zeros(2), info_of(sulphur))
     assert "disulf1" in text
-    chain = replace(two_residues(("ALA", "C"), ("ALA", "N")), chain_id=np.array(["A", "A"]),
-                    entity_id=np.array(["1", "1"]), res_id=np.array([1, 2]),
-                    extra={"kind": np.array(["protein", "protein"])})
+    chain = replace(
+        two_residues(("ALA", "C"), ("ALA", "N")),
+        chain_id=np.array(["A", "A"]),
+        entity_id=np.array(["1", "1"]),
+        res_id=np.array([1, 2]),
+        extra={"kind": np.array(["protein", "protein"])},
+    )
     text = mmcif_text(chain, np.zeros((2, 3), np.float32), np.zeros(2), info_of(chain))
     assert "struct_conn" not in text
 
@@ -118,11 +140,21 @@ def test_disulfides_are_named_and_backbone_is_not_a_connection():
 @pytest.mark.parametrize("order, word", [(1, "sing"), (2, "doub"), (3, "trip"), (4, "arom")])
 def test_bond_orders_of_a_component(order, word):
     atoms = two_residues(("LIG", "C1"), ("LIG", "O1"), order)
-    one = replace(atoms, chain_id=np.array(["A", "A"]), entity_id=np.array(["1", "1"]),
-                  extra={"kind": np.array(["ligand", "ligand"])})
+    one = replace(
+        atoms,
+        chain_id=np.array(["A", "A"]),
+        entity_id=np.array(["1", "1"]),
+        extra={"kind": np.array(["ligand", "ligand"])},
+    )
     text = mmcif_text(one, np.zeros((2, 3), np.float32), np.zeros(2), info_of(one))
-    table = gemmi.cif.read_string(text).sole_block().find("_chem_comp_bond.", [
-        "comp_id", "atom_id_1", "atom_id_2", "value_order", "pdbx_aromatic_flag"])
+    table = (
+        gemmi.cif.read_string(text)
+        .sole_block()
+        .find(
+            "_chem_comp_bond.",
+            ["comp_id", "atom_id_1", "atom_id_2", "value_order", "pdbx_aromatic_flag"],
+        )
+    )
     assert [list(row) for row in table] == [["LIG", "C1", "O1", word, "Y" if order == 4 else "N"]]
 
 
@@ -142,6 +174,8 @@ def test_names_that_need_quotes_and_the_title(tmp_path):
 
 def test_same_bytes_twice(recorded):
     coordinates = np.zeros((len(recorded), 3), np.float32)
-    texts = {mmcif_text(recorded, coordinates, np.zeros(len(recorded)), info_of(recorded))
-             for _ in range(2)}
+    texts = {
+        mmcif_text(recorded, coordinates, np.zeros(len(recorded)), info_of(recorded))
+        for _ in range(2)
+    }
     assert len(texts) == 1
