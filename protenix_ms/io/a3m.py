@@ -121,7 +121,7 @@ def check_alignment(
     for index, row in enumerate(a3m.rows):
         if foreign := row.translate(None, _ALLOWED):
             raise InputError(
-                f"row {index + 1} ({a3m.names[index][:40]!a}) has {chr(foreign[0])!r} "
+                f"row {index + 1} ({a3m.names[index][:40]!a}) has {chr(foreign[0])!a} "
                 f"at character {row.index(foreign[:1]) + 1}",
                 where=where,
                 fix="rows hold letters, '-' and '.' only",

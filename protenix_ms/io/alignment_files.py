@@ -66,8 +66,7 @@ class AlignmentFiles:
             if path is None or (field == "paired_msa" and entity.kind != "protein"):
                 continue
             alignment = Alignment(read_text(path), str(path))
-            where = f"job {job.name!r}"
-            found[field] = check_alignment(alignment, entity.sequence, entity.kind, where)
+            found[field] = check_alignment(alignment, entity.sequence, entity.kind, job.source)
         return replace(entity, **found)
 
 

@@ -26,6 +26,12 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"the number {name} is not allowed")
 
 
+def _whole_number(digits: str) -> int:
+    if len(digits) > 30:
+        raise ValueError(f"a whole number has {len(digits)} digits")
+    return int(digits)
+
+
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
@@ -42,7 +48,12 @@ def parse_json(text: str, where: str) -> Field:
         InputError: truncated or malformed text, NaN or Infinity, a repeated key, deep nesting.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_int=_whole_number,
+            object_pairs_hook=_unique_keys,
+        )
     except json.JSONDecodeError as error:
         raise InputError(
             f"this is not valid JSON: {error.msg}",
@@ -150,4 +161,6 @@ class Field:
             if key not in known:
                 close = difflib.get_close_matches(key[:60], known, 1, cutoff=0.8)
                 if close:
-                    raise self.fail(f"unknown key {key[:60]!r}", f"did you mean {close[0]!r}?")
+                    raise self.fail(
+                        f"unknown key {key[:60]!r}", f"write {close[0]!r} if that is meant"
+                    )

@@ -12,6 +12,7 @@ from protenix_ms.job import Entity, Polymer, PolymerKind
 MAX_CHAINS = 1000
 MAX_RESIDUES = 100_000
 MAX_SEED = 2**32 - 1
+ALPHABET_NAMES = {"protein": "protein", "dna": "DNA", "rna": "RNA"}
 
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,15}")
 
@@ -19,7 +20,7 @@ _CHAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,15}")
 def check_sequence(sequence: str, kind: PolymerKind, where: str) -> str:
     """The sequence itself, or an `InputError` at its first letter outside the alphabet."""
     if not sequence:
-        raise InputError(f"the {kind} sequence is empty", where=where, fix="write its letters")
+        raise InputError("the sequence is empty", where=where, fix="write its letters")
     if len(sequence) > MAX_RESIDUES:
         raise InputError(
             f"the sequence has {len(sequence)} residues", where=where, fix=f"limit {MAX_RESIDUES}"
@@ -34,7 +35,7 @@ def check_sequence(sequence: str, kind: PolymerKind, where: str) -> str:
             else:
                 fix = f"use {''.join(sorted(alphabet))}"
             raise InputError(
-                f"letter {letter!r} does not stand for a {kind} residue",
+                f"{letter!a} is not a letter of {ALPHABET_NAMES[kind]} sequences",
                 where=f"{where}, position {position}",
                 fix=fix,
             )

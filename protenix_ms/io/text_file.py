@@ -20,28 +20,33 @@ def read_text(path: Path, where: str = "") -> str:
     Raises:
         InputError: absent, a directory or device, unreadable, over 4 GB, empty bytes, not UTF-8.
     """
+    name = str(path) if where else "the file"
     where = where or str(path)
     try:
         if not path.exists():
-            raise InputError(f"no such file {path}", where=where, fix="check the path")
+            raise InputError(
+                "no such file" if name == "the file" else f"no such file {name}",
+                where=where,
+                fix="check the path",
+            )
         if not path.is_file():
-            raise InputError(f"{path} is not a file", where=where, fix="give a text file")
+            raise InputError(f"{name} is not a regular file", where=where, fix="give a text file")
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than 4 GB", where=where, fix="split it")
+            raise InputError(f"{name} is larger than 4 GB", where=where, fix="split it")
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path} is not UTF-8 text (byte {error.start})",
+            f"{name} is not UTF-8 text (byte {error.start})",
             where=where,
             fix="save it as plain text; compressed and binary files are not read",
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(
-            f"cannot read {str(path)!r} ({error})", where=where, fix="check path and permissions"
+            f"{name} cannot be read ({error})", where=where, fix="check path and permissions"
         ) from None
     if "\0" in text:
         raise InputError(
-            f"{path} holds zero bytes, so it is not text", where=where, fix="save it as UTF-8"
+            f"{name} holds zero bytes, so it is not text", where=where, fix="save it as UTF-8"
         )
     return text
 

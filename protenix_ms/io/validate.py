@@ -137,5 +137,5 @@ def _check_atom(job: Job, end: AtomAddress, where: str, ccd: Components) -> None
         raise InputError(
             f"{code} has no atom {str(end.atom)!r}",
             where=f"{where}, entity {end.entity}, position {end.position}",
-            fix=f"did you mean {close[0]!r}?" if close else f"it has {', '.join(shown)}",
+            fix=f"write {close[0]!r} if that is meant" if close else f"it has {', '.join(shown)}",
         )

@@ -39,7 +39,7 @@ _FILES = [
     BadInput("deep nesting", "[" * 200_000, ("nested too deeply",)),
     BadInput("NaN", '[{"name": "j", "x": NaN}]', ("NaN",)),
     BadInput("Infinity", '[{"name": "j", "x": -Infinity}]', ("-Infinity",)),
-    BadInput("endless number", '[{"name": "j", "x": ' + "9" * 5000 + "}]", ("unusable",)),
+    BadInput("endless number", '[{"name": "j", "x": ' + "9" * 5000 + "}]", ("5000 digits",)),
     BadInput("repeated key", '[{"name": "j", "name": "k"}]', ("'name'", "twice")),
     BadInput("JSON of a number", "3", ("the document", "a list")),
     BadInput("empty list", "[]", ("list of jobs is empty",)),
@@ -55,7 +55,7 @@ _JOBS = [
     BadInput("no sequences", '[{"name": "j"}]', ("job 1 'j'", "sequences is missing")),
     BadInput("empty sequences", job(), ("sequences is empty",)),
     BadInput("sequences is an object", '[{"name": "j", "sequences": {}}]', ("write a list",)),
-    BadInput("misspelt key", job(protein(), modelSeed=[1]), ("did you mean 'modelSeeds'",)),
+    BadInput("misspelt key", job(protein(), modelSeed=[1]), ("write 'modelSeeds'",)),
     BadInput("seed is text", job(protein(), modelSeeds=["x"]), ("modelSeeds 1", "text")),
     BadInput("negative seed", job(protein(), modelSeeds=[-1]), ("modelSeeds 1 is -1",)),
     BadInput("seeds not a list", job(protein(), modelSeeds=7), ("modelSeeds", "write a list")),
@@ -65,7 +65,7 @@ _JOBS = [
         ("job 2", "'j' is used twice", "job 1"),
     ),
     BadInput("unknown entity", job({"peptide": {}}), ("entity 1", "exactly one of", "peptide")),
-    BadInput("misspelt entity", job({"proteinChian": {}}), ("did you mean 'proteinChain'",)),
+    BadInput("misspelt entity", job({"proteinChian": {}}), ("write 'proteinChain'",)),
     BadInput("two entities in one", job({**protein(), **NAG}), ("exactly one of",)),
     BadInput("entity is a list", job({"ion": ["MG"]}), ("entity 1 (ion)", "write an object")),
     BadInput("unknown dialect", '{"dialect": "boltz", "name": "j"}', ("dialect 'boltz'",)),
@@ -80,7 +80,7 @@ _CHAINS = [
     BadInput("stop", job(protein(sequence="MKT*")), ("position 4", "'*'")),
     BadInput("unicode letter", job(protein(sequence="MKТ")), ("position 3",)),
     BadInput(
-        "U in protein", job(protein(sequence="MKU")), ("position 3", "'U'", "protein residue")
+        "U in protein", job(protein(sequence="MKU")), ("position 3", "'U'", "protein sequences")
     ),
     BadInput(
         "T in RNA",

@@ -18,11 +18,18 @@ from protenix_ms.errors import CheckpointError
 
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 BASE = torch.arange(24.0).reshape(4, 6)
-TABLE = {"a.weight": BASE, "a.view": BASE.T[1:3], "b.bias": torch.arange(5).bfloat16(),
-         "c": torch.nn.Parameter(torch.ones(2, dtype=torch.float16)),
-         "d": torch.arange(3), "e": torch.tensor(1.5)}
-OPCODES = (b"N\x88\x89IJKMLFGX\x8c\x8dBC\x8e]})\x8flt\x91d\x85\x86\x87c\x93hjg2"
-           b"\x80\x95(01qrp\x94ae\x90suRQb.")
+TABLE = {
+    "a.weight": BASE,
+    "a.view": BASE.T[1:3],
+    "b.bias": torch.arange(5).bfloat16(),
+    "c": torch.nn.Parameter(torch.ones(2, dtype=torch.float16)),
+    "d": torch.arange(3),
+    "e": torch.tensor(1.5),
+}
+OPCODES = (
+    b"N\x88\x89IJKMLFGX\x8c\x8dBC\x8e]})\x8flt\x91d\x85\x86\x87c\x93hjg2"
+    b"\x80\x95(01qrp\x94ae\x90suRQb."
+)
 
 
 def columns(checkpoint: Checkpoint):
@@ -35,8 +42,11 @@ def originals(folder):
     files = {}
     for protocol in (2, 4):
         path = folder / f"torch{protocol}.pt"
-        torch.save({"model": TABLE, "optimizer": {0: {"step": 1.0, "avg": BASE}}}, path,
-                   pickle_protocol=protocol)
+        torch.save(
+            {"model": TABLE, "optimizer": {0: {"step": 1.0, "avg": BASE}}},
+            path,
+            pickle_protocol=protocol,
+        )
         files[f"torch{protocol}"] = path.read_bytes()
     checkpoint = open_checkpoint(folder / "torch2.pt")
     bits = {name: checkpoint.read(name) for name in checkpoint.names()}
@@ -53,8 +63,12 @@ def edits(draw):
     """Up to five edits (place, kind, bytes); places as fractions, so that they shrink well."""
     places = st.floats(0, 1, exclude_max=True)
     kinds = st.sampled_from(["set", "flip", "insert", "delete", "cut", "copy", "zero", "high"])
-    pieces = st.one_of(st.binary(min_size=1, max_size=9), st.sampled_from(
-        [bytes([code]) for code in OPCODES] + [b"\xff\xff\xff\x7f", b"PK\x03\x04", b"\0" * 8]))
+    pieces = st.one_of(
+        st.binary(min_size=1, max_size=9),
+        st.sampled_from(
+            [bytes([code]) for code in OPCODES] + [b"\xff\xff\xff\x7f", b"PK\x03\x04", b"\0" * 8]
+        ),
+    )
     return draw(st.lists(st.tuples(places, kinds, pieces), min_size=1, max_size=5))
 
 
@@ -138,7 +152,9 @@ def test_mutated_plain_formats(folder, layout, changes):
 
 
 @settings(max_examples=250, deadline=None, database=None, suppress_health_check=QUIET)
-@given(data=st.binary(max_size=400), head=st.sampled_from(
-    [b"PK\x03\x04", b"\n\x14", b"\x30\0\0\0\0\0\0\0{", b""]))
+@given(
+    data=st.binary(max_size=400),
+    head=st.sampled_from([b"PK\x03\x04", b"\n\x14", b"\x30\0\0\0\0\0\0\0{", b""]),
+)
 def test_noise(folder, data, head):
     outcome(folder / "m.bin", head + data)
