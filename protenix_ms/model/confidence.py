@@ -157,7 +157,7 @@ class ConfidenceHead(nn.Cell):
 
         return self.pairformer_stack(s, map_rows(rows, len(x), z.shape[1] * z.shape[2]))
 
-    def _bins(self, d: Float[Array, "n n"]) -> Int[Array, "n n"]:
+    def _bins(self, d: Float[Array, "*shape"]) -> Int[Array, "*shape"]:
         """Bin of each distance, or one past the last for none.
 
         Bins are open on both sides, so that a distance exactly on an edge, like any below the
