@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -99,7 +100,8 @@ def sample(
     Random numbers, in the order in which upstream draws them, for a group of `b` samples at once:
     ``initial_noise`` normal ``(b, a, 3)``; then in every step ``rotation`` rotations ``b``,
     ``translation`` normal ``(b, 3)`` (recorded as ``(b, 1, 3)``), ``step_noise`` normal
-    ``(b, a, 3)``, drawn even where its scale is zero.
+    ``(b, a, 3)``, drawn even where its scale is zero. All are asked for with the number of the
+    group's first sample: a sample is the same however many there are.
 
     Args:
         denoise: the network with its conditioning bound.
@@ -116,15 +118,18 @@ def sample(
         NonFiniteError: names the step whose coordinates are not finite.
     """
     n_samples, n_atoms = size
-    groups = [
-        min(options.samples_at_once, n_samples - start)
-        for start in range(0, n_samples, options.samples_at_once)
-    ]
+    groups = range(0, n_samples, options.samples_at_once)
     n_steps, finished = len(schedule) - 1, []
-    for g, group in enumerate(groups):
-        x = schedule[0] * draws.normal("initial_noise", (group, n_atoms, 3))
+    for g, first in enumerate(groups):
+        group = min(options.samples_at_once, n_samples - first)
+        x = schedule[0] * draws.normal("initial_noise", (group, n_atoms, 3), first)
         for i in range(n_steps):
-            x = _step(denoise, x, schedule[i : i + 2], draws, options)
+            noise = StepNoise(
+                draws.rotations("rotation", group, first),
+                draws.normal("translation", (group, 3), first),
+                draws.normal("step_noise", x.shape, first),
+            )
+            x = _step(denoise, x, schedule[i : i + 2], noise, options)
             if not np.isfinite(x).all():
                 raise NonFiniteError(
                     "coordinates are not finite", where=f"diffusion step {i + 1} of {n_steps}"
@@ -135,24 +140,29 @@ def sample(
     return np.concatenate(finished)
 
 
+class StepNoise(NamedTuple):
+    """Random numbers of one step."""
+
+    rotations: Float[Array, "b 3 3"]
+    translations: Float[Array, "b 3"]
+    extra: Float[Array, "b a 3"]
+
+
 def _step(
     denoise: Denoise,
     x: Float[Array, "b a 3"],
     levels: Float[Array, "2"],
-    draws: Draws,
+    noise: StepNoise,
     options: SamplerOptions,
 ) -> Float[Array, "b a 3"]:
     """From one noise level to the next."""
     last, level = levels
-    b = len(x)
-    rotations = draws.rotations("rotation", b)
-    translations = draws.normal("translation", (b, 3))
-    x = centre_random_augmentation(x, rotations, translations)
+    x = centre_random_augmentation(x, noise.rotations, noise.translations)
     # The level compared is the one that follows, not the one that we are at.
     gamma = np.float32(options.gamma0 if level > options.gamma_min else 0.0)
     raised = last * (gamma + np.float32(1))
     extra = np.float32(options.noise_scale) * np.sqrt(raised**2 - last**2)
-    x_noisy = x + extra * draws.normal("step_noise", x.shape)
+    x_noisy = x + extra * noise.extra
     denoised = denoise(x_noisy, np.array([raised], np.float32))
     # Both terms hold the noisy coordinates (the supplement's line 9 has x_l, a misprint).
     direction = (x_noisy - denoised) / raised

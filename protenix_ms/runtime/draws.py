@@ -20,12 +20,19 @@ from protenix_ms.typing import Array, Float, Int
 
 @runtime_checkable
 class Draws(Protocol):
-    """What the model and the sampler may ask for. `site` names the place, e.g. ``step_noise``."""
+    """What the model and the sampler may ask for.
+
+    `site` names the place, e.g. ``step_noise``. Where `first` is given, the leading axis counts
+    samples and `first` is the number of the first one: each then has a stream of its own, so that
+    its numbers depend neither on how many samples there are nor on how they are grouped.
+    """
 
     def uniform(self, site: str) -> float:
         """One number in [0, 1)."""
 
-    def normal(self, site: str, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    def normal(
+        self, site: str, shape: tuple[int, ...], first: int | None = None
+    ) -> Float[Array, "..."]:
         """Standard normal numbers, float32."""
 
     def integer(self, site: str, low: int, high: int) -> int:
@@ -34,7 +41,7 @@ class Draws(Protocol):
     def permutation(self, site: str, n: int) -> Int[Array, "n"]:
         """A random order of 0..n-1."""
 
-    def rotations(self, site: str, n: int) -> Float[Array, "n 3 3"]:
+    def rotations(self, site: str, n: int, first: int | None = None) -> Float[Array, "n 3 3"]:
         """`n` uniform rotation matrices, float32."""
 
     def keep(self, site: str, rate: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
@@ -58,8 +65,12 @@ class SeededDraws:
     def uniform(self, site: str) -> float:
         return float(self._generator(site).random())
 
-    def normal(self, site: str, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        return self._generator(site).standard_normal(shape, dtype=np.float32)
+    def normal(
+        self, site: str, shape: tuple[int, ...], first: int | None = None
+    ) -> Float[Array, "..."]:
+        if first is None:
+            return self._generator(site).standard_normal(shape, dtype=np.float32)
+        return np.stack([self.normal(f"{site}/{first + i}", shape[1:]) for i in range(shape[0])])
 
     def integer(self, site: str, low: int, high: int) -> int:
         return int(self._generator(site).integers(low, high))
@@ -67,8 +78,10 @@ class SeededDraws:
     def permutation(self, site: str, n: int) -> Int[Array, "n"]:
         return self._generator(site).permutation(n)
 
-    def rotations(self, site: str, n: int) -> Float[Array, "n 3 3"]:
-        return random_rotations(self._generator(site), n).astype(np.float32)
+    def rotations(self, site: str, n: int, first: int | None = None) -> Float[Array, "n 3 3"]:
+        if first is None:
+            return random_rotations(self._generator(site), n).astype(np.float32)
+        return np.concatenate([self.rotations(f"{site}/{first + i}", 1) for i in range(n)])
 
     def keep(self, site: str, rate: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
         kept = self._generator(site).random(shape, dtype=np.float32) >= rate

@@ -7,12 +7,14 @@ import pytest
 import torch
 from ml_collections import ConfigDict
 
+from protenix_ms.config import get_config
 from protenix_ms.model import atom_transformer, diffusion_transformer
 from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.atom_windows import AtomWindows
 from protenix_ms.model.diffusion import DiffusionModule
 from protenix_ms.model.diffusion_conditioning import DiffusionConditioning
 from protenix_ms.model.relative_position import RelativePositions
+from protenix_ms.sampler import noise_schedule
 
 C_ATOM, C_PAIR, C_S, C_Z, C_TOKEN, C_INPUTS = 16, 8, 24, 12, 32, 20
 STACK = 1e-4
@@ -241,3 +243,10 @@ def test_denoiser(compare, upstream, shared_level):
         {"x_noisy": normal(3, 70, 3) * LEVELS[:, None, None], **TRUNK},
         call_ours=ours, call_upstream=theirs, bound=STACK,
     ).run()
+
+
+@pytest.mark.parametrize("n_steps", [5, 200])
+def test_schedule(upstream, n_steps):
+    config = get_config("protenix-v2").inference_noise_scheduler
+    theirs = upstream("generator").InferenceNoiseScheduler(**config.to_dict())(n_steps).numpy()
+    np.testing.assert_allclose(noise_schedule(config, n_steps), theirs, rtol=1e-6)

@@ -92,10 +92,10 @@ class RecordedDraws(SeededDraws):
         super().__init__(0)
         self.left = {p: case.draws(*p) for p in set(self.PLACES.values())}
 
-    def normal(self, site, shape):
+    def normal(self, site, shape, first=None):
         return self.left[self.PLACES[site]].pop(0).reshape(shape)
 
-    def rotations(self, site, n):
+    def rotations(self, site, n, first=None):
         return self.normal(site, (n, 3, 3))
 
 
