@@ -20,6 +20,7 @@ from pathlib import Path
 from protenix_ms.errors import InputError
 from protenix_ms.io.a3m import check_alignment
 from protenix_ms.io.sequence import (
+    MAX_CHAINS,
     check_chain_name,
     check_entities,
     check_job_name,
@@ -51,20 +52,24 @@ def parse_fasta(text: str, source: str) -> list[Record]:
         InputError: no record, text before the first header, a record without a sequence.
     """
     records: list[Record] = []
+    lines: list[list[str]] = []
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
+        place = f"{source}, line {number}"
         if not line or line[0] == ";":
             continue
         if line[0] == ">":
-            records.append(_header(line[1:].strip(), f"{source}, line {number}", len(records) + 1))
+            if len(records) == MAX_CHAINS:
+                fix = "one file is one complex; give separate jobs as separate files"
+                raise InputError(f"more than {MAX_CHAINS} records", where=place, fix=fix)
+            records.append(_header(line[1:].strip(), place, len(records) + 1))
+            lines.append([])
         elif records:
-            records[-1] = replace(records[-1], text=records[-1].text + line)
+            lines[-1].append(line)
         else:
-            raise InputError(
-                "text stands before the first header",
-                where=f"{source}, line {number}",
-                fix="start every sequence with a '>' line",
-            )
+            fix = "start every sequence with a '>' line"
+            raise InputError("text stands before the first header", where=place, fix=fix)
+    records = [replace(record, text="".join(part)) for record, part in zip(records, lines)]
     if not records:
         raise InputError("the FASTA file has no sequence", where=source, fix="add '>name' lines")
     for record in records:
@@ -84,9 +89,10 @@ def _header(header: str, where: str, number: int) -> Record:
         name = check_chain_name(fields[0], where)
         msa = fields[2] if len(fields) == 3 and fields[2] != "empty" else ""
         return Record(fields[1].lower(), name, "", msa, where)
-    typed = len(fields) >= 2 and (fields[1].startswith("name=") or len(fields[0]) <= 4)
-    if typed and fields[0].lower() not in ("sp", "tr", "pdb", "gb", "ref", "emb", "dbj", "pir"):
-        kind = fields[0] if fields[1].startswith("name=") else fields[1]
+    chai = len(fields) >= 2 and fields[1].startswith("name=")
+    boltz = len(fields) == 2 and len(fields[0]) <= 4 and re.fullmatch("[a-z]+", fields[1])
+    if chai or boltz:
+        kind = fields[0] if chai else fields[1]
         raise InputError(
             f"the header names the type {kind[:40]!r}", where=where, fix=f"use {', '.join(_TYPES)}"
         )

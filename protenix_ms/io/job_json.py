@@ -157,7 +157,8 @@ def _read_polymer(
             templates = _templates(field, folder)
     if kind != "dna":
         unpaired = read_alignment(field, "unpairedMsa", folder)
-    if kind == "protein" and field.get("msa").given and not (paired or unpaired):
+    silent = field.get("pairedMsa", "unpairedMsa").value is None and not (paired or unpaired)
+    if kind == "protein" and silent and field.get("msa").given:
         paired, unpaired = _old_alignments(field, folder)
     for alignment in (paired, unpaired):
         if alignment:
@@ -199,7 +200,7 @@ def read_alignment(field: Field, key: str, folder: Path) -> Alignment | None:
     """``key`` (inline text) or ``keyPath`` (a file); inline wins, an empty text means none."""
     inline = field.get(key)
     if inline.value is not None:
-        inline._expect(str)
+        inline.expect(str)
         return Alignment(inline.value, f"inline {key}") if inline.value.strip() else None
     path = field.get(f"{key}Path")
     if not path.given:

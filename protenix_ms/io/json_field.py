@@ -87,7 +87,8 @@ class Field:
         """The error to raise about this field."""
         return InputError(message, where=self.where, fix=fix)
 
-    def _expect(self, *types: type) -> None:
+    def expect(self, *types: type) -> None:
+        """Refuse a value of any other JSON type."""
         value_type = type(self.value)
         if value_type not in types:
             found = _TYPE_NAMES.get(value_type, value_type.__name__)
@@ -109,7 +110,7 @@ class Field:
 
     def get(self, *keys: str) -> Field:
         """The first present of `keys` (newer name first), or a `Field` of None."""
-        self._expect(dict)
+        self.expect(dict)
         for key in keys:
             if self.value.get(key) is not None:
                 return Field(self.value[key], self.where, key)
@@ -124,13 +125,13 @@ class Field:
 
     def items(self) -> Iterator[Field]:
         """The elements of a list, each with its 1-based place."""
-        self._expect(list)
+        self.expect(list)
         for index, value in enumerate(self.value, 1):
             yield Field(value, self.where, f"{self.name} {index}")
 
     def text(self) -> str:
         """A non-empty piece of text."""
-        self._expect(str)
+        self.expect(str)
         if not self.value.strip():
             raise self.fail(f"{self.name} is empty", "write a value")
         return self.value
@@ -141,7 +142,7 @@ class Field:
         if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():
             value = int(value)
         if type(value) is not int:
-            self._expect(int)
+            self.expect(int)
         if not low <= value <= high:
             shown = value if abs(value) < 10**20 else "a huge number"
             raise self.fail(f"{self.name} is {shown}", f"use {low} to {high}")
@@ -149,14 +150,14 @@ class Field:
 
     def number(self, low: float, high: float) -> float:
         """A number in [low, high]; a JSON number that overflows to infinity is outside it."""
-        self._expect(int, float)
+        self.expect(int, float)
         if not low <= self.value <= high:
             raise self.fail(f"{self.name} is out of range", f"use {low:g} to {high:g}")
         return float(self.value)
 
     def only(self, *known: str) -> None:
         """Refuse keys that look like a misspelling of a known one; others are left alone."""
-        self._expect(dict)
+        self.expect(dict)
         for key in self.value:
             if key not in known:
                 close = difflib.get_close_matches(key[:60], known, 1, cutoff=0.8)

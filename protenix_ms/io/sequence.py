@@ -44,7 +44,7 @@ def check_sequence(sequence: str, kind: PolymerKind, where: str) -> str:
 
 def check_job_name(name: str, where: str) -> str:
     """A job's name, which becomes a folder: no separators, no hidden folder, at most 200 bytes."""
-    bad = [c for c in name if c in '/\\:*?"<>|' or not c.isprintable()]
+    bad = [c for c in name if c in "/\\" or not c.isprintable()]
     try:
         size = len(name.encode("utf-8"))
     except UnicodeEncodeError:
@@ -54,7 +54,7 @@ def check_job_name(name: str, where: str) -> str:
         raise InputError(
             f"the job name {name[:60]!a} {reason}",
             where=where,
-            fix="use up to 200 letters, digits, '-', '_' and '.', not starting with '.'",
+            fix="use up to 200 characters without '/', not starting with '.'",
         )
     return name
 

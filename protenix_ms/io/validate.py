@@ -132,10 +132,10 @@ def _check_atom(job: Job, end: AtomAddress, where: str, ccd: Components) -> None
         code = next((m.code for m in entity.modifications if m.position == end.position), code)
     names = ccd[code].atom_name.tolist()
     if end.atom not in names:
-        close = difflib.get_close_matches(str(end.atom), names, 1, 0.4)
-        shown = names if len(names) <= 12 else [*names[:12], "..."]
+        close = difflib.get_close_matches(str(end.atom), names, len(names))
+        shown = list(dict.fromkeys([*close, *names]))[:12]
         raise InputError(
             f"{code} has no atom {str(end.atom)!r}",
             where=f"{where}, entity {end.entity}, position {end.position}",
-            fix=f"write {close[0]!r} if that is meant" if close else f"it has {', '.join(shown)}",
+            fix=f"it has {', '.join(shown)}{' ...' if len(names) > 12 else ''}",
         )

@@ -349,6 +349,7 @@ _FASTA = [
     BadInput(
         "several chains under one name", ">A|protein\nMKT:MKL\n", ("several chains",), ".fasta"
     ),
+    BadInput("a database", ">a\nMKT\n" * 2000, ("line 2001", "more than 1000 records"), ".fasta"),
     BadInput("empty chain", ">a\nMKT::MKL\n", ("sequence is empty",), ".fasta"),
     BadInput("a3m as FASTA", ">a\nMK-T\n", ("position 3", "'-'"), ".fasta"),
     BadInput("FASTA not UTF-8", b">a\nMK\xe9\n", ("not UTF-8",), ".fasta"),

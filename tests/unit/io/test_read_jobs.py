@@ -170,6 +170,13 @@ def test_three_fasta_dialects(tmp_path):
     assert jobs["chai"][1].kind == "rna" and jobs["chai"][2].smiles == "CCO"
 
 
+@pytest.mark.parametrize("header", ["1ABC_1|Chains A, B|NAME|x", "gi|123|gb", "A protein", "", "A"])
+def test_other_headers_are_plain(header, tmp_path):
+    (tmp_path / "x.fa").write_text(f">{header}\n{PROTEIN}\n")
+    (job,) = read_jobs(tmp_path / "x.fa")
+    assert job.name == "x" and job.entities[0].kind == "protein" and not job.entities[0].ids
+
+
 def test_msa_option_matches_by_first_sequence(tmp_path):
     fasta = tmp_path / "x.fasta"
     fasta.write_text(f">a\n{PROTEIN}\n>b\nGSHMEVKLV\n")
