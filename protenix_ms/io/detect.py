@@ -19,7 +19,7 @@ FASTA_SUFFIXES = (".fasta", ".fa", ".faa", ".fna", ".fas")
 JOB_SUFFIXES = (*FASTA_SUFFIXES, ".json")
 
 
-def read_jobs(path: Path, msa: Path | None = None) -> list[Job]:
+def read_jobs(path: Path | str, msa: Path | str | None = None) -> list[Job]:
     """Every job under `path`, in file order, or the first error.
 
     Args:
@@ -37,14 +37,14 @@ def read_jobs(path: Path, msa: Path | None = None) -> list[Job]:
     return jobs
 
 
-def scan_jobs(path: Path, msa: Path | None = None) -> Iterator[Job | InputError]:
+def scan_jobs(path: Path | str, msa: Path | str | None = None) -> Iterator[Job | InputError]:
     """As `read_jobs`, but a job that cannot be read comes out as its error and others go on.
 
     Raises:
         InputError: nothing to read at all, or `msa` is unusable.
     """
-    files = job_files(path)
-    alignments = AlignmentFiles.find(msa) if msa is not None else None
+    files = job_files(Path(path))
+    alignments = AlignmentFiles.find(Path(msa)) if msa is not None else None
     used, broken = False, False
     names: dict[str, str] = {}
     for file in files:

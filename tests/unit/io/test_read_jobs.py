@@ -174,7 +174,12 @@ def test_three_fasta_dialects(tmp_path):
 def test_other_headers_are_plain(header, tmp_path):
     (tmp_path / "x.fa").write_text(f">{header}\n{PROTEIN}\n")
     (job,) = read_jobs(tmp_path / "x.fa")
-    assert job.name == "x" and job.entities[0].kind == "protein" and not job.entities[0].ids
+    assert (
+        read_jobs(str(tmp_path)) == [job]
+        and job.name == "x"
+        and job.entities[0].kind == "protein"
+        and not job.entities[0].ids
+    )
 
 
 def test_msa_option_matches_by_first_sequence(tmp_path):
