@@ -145,7 +145,12 @@ class ConfidenceHead(nn.Cell):
         x: Float[Array, "n 3"],
     ) -> tuple[Float[Tensor, "n c_s"], Float[Tensor, "n n c_z"]]:
         """Representations of one sample from the coordinates of its representative atoms."""
-        d = distances(x)
+        return self.pairformer_stack(s, self.add_distances(z, distances(x)))
+
+    def add_distances(
+        self, z: Float[Tensor, "n n c_z"], d: Float[Array, "n n"]
+    ) -> Float[Tensor, "n n c_z"]:
+        """Embed distances in angstrom, as bins and as they are."""
         bins = self._bins(d)
         none = ops.zeros((1, z.shape[-1]), z.dtype)  # row of distances in no bin
         table = ops.concat([ops.transpose(self.linear_no_bias_d.weight, (1, 0)), none], 0)
@@ -155,7 +160,7 @@ class ConfidenceHead(nn.Cell):
             raw = self.linear_no_bias_d_wo_onehot(Tensor.from_numpy(d[part][..., None]))
             return z[part] + of_bin + raw
 
-        return self.pairformer_stack(s, map_rows(rows, len(x), z.shape[1] * z.shape[2]))
+        return map_rows(rows, len(d), z.shape[1] * z.shape[2])
 
     def _bins(self, d: Float[Array, "*shape"]) -> Int[Array, "*shape"]:
         """Bin of each distance, or one past the last for none.

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from zlib import crc32
 
 import numpy as np
 from mindspore import Tensor, nn
 
 from protenix_ms.errors import CheckpointError
-from protenix_ms.typing import Array
+from protenix_ms.typing import Array, Float
 
 # Absent from the published constraint checkpoint, although its configuration has it; zero then.
 MAY_BE_ABSENT = frozenset({"input_embedder.linear_esm.weight"})
@@ -22,6 +23,19 @@ OWN = frozenset(
     }
 )
 """Constants that their module makes itself; a checkpoint may replace them."""
+
+
+def rule_array(name: str, shape: tuple[int, ...], seed: int = 0) -> Float[Array, "..."]:
+    """Random values of one parameter, from its name and shape alone (seed 0: as the recordings).
+
+    Matrices are scaled to keep magnitudes; nothing is zero, so that every layer takes part.
+    """
+    random = np.random.RandomState((crc32(name.encode()) + 7 + seed) % 2**32)
+    x = random.standard_normal(shape).astype(np.float32)
+    if len(shape) == 1:
+        return 1 + np.float32(0.1) * x if name.endswith(".weight") else np.float32(0.1) * x
+    fan_in = shape[1] if len(shape) == 3 else shape[-1]
+    return x * np.float32(0.5 / np.sqrt(fan_in))  # one factor: the recordings, bit for bit
 
 
 def load_weights(

@@ -21,7 +21,7 @@ FLOORS = [
     ["msa", "templates"],
     ["features", "structures"],
     ["runtime", "ops"],
-    ["nn", "model", "sampler"],
+    ["nn", "sampler", "model"],  # the sampler knows no network, the model calls it
     ["loss", "metrics"],
     ["train", "predict"],
     ["cli"],
