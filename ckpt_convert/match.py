@@ -37,8 +37,9 @@ def _idle_template(name: str, expected: Shapes) -> bool:
 
 
 def _idle_esm(name: str, expected: Shapes) -> bool:
-    small = not any(n.startswith("pairformer_stack.blocks.8.") for n in expected)
-    return name == ESM and small and _idle_template(TEMPLATE, expected)
+    return name == ESM and _idle_template(TEMPLATE, expected) and not any(
+        n.startswith("pairformer_stack.blocks.8.") for n in expected
+    )
 
 
 # What released files may lack; such a tensor is filled with zeros, and said so.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Protocol
 
@@ -87,7 +86,13 @@ def _reader(path: Path, head: bytes) -> type:
     if head[:1] == b"\x80":
         raise refuse("a bare stream of Python objects, which is a program and not a list of "
                      "tensors", save_again)
-    if zipfile.is_zipfile(path):
+    if _ends_as_zip(path):
         raise refuse("a zip behind other data, which torch.save never writes", save_again)
     raise refuse("neither a PyTorch zip, nor safetensors, nor a MindSpore checkpoint",
                  "give one of these")
+
+
+def _ends_as_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 22))
+        return file.read(4) == b"PK\x05\x06"

@@ -309,6 +309,9 @@ FORMATS = {
     "text": (lambda p: p.write_bytes(b"hello world, I am text"), "neither"),
     "prefixed": (lambda p: p.write_bytes(b"#!/bin/sh\n" + archive(p, GOOD).read_bytes()),
                  "behind other data"),
+    "no zip, two disks": (lambda p: p.write_bytes(  # found by fuzzing: zipfile raises here
+        b"\0" * 30 + b"PK\x06\x07" + b"\x02" * 16 + b"PK\x05\x06" + bytes(18)),
+        "behind other data"),
     "folder": (lambda p: p.mkdir(), "folder"), "absent": (lambda p: None, "cannot be opened"),
     "script": (lambda p: torch.jit.save(torch.jit.trace(torch.nn.Linear(1, 1), torch.ones(1)), p),
                "TorchScript"),
