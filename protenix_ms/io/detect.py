@@ -67,7 +67,7 @@ def scan_jobs(path: Path | str, msa: Path | str | None = None) -> Iterator[Job |
             except InputError as error:
                 yield error
     if alignments and alignments.single and not used and not broken:
-        yield InputError(
+        raise InputError(
             "the first sequence of the alignment is no chain of any job",
             where=str(alignments.single),
             fix="its first row must be the chain's own sequence",

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much memory a prediction needs, by formula, before it starts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from protenix_ms.config.manifest import parameter_count
+from protenix_ms.errors import ResourceError
+
+_FLOAT = 4  # bytes
+_BASE = 0.6e9  # interpreter, MindSpore, chemistry tables
+# Arrays alive at once at each stage's peak, in units of one array of the named kind.
+_PAIR_ARRAYS = 9  # z, z_init, its update, projections of a triangle layer and their transposes
+_CHUNK_BYTES = 1.5e9  # most a chunked layer keeps beside them (runtime.chunk)
+_ATOM_ARRAYS = 60  # windowed atom activations of one sample, per atom and channel
+_CONFIDENCE_ARRAYS = 4  # PAE, PDE and two TM terms per sample
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of a job: tokens, atoms, alignment rows, samples."""
+
+    tokens: int
+    atoms: int
+    msa_rows: int
+    samples: int
+
+
+def estimate_bytes(config: ConfigDict, size: Size) -> float:
+    """Peak memory of the process for a job, in bytes.
+
+    The larger of the trunk's peak (pair representation, triangle layers, alignment) and the
+    sampler's (pair bias, atom windows of all samples), above weights and program.
+    """
+    model, n = config.model, size.tokens
+    pair = n * n * config.widths.c_z * _FLOAT
+    heads = model.diffusion_module.transformer.n_heads
+    alignment = size.msa_rows * n * model.msa_module.c_m * _FLOAT
+    triangle = min(4 * n**3 * _FLOAT, _CHUNK_BYTES)
+    trunk = _PAIR_ARRAYS * pair + 4 * alignment + triangle
+    windows = size.atoms * config.widths.c_atom * _FLOAT * _ATOM_ARRAYS
+    bias = n * n * heads * _FLOAT * (2 + size.samples)
+    sampler = 4 * pair + bias + windows * size.samples
+    kept = size.samples * (_CONFIDENCE_ARRAYS * n * n + 4 * size.atoms) * _FLOAT
+    weights = parameter_count(config) * _FLOAT
+    return _BASE + weights + kept + max(trunk, sampler)
+
+
+def available_bytes() -> float | None:
+    """Memory the process may still take: the machine's, or its container's limit; None unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    table = {line.split(":")[0]: float(line.split()[1]) * 1024 for line in lines}
+    free = table.get("MemAvailable")
+    limit, used = _number("/sys/fs/cgroup/memory.max"), _number("/sys/fs/cgroup/memory.current")
+    if limit is not None and used is not None:
+        free = limit - used if free is None else min(free, limit - used)
+    return free
+
+
+def _number(path: str) -> float | None:
+    """The number a file of the system holds; None without one ("max", or no such file)."""
+    try:
+        return float(Path(path).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def resident_bytes() -> float:
+    """Memory this process holds now; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return float(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def require_memory(config: ConfigDict, size: Size, where: str = "") -> float:
+    """Refuse a job that cannot fit; the estimate in bytes otherwise.
+
+    What the process holds already is part of the estimate, so it counts as there.
+
+    Raises:
+        ResourceError: with both numbers and remedies.
+    """
+    needed, free = estimate_bytes(config, size), available_bytes()
+    there = None if free is None else free + resident_bytes()
+    if there is not None and needed > there:
+        raise ResourceError(
+            f"{size.tokens} tokens, {size.atoms} atoms and {size.samples} samples need about "
+            f"{needed / 1e9:.1f} GB of memory, {there / 1e9:.1f} GB are there",
+            where=where,
+            fix="ask for fewer --samples, cut the job, choose a smaller --model, or use a larger "
+            "machine (--ignore-memory tries anyway)",
+        )
+    return needed

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One picture per sample: predicted aligned error between tokens, pLDDT along them.
+
+matplotlib (extra `plot`) is imported when the first picture is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from protenix_ms.chem.atom_table import AtomTable
+from protenix_ms.io.atomic import write_bytes
+from protenix_ms.predict.outputs import JobFolder
+from protenix_ms.predict.predictor import Sample, SeedResult
+from protenix_ms.typing import Array, Float, Int
+
+PAE_LIMIT = 32.0  # angstrom, the largest error the head knows
+# Colours of the AlphaFold database, by least pLDDT.
+BANDS = ((90, "#0053d6", "very high"), (70, "#65cbf3", "high"), (50, "#ffdb13", "low"),
+         (0, "#ff7d45", "very low"))
+_MAX_CHAIN_NAMES = 24
+
+
+def can_plot() -> bool:
+    """Whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+@dataclass(frozen=True)
+class TokenAxis:
+    """Chains along the tokens: first token of every chain, its name, and the token count."""
+
+    starts: Int[Array, "c"]
+    names: tuple[str, ...]
+    n: int
+
+    @classmethod
+    def of(cls, atoms: AtomTable, atom_to_token: Int[Array, "a"]) -> TokenAxis:
+        """The axis of an example."""
+        first = np.unique(atom_to_token, return_index=True)[1]
+        chain = atoms.chain_id[first]
+        starts = np.flatnonzero(np.r_[True, chain[1:] != chain[:-1]])
+        return cls(starts, tuple(chain[starts].tolist()), len(chain))
+
+    @property
+    def ends(self) -> Int[Array, "c"]:
+        return np.append(self.starts[1:], self.n)
+
+
+def token_plddt(
+    atom_plddt: Float[Array, "a"], atom_to_token: Int[Array, "a"]
+) -> Float[Array, "n"]:
+    """Mean pLDDT of every token's atoms."""
+    return np.bincount(atom_to_token, atom_plddt) / np.bincount(atom_to_token)
+
+
+def draw_seed(folder: JobFolder, result: SeedResult, label: str) -> None:
+    """A PNG beside every sample of a seed; the same bytes for the same result."""
+    for rank, sample in enumerate(result.samples):
+        scores = sample.summary
+        title = (f"{result.job.name}, seed {result.seed}, sample {rank}:  "
+                 f"ranking {scores['ranking_score']:.2f}   pLDDT {scores['plddt']:.1f}   "
+                 f"pTM {scores['ptm']:.2f}   ipTM {scores['iptm']:.2f}")
+        axis = TokenAxis.of(result.atoms, sample.full_data["atom_to_token_idx"])
+        png = confidence_png(sample, axis, title, label)
+        write_bytes(folder.sample(result.seed, "confidence_", rank, ".png"), png)
+
+
+def confidence_png(sample: Sample, axis: TokenAxis, title: str, label: str) -> bytes:
+    """The picture: PAE heat map on the left, pLDDT along the tokens on the right."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 5.6), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    heat, line = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    figure.suptitle(title, fontsize=12)
+    figure.supxlabel(label, fontsize=8, color="#b00020" if "RANDOM" in label else "#555555")
+    _draw_pae(figure, heat, sample.full_data["token_pair_pae"], axis)
+    plddt = token_plddt(sample.plddt, sample.full_data["atom_to_token_idx"])
+    _draw_plddt(line, plddt, axis)
+    buffer = io.BytesIO()
+    canvas.print_png(buffer, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _name_chains(axes, axis: TokenAxis) -> None:
+    """Chain names over the top of an axes."""
+    if len(axis.names) > _MAX_CHAIN_NAMES or len(axis.names) < 2:
+        return
+    top = axes.secondary_xaxis("top")
+    wide = (axis.ends - axis.starts) >= 0.02 * axis.n  # narrower ones would overlap
+    middles = (axis.starts + axis.ends - 1) / 2
+    top.set_xticks(middles[wide], [n for n, w in zip(axis.names, wide) if w])
+    top.tick_params(length=0, pad=1)
+
+
+def _draw_pae(figure, axes, pae: Float[Array, "n n"], axis: TokenAxis) -> None:
+    extent = (-0.5, axis.n - 0.5, axis.n - 0.5, -0.5)
+    image = axes.imshow(pae, cmap="Greens_r", vmin=0, vmax=PAE_LIMIT, extent=extent,
+                        interpolation="nearest")
+    for start in axis.starts[1:]:
+        axes.axhline(start - 0.5, color="black", linewidth=0.7)
+        axes.axvline(start - 0.5, color="black", linewidth=0.7)
+    axes.set(xlabel="scored token", ylabel="aligned token")
+    _name_chains(axes, axis)
+    figure.colorbar(image, ax=axes, label="expected position error (\u00c5)", shrink=0.85)
+
+
+def _draw_plddt(axes, plddt: Float[Array, "n"], axis: TokenAxis) -> None:
+    upper = 100
+    for least, colour, word in BANDS:
+        axes.axhspan(least, upper, color=colour, alpha=0.16, linewidth=0)
+        axes.text(1.005, (least + upper) / 2, word, transform=axes.get_yaxis_transform(),
+                  fontsize=8, color="#555555", va="center")
+        upper = least
+    for start, end in zip(axis.starts, axis.ends):
+        marker = "o" if end - start < 3 else None
+        axes.plot(np.arange(start, end), plddt[start:end], color="#1a1a1a", linewidth=1.1,
+                  marker=marker, markersize=3)
+    for start in axis.starts[1:]:
+        axes.axvline(start - 0.5, color="black", linewidth=0.5, alpha=0.6)
+    axes.set(xlabel="token", ylabel="pLDDT (mean over atoms)", xlim=(-0.5, axis.n - 0.5),
+             ylim=(0, 100))
+    _name_chains(axes, axis)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One loaded model: jobs in, ranked samples out, nothing written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from protenix_ms.chem.atom_table import AtomTable
+from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.errors import NonFiniteError
+from protenix_ms.features.build import Example, build
+from protenix_ms.features.options import FeatureOptions
+from protenix_ms.job import Job
+from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
+from protenix_ms.model.protenix import Prediction, Protenix
+from protenix_ms.predict.weights import Weights
+from protenix_ms.runtime.draws import SeededDraws
+from protenix_ms.typing import Array, Float
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One predicted structure.
+
+    Attributes:
+        coordinates: angstrom, rows of `SeedResult.atoms`.
+        summary: upstream's summary confidence (`metrics.confidence.KEYS`).
+        full_data: arrays of `io.confidence_write.FULL_DATA`.
+    """
+
+    coordinates: Float[Array, "a 3"]
+    summary: dict[str, object]
+    full_data: dict[str, Array]
+
+    @property
+    def plddt(self) -> Float[Array, "a"]:
+        """Atom pLDDT, 0-100."""
+        return self.full_data["atom_plddt"] * 100
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """All samples of one job and seed, best ranking score first.
+
+    Attributes:
+        job: the job.
+        seed: the seed.
+        atoms: the atoms, as predicted coordinates number them.
+        samples: ranked.
+        seconds: wall time by stage.
+    """
+
+    job: Job
+    seed: int
+    atoms: AtomTable
+    samples: tuple[Sample, ...]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with its weights and chemistry, ready for any number of jobs.
+
+    Attributes:
+        config: configuration of the model and sampler.
+        model: the network.
+        ccd: component dictionary.
+        weights: where its weights came from.
+        options: choices of the featuriser.
+    """
+
+    config: ConfigDict
+    model: Protenix
+    ccd: ComponentDictionary
+    weights: Weights
+    options: FeatureOptions = FeatureOptions()
+
+    def featurize(self, job: Job, seed: int) -> Example:
+        """Model inputs of a job; the seed drives conformers and reference placements."""
+        key = np.random.SeedSequence((seed, crc32(job.name.encode()), crc32(b"features")))
+        return build(job, self.ccd, np.random.Generator(np.random.Philox(key)), self.options)
+
+    def predict(
+        self, job: Job, seed: int = 101, progress: Progress | None = None,
+        example: Example | None = None,
+    ) -> SeedResult:
+        """Structures of a job for one seed.
+
+        Args:
+            progress: called with (stage, done, total) for "recycle", "step" and "sample".
+            example: features made before by `featurize`.
+
+        Raises:
+            InputError, ChemistryError: the job cannot be built.
+            NonFiniteError: naming the stage.
+        """
+        seconds, start = {}, time.perf_counter()
+        example = example or self.featurize(job, seed)
+        seconds["features"] = time.perf_counter() - start
+        draws = SeededDraws(seed, crc32(job.name.encode()))
+        prediction = self.model.predict(example.features, draws, progress)
+        seconds |= prediction.seconds
+        require_finite(prediction, job.name)
+        start = time.perf_counter()
+        samples = rank(prediction, example.features, int(self.config.model.N_cycle))
+        seconds["scores"] = time.perf_counter() - start
+        return SeedResult(job, seed, example.atoms, samples, seconds)
+
+
+def require_finite(prediction: Prediction, where: str) -> None:
+    """Raise NonFiniteError naming the first stage with NaN or infinity."""
+    stages = {"contact probabilities (trunk)": [prediction.contact_probs],
+              "coordinates (diffusion)": [prediction.coordinates]}
+    for name in ("atom_plddt", "pae", "pde", "tm_complex", "tm_pair"):
+        arrays = [getattr(sample, name) for sample in prediction.confidence]
+        stages[f"{name} (confidence head)"] = arrays
+    for stage, arrays in stages.items():
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise NonFiniteError(f"NaN or infinity in {stage}", where=where,
+                                 fix="nothing is written; try another --seeds or --dtype fp32, "
+                                 "and check the checkpoint")
+
+
+def full_data(
+    sample: SampleConfidence, contact_probs: Array, features: dict[str, Array]
+) -> dict[str, Array]:
+    """Arrays of a sample under upstream's names, unrounded."""
+    return {
+        "atom_plddt": sample.atom_plddt,
+        "token_pair_pae": sample.pae,
+        "token_pair_pde": sample.pde,
+        "contact_probs": contact_probs,
+        "token_asym_id": features["asym_id"],
+        "token_has_frame": features["has_frame"].astype(bool),
+        "atom_to_token_idx": features["atom_to_token_idx"],
+    }
+
+
+def rank(
+    prediction: Prediction, features: dict[str, Array], cycles: int
+) -> tuple[Sample, ...]:
+    """Samples with their scores, best ranking score first; ties keep the sampler's order."""
+    layout = Layout.of(features)
+    samples = []
+    for coordinates, confidence in zip(prediction.coordinates, prediction.confidence):
+        summary = summarize(confidence, coordinates, prediction.contact_probs, layout, cycles)
+        arrays = full_data(confidence, prediction.contact_probs, features)
+        samples.append(Sample(coordinates, summary, arrays))
+    return tuple(sorted(samples, key=lambda sample: -sample.summary["ranking_score"]))

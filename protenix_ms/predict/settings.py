@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run was asked for, known before MindSpore is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from protenix_ms import __version__
+from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.errors import ConfigError
+from protenix_ms.features.options import FeatureOptions
+from protenix_ms.job import Job
+from protenix_ms.predict.weights import Weights
+
+DEFAULT_SEED = 101
+
+
+def default_options(config: ConfigDict, upstream_quirks: bool = False) -> FeatureOptions:
+    """Feature choices of a model: esm/ism variants take no MSA, v0.5.0 ones none of RNA."""
+    rna = "v0.5.0" not in config.model_name
+    return FeatureOptions(use_msa=config.use_msa, use_rna_msa=rna, upstream_quirks=upstream_quirks)
+
+
+def require_device(device: str, dtype: str) -> None:
+    """Refuse a number format that the device has no kernels for."""
+    if dtype == "bf16" and device == "CPU":
+        raise ConfigError("bf16 runs on Ascend only: MindSpore's CPU kernels have no bf16 matrix "
+                          "product", fix="use --dtype fp32")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run's choices beside its jobs.
+
+    Attributes:
+        output: folder of the results.
+        config: configuration of the model and sampler.
+        weights: where the weights come from.
+        ccd: component dictionary.
+        options: choices of the featuriser.
+        seeds: seeds of every job; empty takes each job's own, else 101.
+        device, dtype: the runtime policy.
+        overwrite: redo finished seeds.
+        plots: draw pictures.
+        check_memory: refuse jobs that cannot fit.
+    """
+
+    output: Path
+    config: ConfigDict
+    weights: Weights
+    ccd: ComponentDictionary
+    options: FeatureOptions
+    seeds: tuple[int, ...] = ()
+    device: str = "CPU"
+    dtype: str = "fp32"
+    overwrite: bool = False
+    plots: bool = True
+    check_memory: bool = True
+
+    @property
+    def label(self) -> str:
+        """How structures are made, in one line for titles."""
+        return f"Protenix-MS {__version__}, {self.config.model_name}, {self.weights.label}"
+
+    def seeds_of(self, job: Job) -> tuple[int, ...]:
+        """Seeds to run a job with, each once, in order."""
+        return tuple(dict.fromkeys(self.seeds or job.seeds or (DEFAULT_SEED,)))
+
+    def content(self) -> dict:
+        """Everything a result depends on beside job and seed, for its fingerprint."""
+        return {
+            "version": __version__,
+            "config": self.config.to_dict(),
+            "weights": self.weights.fingerprint(),
+            "ccd": self.ccd.sha256,
+            "conformers": self.ccd.conformers_sha256,
+            "options": asdict(self.options),
+            "device": self.device,
+            "dtype": self.dtype,
+        }

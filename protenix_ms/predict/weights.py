@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the weights of a prediction come from: a checkpoint file, or random numbers by rule."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from ckpt_convert.official import address
+from protenix_ms.config.home import weights_dir
+from protenix_ms.config.manifest import manifest
+from protenix_ms.errors import CheckpointError
+from protenix_ms.typing import Array, Float
+
+_SUFFIXES = (".safetensors", ".ckpt", ".pt")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The choice of weights.
+
+    Attributes:
+        path: checkpoint file, None for random weights.
+        random_seed: seed of random weights, None for a checkpoint.
+    """
+
+    path: Path | None = None
+    random_seed: int | None = None
+
+    @property
+    def label(self) -> str:
+        """One phrase for titles and logs."""
+        if self.path is None:
+            return f"RANDOM WEIGHTS (seed {self.random_seed}), not a prediction"
+        return f"weights {self.path.name}"
+
+    def fingerprint(self) -> str:
+        """sha256 of the checkpoint file, or the name of the random weights."""
+        if self.path is None:
+            return f"random-{self.random_seed}"
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def arrays(self, config: ConfigDict) -> Iterator[tuple[str, Array]]:
+        """Parameters by upstream's names, one at a time.
+
+        Raises:
+            CheckpointError: a damaged file, or one of another model.
+        """
+        if self.path is None:
+            return random_arrays(manifest(config), self.random_seed)
+        from ckpt_convert import load_arrays
+
+        return load_arrays(self.path, manifest(config))
+
+
+def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | None) -> Weights:
+    """The weights a person asked for, or the ones in the cache folder.
+
+    Raises:
+        CheckpointError: no such file; says how to get it.
+    """
+    if random_seed is not None:
+        return Weights(random_seed=random_seed)
+    if checkpoint is not None:
+        if not checkpoint.is_file():
+            raise CheckpointError("there is no such checkpoint", where=str(checkpoint),
+                                  fix="check the path given with --checkpoint")
+        return Weights(checkpoint)
+    for suffix in _SUFFIXES:
+        path = weights_dir() / f"{model_name}{suffix}"
+        if path.is_file():
+            return Weights(path)
+    path = weights_dir() / f"{model_name}.safetensors"
+    raise CheckpointError(
+        f"no weights of {model_name}: expected {path.name}",
+        where=str(weights_dir()),
+        fix=f"run `protenix-ms fetch {model_name}`, or download {address(model_name)} and "
+        f"run `python -m ckpt_convert {model_name}.pt {path}`, or name a file with --checkpoint, "
+        "or try the program with --random-weights 0",
+    )
+
+
+def random_arrays(
+    shapes: dict[str, tuple[int, ...]], seed: int = 0
+) -> Iterator[tuple[str, Float[Array, "..."]]]:
+    """`model.weights.rule_array` of every parameter but the constants their modules make."""
+    from protenix_ms.model.weights import OWN, rule_array
+
+    for name, shape in shapes.items():
+        if name not in OWN:
+            yield name, rule_array(name, shape, seed)

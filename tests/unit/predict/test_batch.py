@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many jobs and seeds: what is written, what is skipped, what a failure touches."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from protenix_ms.errors import NonFiniteError
+from protenix_ms.predict.batch import Batch
+
+
+class Silent:
+    def __init__(self):
+        self.lines = []
+
+    def line(self, text):
+        self.lines.append(text)
+
+    def progress(self, job, seed):
+        return lambda stage, done, total: None
+
+    def defect(self, error):
+        self.lines.append(f"defect {error!r}")
+
+
+@pytest.fixture
+def run(predictor, jobs, make_settings):
+    def start(**changes):
+        reporter = Silent()
+        loaded = []
+        batch = Batch(make_settings(**changes), reporter,
+                      load=lambda s: loaded.append(s) or predictor)
+        outcomes = batch.run(jobs)
+        return [(o.job, o.seed, o.state) for o in outcomes], reporter.lines, len(loaded)
+
+    return start
+
+
+DONE = [(job, seed, "done") for job in ("first", "second") for seed in (101, 102)]
+THERE = [(job, seed, "there already") for job, seed, _ in DONE]
+
+
+def files(folder) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*"))
+            if p.is_file()}
+
+
+def test_everything_is_written_and_one_model_serves(run, tmp_path):
+    states, _, loads = run()
+    assert states == DONE and loads == 1
+    names = set(files(tmp_path / "out" / "first"))
+    sample = "seed_101/predictions/first_{}sample_1.{}"
+    assert {sample.format("", "cif"), sample.format("summary_confidence_", "json"),
+            sample.format("full_data_", "npz"), "first_model.cif", "ranking.csv", "run.json",
+            "first_summary_confidence.json", "seed_101/fingerprint.txt"} <= names
+
+
+def test_the_best_over_all_seeds_comes_first(run, tmp_path):
+    run()
+    folder = tmp_path / "out" / "first"
+    rows = list(csv.DictReader((folder / "ranking.csv").open()))
+    assert [(r["seed"], r["sample"]) for r in rows] == [
+        ("102", "0"), ("102", "1"), ("101", "0"), ("101", "1")]
+    assert (folder / "first_model.cif").read_bytes() == (folder / rows[0]["file"]).read_bytes()
+    assert json.loads((folder / "run.json").read_text())["best"]["seed"] == 102
+    loaded = np.load(folder / "seed_102/predictions/first_full_data_sample_0.npz")
+    assert loaded["token_pair_pae"][0, 0] == np.float32(0.9)
+
+
+def test_random_weights_are_labelled_in_every_file_that_can_say_so(run, tmp_path):
+    _, lines, _ = run()
+    assert any("RANDOM WEIGHTS" in line for line in lines)
+    for path in (tmp_path / "out").rglob("*.cif"):
+        assert "RANDOM WEIGHTS (seed 0), not a prediction" in path.read_text()
+    record = json.loads((tmp_path / "out" / "first" / "run.json").read_text())
+    assert record["random_weights"] is True and record["settings"]["weights"] == "random-0"
+
+
+def test_a_rerun_skips_and_loads_no_model(run, predictor, tmp_path):
+    run()
+    before = files(tmp_path / "out")
+    states, _, loads = run()
+    assert states == THERE and loads == 0 and len(predictor.state.calls) == 4
+    assert files(tmp_path / "out") == before
+
+
+def test_other_settings_are_refused_in_a_sentence_then_overwritten(run, make_settings, tmp_path):
+    run()
+    states, lines, _ = run(dtype="fp32", device="Ascend")
+    assert {state for *_, state in states} == {"failed"}
+    assert any("--overwrite" in line and "another" in line for line in lines)
+    states, _, _ = run(device="Ascend", overwrite=True)
+    assert states == DONE
+
+
+def test_an_unfinished_seed_is_redone(run, tmp_path):
+    run()
+    (tmp_path / "out/first/seed_101/fingerprint.txt").unlink()
+    stale = tmp_path / "out/first/seed_101/predictions/first_sample_7.cif"
+    stale.touch()
+    states, _, _ = run()
+    assert states[0] == ("first", 101, "done") and states[1:] == THERE[1:]
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize("error", [NonFiniteError("NaN in the trunk"), RuntimeError("broken"),
+                                   MemoryError(), KeyError("x")])
+def test_a_poisoned_seed_costs_nothing_else(run, predictor, error, tmp_path):
+    predictor.state.failures = {("first", 101): error}
+    states, lines, _ = run()
+    assert states == [("first", 101, "failed"), *DONE[1:]]
+    assert not (tmp_path / "out/first/seed_101/predictions").exists()
+    rows = (tmp_path / "out/first/ranking.csv").read_text().splitlines()
+    assert len(rows) == 3
+    assert any("first, seed 101: failed" in line for line in lines)
+
+
+def test_an_interrupt_keeps_finished_seeds(run, predictor, tmp_path):
+    predictor.state.failures = {("first", 102): KeyboardInterrupt()}
+    states, _, _ = run()
+    assert states == [("first", 101, "done"), ("first", 102, "interrupted")]
+    assert (tmp_path / "out/first/first_model.cif").is_file()
+    predictor.state.failures = {}
+    assert run()[0] == [THERE[0], *DONE[1:]]
+
+
+def test_same_bytes_twice_but_for_the_record(run, tmp_path):
+    run()
+    first = files(tmp_path / "out")
+    run(overwrite=True)
+    second = files(tmp_path / "out")
+    differ = {name for name in first if first[name] != second.get(name)}
+    assert first.keys() == second.keys() and differ <= {"first/run.json", "second/run.json"}
+
+
+def test_no_alignment_and_memory_are_told(run):
+    _, lines, _ = run()
+    assert any("no alignment" in line for line in lines)
+    assert any("GB of memory" in line for line in lines)
+
+
+def test_seeds_of_the_command_win_over_the_jobs(make_settings, jobs):
+    from dataclasses import replace
+
+    job = replace(jobs[0], seeds=(7, 8, 7))
+    assert make_settings(seeds=()).seeds_of(job) == (7, 8)
+    assert make_settings(seeds=(1,)).seeds_of(job) == (1,)
+    assert make_settings(seeds=()).seeds_of(jobs[0]) == (101,)
