@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Process settings that MindSpore wants on CPU; called by the command line only.
+
+Three settings matter (measured in reference/mindspore.md): huge pages for malloc, which glibc
+reads when a process starts (hence one re-exec); kernels launched in the calling thread, since
+MindSpore's waiting threads spin; quiet logs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_TUNABLE = "glibc.malloc.hugetlb=1"
+_DONE = "PROTENIX_MS_LAUNCHED"
+_RANKS = ("MS_ROLE", "RANK_ID", "MS_NODE_ID")
+
+
+def settings(environment: dict[str, str]) -> dict[str, str]:
+    """`environment` with our settings added; what a person has set stays."""
+    new = dict(environment)
+    new.setdefault("GLOG_v", "3")  # errors only
+    if _DONE not in new:
+        tunables = new.get("GLIBC_TUNABLES", "")
+        if "malloc.hugetlb" not in tunables:
+            new["GLIBC_TUNABLES"] = f"{tunables}:{_TUNABLE}".lstrip(":")
+        new[_DONE] = "1"
+    return new
+
+
+def relaunch() -> None:
+    """Start this process anew, once, under `settings`.
+
+    A rank of `msrun` is left alone: its launcher knows its process id. Elsewhere than on Linux
+    only the log level is set.
+    """
+    os.environ.setdefault("GLOG_v", "3")
+    rank = any(name in os.environ for name in _RANKS)
+    if _DONE in os.environ or rank or sys.platform != "linux" or not sys.orig_argv[1:]:
+        return
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], settings(dict(os.environ)))
+
+
+def configure(device: str) -> None:
+    """Put MindSpore on `device` ("CPU" or "Ascend"), kernels in the calling thread on CPU."""
+    import mindspore
+
+    mindspore.set_device(device)
+    if device == "CPU":
+        mindspore.runtime.launch_blocking()

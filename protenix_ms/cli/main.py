@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`protenix-ms`: one command, a subcommand per task."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from protenix_ms import __version__
+from protenix_ms.cli import launch
+from protenix_ms.errors import ProtenixError
+
+COMMANDS = {
+    "predict": "structures and confidences of jobs (FASTA, JSON)",
+    "convert": "a PyTorch checkpoint into ours, or back",
+    "fetch": "an official checkpoint, converted",
+    "train": "train or fine-tune",
+    "doctor": "check this installation",
+}
+NEED_MINDSPORE = ("predict", "train")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        arguments: words after the command's name; None takes the process's own and allows it to
+            be started anew with MindSpore's settings.
+
+    Returns:
+        0 done; 1 some of it failed; 2 nothing could start.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    known = [name for name in COMMANDS if find_spec(f"protenix_ms.cli.{name}")]
+    if arguments is None and words[:1] and words[0] in NEED_MINDSPORE:
+        launch.relaunch()
+    parser = argparse.ArgumentParser("protenix-ms", description="AlphaFold3-class structure "
+                                     "prediction with MindSpore.")
+    parser.add_argument("--version", action="version", version=__version__)
+    sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in known:
+        command = sub.add_parser(name, help=COMMANDS[name])
+        if name in words[:1]:  # only the chosen command is imported: help stays instant
+            importlib.import_module(f"protenix_ms.cli.{name}").add_arguments(command)
+            command.add_argument("--debug", action="store_true", help="show tracebacks")
+    args = parser.parse_args(words)
+    try:
+        return importlib.import_module(f"protenix_ms.cli.{args.command}").run(args)
+    except ProtenixError as error:
+        if args.debug:
+            raise
+        print(f"protenix-ms {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

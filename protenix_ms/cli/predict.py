@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`protenix-ms predict`: jobs in, structures and confidences out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.cli import launch
+from protenix_ms.cli.configuration import load_config
+from protenix_ms.cli.report import Console, table
+from protenix_ms.config import VARIANTS
+from protenix_ms.errors import InputError, OutputError, ProtenixError
+from protenix_ms.io import scan_jobs, validate
+from protenix_ms.job import Job
+from protenix_ms.predict.settings import Settings, default_options, require_device
+from protenix_ms.predict.weights import find_weights
+
+DEFAULT_MODEL = "protenix_base_default_v1.0.0"
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """Comma-separated seeds; a range as 1-5."""
+    seeds: list[int] = []
+    for word in text.split(","):
+        first, dash, last = word.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise argparse.ArgumentTypeError(f"seeds are numbers like 101,102 or 1-5, got {text!r}")
+        seeds += range(int(first), int(last or first) + 1)
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"no seeds in {text!r}")
+    return tuple(seeds)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return int(text)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("--input", type=Path, required=True, metavar="FILE|DIR",
+        help="FASTA, Protenix JSON, AlphaFold 3 JSON, or a folder of them")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder of the results")
+    add("--msa", type=Path, metavar="FILE|DIR", help="a3m alignments, matched by first sequence")
+    model = parser.add_argument_group("model")
+    add = model.add_argument
+    add("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}; one of {', '.join(VARIANTS)}")
+    add("--config", metavar="FILE[:ARG]", help="a file with get_config(), as in configs/")
+    add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
+    add("--random-weights", type=_natural, metavar="SEED",
+        help="weights by rule instead of a checkpoint: structures then mean nothing")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="any setting, e.g. sample_diffusion.gamma0=0.5")
+    sampling = parser.add_argument_group("sampling")
+    add = sampling.add_argument
+    add("--seeds", type=_seeds, default=(), metavar="101,102", help="default: the job's, else 101")
+    add("--samples", type=_positive, metavar="N", help="structures per seed (default 5)")
+    add("--steps", type=_positive, metavar="N", help="denoising steps (default: the model's)")
+    add("--cycles", type=_positive, metavar="N", help="recycles (default: the model's)")
+    add("--dtype", choices=("fp32", "bf16"), default="fp32")
+    add("--device", choices=("CPU", "Ascend"), default="CPU")
+    add("--upstream-quirks", action="store_true", help="keep upstream's bugs, for comparison")
+    chemistry = parser.add_argument_group("chemistry")
+    chemistry.add_argument("--ccd", type=Path, metavar="FILE", help="another component table")
+    chemistry.add_argument("--conformers", type=Path, metavar="FILE",
+                           help="reference conformers (npz) that replace the table's")
+    running = parser.add_argument_group("running")
+    add = running.add_argument
+    add("--overwrite", action="store_true", help="redo finished seeds")
+    add("--no-plots", action="store_true", help="draw no pictures")
+    add("--ignore-memory", action="store_true", help="start jobs that will hardly fit")
+    add("--quiet", action="store_true", help="only errors and the final table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything, then predict.
+
+    Returns:
+        0 everything asked for has finite coordinates; 1 some job failed; 2 nothing could start.
+
+    Raises:
+        ProtenixError: nothing could start.
+    """
+    config = configuration(args)
+    require_device(args.device, args.dtype)
+    jobs, refused = read(args)
+    for error in refused:
+        print(error, file=sys.stderr)
+    if not jobs:
+        return 2
+    settings = prepare(args, config)
+    console = Console(args.quiet, args.debug)
+    launch.configure(args.device)
+    from protenix_ms.predict.batch import Batch
+    from protenix_ms.runtime.policy import Policy, using
+
+    with using(Policy(device=args.device, dtype=args.dtype)):
+        outcomes = Batch(settings, console).run(jobs)
+    rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
+    rows += [("-", "-", "refused", error) for error in refused]
+    bad = [row for row in rows if row[2] not in ("done", "there already")]
+    if bad:
+        print(table(("job", "seed", "state", ""), rows), file=sys.stderr)
+    random = f" ({settings.weights.label})" if settings.weights.path is None else ""
+    console.line(f"{len(rows) - len(bad)} of {len(rows)} finished, results in {args.output}"
+                 f"{random}")
+    return 1 if bad else 0
+
+
+def prepare(args: argparse.Namespace, config: ConfigDict) -> Settings:
+    """What to run with, without MindSpore.
+
+    Raises:
+        ProtenixError: weights or an output folder that no job can do without.
+    """
+    weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
+    writable(args.output)
+    return Settings(
+        args.output, config, weights, dictionary(args),
+        default_options(config, args.upstream_quirks), args.seeds, args.device, args.dtype,
+        args.overwrite, not args.no_plots, not args.ignore_memory,
+    )
+
+
+def dictionary(args: argparse.Namespace) -> ComponentDictionary:
+    """The component table that a command names, read once."""
+    table = ComponentDictionary.load(args.ccd)
+    return table.with_conformers(args.conformers) if args.conformers else table
+
+
+def configuration(args: argparse.Namespace) -> ConfigDict:
+    """The model's configuration with the command's overrides."""
+    short = {"sample_diffusion.N_sample": args.samples, "sample_diffusion.N_step": args.steps,
+             "model.N_cycle": args.cycles}
+    overrides = {key: value for key, value in short.items() if value is not None}
+    name = args.model or (None if args.config else DEFAULT_MODEL)
+    return load_config(name, args.config, args.overrides, overrides)
+
+
+def read(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
+    """Jobs that can be built, and why the others cannot; the dictionary is read if one can."""
+    jobs, refused = [], []
+    for job in scan_jobs(args.input, args.msa):
+        if isinstance(job, InputError):
+            refused.append(job)
+            continue
+        try:
+            validate(job, dictionary(args))
+            jobs.append(job)
+        except InputError as error:
+            refused.append(error)
+    return jobs, refused
+
+
+def writable(folder: Path) -> None:
+    """Make the output folder, or raise OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot be written ({error.strerror})", where=str(folder),
+                          fix="choose another --output") from error

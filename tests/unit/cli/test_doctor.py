@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""doctor: one line per subject, a fix for each failure, an exit code that tells."""
+
+import argparse
+
+from protenix_ms.cli import doctor
+
+CPU = argparse.Namespace(device="CPU")
+SUBJECTS = ["python", "numpy", "mindspore", "device", "memory", "compiler", "ccd", "plots",
+            "weights"]
+
+
+def test_one_line_each(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PROTENIX_MS_HOME", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "m.safetensors").write_bytes(b"abc")
+    monkeypatch.setattr(doctor, "dictionary", lambda: iter([doctor.Finding("ccd", "fine")]))
+    assert doctor.run(CPU) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == SUBJECTS
+    assert "ba7816bf8f01cfea" in lines[-1]
+
+
+def test_a_failure_has_a_fix_and_an_exit_code(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PROTENIX_MS_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "_version", lambda package: "2.4.1" if package == "numpy" else None)
+    monkeypatch.setattr(doctor, "dictionary", lambda: iter([doctor.Finding("ccd", "fine")]))
+    assert doctor.run(CPU) == 1
+    lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["numpy"].startswith("FAIL") and "numpy>=1.26,<2" in lines["numpy"]
+    assert lines["mindspore"].startswith("FAIL") and "mindspore==2.10.0" in lines["mindspore"]
+    assert lines["weights"].startswith("note") and "protenix-ms fetch" in lines["weights"]
+    assert lines["plots"].startswith("note")
+
+
+def test_a_device_that_is_not_there(monkeypatch):
+    from protenix_ms.cli import launch
+
+    def absent(device):
+        raise RuntimeError("no device\nlong story")
+
+    monkeypatch.setattr(launch, "configure", absent)
+    (_, finding) = doctor.mindspore("Ascend")()
+    assert finding.fix.startswith("no device; use --device CPU")
+
+
+def test_no_compiler_is_a_note(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    (finding,) = doctor.compiler()
+    assert str(finding).startswith("note") and "g++" in finding.fix
