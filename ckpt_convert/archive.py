@@ -7,6 +7,7 @@ overlapping entries, links and paths that climb are refused though nothing is ev
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zipfile
@@ -20,7 +21,7 @@ import numpy as np
 
 from protenix_ms.errors import CheckpointError
 
-MAX_DIRECTORY = 64 << 20  # bytes; a checkpoint with optimizer state has about 2 MB
+MAX_DIRECTORY = 8 << 20  # bytes; a checkpoint with optimizer state has about 2 MB
 MAX_SMALL_ENTRY = 16 << 20  # bytes of an entry read as a whole (the object stream: about 2 MB)
 PIECE = 4 << 20
 _NAME = re.compile(r"(?:(?!\.{1,2}/)[^/\\\x00-\x1f]+/)+(?!\.{1,2}$)[^/\\\x00-\x1f]+")
@@ -59,7 +60,7 @@ class Archive:
         self.file = path.open("rb")
         with ExitStack() as on_failure:
             on_failure.callback(self.file.close)
-            self.size = path.stat().st_size
+            self.size = os.fstat(self.file.fileno()).st_size
             self.root, self.entries = self._directory()
             on_failure.pop_all()
         # torch.serialization.set_crc32_options(False) writes 0 everywhere

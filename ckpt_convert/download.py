@@ -56,6 +56,8 @@ class Download:
             CheckpointError: refused by the server, another file than the published one.
             ResourceError: no connection, or it keeps dropping.
         """
+        if self._fetched():
+            return self.target
         opener = build_opener(_SafeRedirects)
         self.etag = ""
         with self._locked() as part:
@@ -81,6 +83,13 @@ class Download:
             part_path = Path(part.name)
             part_path.replace(self.target)
         return self.target
+
+    def _fetched(self) -> bool:
+        """Whether an earlier run fetched the whole file, and only its conversion failed."""
+        known = self.known
+        return (known is not None and self.target.is_file()
+                and self.target.stat().st_size == known.size
+                and (not known.sha256 or sha256_of(self.target) == known.sha256))
 
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:

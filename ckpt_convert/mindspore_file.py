@@ -7,6 +7,7 @@ tests hold both directions against `mindspore.load_checkpoint` and `save_checkpo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from pathlib import Path
@@ -20,6 +21,7 @@ from protenix_ms.errors import CheckpointError
 
 _TAG = {name: tag for tag, name in MINDSPORE.items()}
 _VARINT, _BYTES = 0, 2
+MAX_RECORDS = 100_000  # a base model has 4174
 _TRAILER = b"crc_num"  # optional last 17 bytes: this word and a checksum
 
 
@@ -89,9 +91,10 @@ class MindSporeCheckpoint:
         self.path = path
         self.file = path.open("rb")
         self.saved_as = ""
+        self.records = 0
         self.table: dict[str, tuple[str, tuple[int, ...], list[tuple[int, int]]]] = {}
         try:
-            end = path.stat().st_size
+            end = os.fstat(self.file.fileno()).st_size
             if end > 17:
                 self.file.seek(end - 17)
                 end -= 17 if self.file.read(7) == _TRAILER else 0
@@ -124,6 +127,9 @@ class MindSporeCheckpoint:
                 dtype, dims, content = self._tensor(begin, end)
             else:
                 raise ValueError("a record that is no tensor")
+        self.records += 1
+        if self.records > MAX_RECORDS:
+            raise ValueError(f"more than {MAX_RECORDS} records")
         known = self.table.setdefault(name, (dtype, tuple(dims), []))
         if known[:2] != (dtype, tuple(dims)):
             raise ValueError(f"tensor {ascii(name[:120])} stands twice")

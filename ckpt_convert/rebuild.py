@@ -69,11 +69,13 @@ def _tensor(storage, offset, size, stride, *rest, dtype: str = "") -> View:
     return View(storage, dtype or storage.dtype, offset, shape, stride)
 
 
-def _tensor_v3(storage, offset, size, stride, grad, hooks, dtype, metadata=None) -> View:
+def _tensor_v3(storage, offset, size, stride, *rest) -> View:
+    """`rest`: requires_grad, hooks, dtype, metadata."""
+    _, _, dtype, *_ = rest
     known = {*TORCH_DTYPE.values(), *_FOREIGN_DTYPES}
     if type(dtype) is not Global or dtype.name not in known:
         raise ValueError("a tensor's dtype is not a torch dtype")
-    return _tensor(storage, offset, size, stride, grad, hooks, metadata, dtype=dtype.name)
+    return _tensor(storage, offset, size, stride, dtype=dtype.name)
 
 
 def _parameter(view, requires_grad=True, hooks=None, state=None) -> View:
