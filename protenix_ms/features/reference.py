@@ -54,12 +54,16 @@ def augment(
 
 
 def _elements(atoms: AtomTable) -> Int[Array, "a 128"]:
-    def number(symbol: str) -> int:
-        if symbol not in ATOMIC_NUMBER:
-            raise ChemistryError(f"'{symbol}' is not a chemical element", fix="check the ligand")
-        return ATOMIC_NUMBER[symbol] - 1
-
-    return np.eye(NUM_ELEMENT_CLASSES, dtype=np.int64)[map_unique(atoms.element, number)]
+    number = map_unique(atoms.element, lambda symbol: ATOMIC_NUMBER.get(symbol, 0)) - 1
+    if (number < 0).any():
+        row = int(np.argmin(number))
+        raise ChemistryError(
+            f"atom {atoms.atom_name[row]} of {atoms.res_name[row]} has no definite element "
+            f"('{atoms.element[row]}')",
+            where=f"chain {atoms.chain_id[row]}, position {atoms.res_id[row]}",
+            fix="choose a component without ambiguous atoms (ASX is ASN or ASP, GLX is GLN or GLU)",
+        )
+    return np.eye(NUM_ELEMENT_CLASSES, dtype=np.int64)[number]
 
 
 def _name_chars(names: Shaped[Array, "a"]) -> Int[Array, "a 4 64"]:

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Features of jobs that nobody recorded, against upstream's featuriser run here and now."""
 
-import importlib
 import json
-import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +10,6 @@ import pytest
 from protenix_ms.features import FeatureOptions, build
 from protenix_ms.features.comparison import compare
 from protenix_ms.io import read_jobs
-
-ROOT = Path(__file__).resolve().parents[3]
-WORKPLACE = ROOT.parent / "shared/tools/oracle/protenix_root"
-ORACLE = Path(os.environ.get("PROTENIX_ROOT_DIR", WORKPLACE))
 
 
 def protein(sequence: str, count: int = 1, **fields) -> dict:
@@ -130,30 +123,6 @@ JOBS = {
         "sequences": [protein("ARNDCQEGHILKMFPSTWYVX"), rna("AGCUN"), dna("AGCTN")],
     },
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def upstream_features():
-    """Upstream's `InferenceDataset.process_one` without its file handling: job -> features."""
-    if not (ORACLE / "common/components.cif").exists():
-        pytest.skip(f"no component cache of upstream at {ORACLE}: set PROTENIX_ROOT_DIR")
-    os.environ["PROTENIX_ROOT_DIR"] = str(ORACLE)
-    loader = importlib.import_module("protenix.data.inference.infer_dataloader")
-    guidance = SimpleNamespace(guidance=SimpleNamespace(enable=False))
-    dataset = SimpleNamespace(
-        configs=SimpleNamespace(sample_diffusion=guidance),
-        use_msa=True, msa_pair_as_unpair=True, use_rna_msa=True,
-        use_template=False, online_template_featurizer=None, esm_enable=False,
-    )  # fmt: skip
-
-    def features(job: dict) -> dict[str, np.ndarray]:
-        data, _, _ = loader.InferenceDataset.process_one(dataset, job)
-        features = data["input_feature_dict"]
-        constraint = features.pop("constraint_feature")
-        features |= {f"constraint_feature/{name}": value for name, value in constraint.items()}
-        return {name: value.numpy() for name, value in features.items()}
-
-    return features
 
 
 @pytest.fixture(params=JOBS)

@@ -58,9 +58,10 @@ def test_atom_names_and_elements(annotated):
     assert features["ref_element"].argmax(-1).tolist() == [5, 16, 117]
 
 
-def test_an_unknown_element_is_refused(annotated):
-    atoms = annotated([("LIG", ["Q"])])
-    with pytest.raises(ChemistryError, match="'Q' is not a chemical element"):
+def test_an_ambiguous_element_is_refused(annotated):
+    atoms = annotated([GLY], [("ASX", ["C", "XD1"])])
+    message = r"chain B, position 1: atom XD1 of ASX has no definite element \('X'\)"
+    with pytest.raises(ChemistryError, match=message):
         reference_features(atoms, np.random.default_rng(0))
 
 
