@@ -110,19 +110,25 @@ class ConfidenceHead(nn.Cell):
             NonFiniteError: names the sample.
         """
         s, z = self.embed(*trunk)
-        outputs, logits = [], []
+        outputs, traced = [], []
         for i, coordinates in enumerate(x):
-            s_sample, z_sample = self.refine(s, z, coordinates[job.representative])
-            outputs.append(self.reduce(job, s_sample, z_sample))
-            if not all(np.isfinite(v).all() for v in vars(outputs[-1]).values()):
+            output, logits = self._one_sample(job, (s, z), coordinates)
+            if not all(np.isfinite(v).all() for v in vars(output).values()):
                 raise NonFiniteError("scores are not finite", where=f"confidence of sample {i + 1}")
-            if tracing():
-                logits.append(self.logits(job, s_sample, z_sample))
+            outputs.append(output)
+            traced += [logits] if logits else []
             if progress is not None:
                 progress("sample", i + 1, len(x))
-        for name, values in zip(ConfidenceLogits._fields, zip(*logits)):
+        for name, values in zip(ConfidenceLogits._fields, zip(*traced)):
             trace(f"pred/{name}", ops.stack(values))
         return tuple(outputs)
+
+    def _one_sample(
+        self, job: ConfidenceFeatures, embedded: tuple[Tensor, Tensor], x: Float[Array, "a 3"]
+    ) -> tuple[ConfidenceOutput, ConfidenceLogits | None]:
+        """A call of its own, so that a sample's pair representation is gone before the next."""
+        s, z = self.refine(*embedded, x[job.representative])
+        return self.reduce(job, s, z), self.logits(job, s, z) if tracing() else None
 
     def embed(
         self,
@@ -136,7 +142,9 @@ class ConfidenceHead(nn.Cell):
         # s1 varies along j and s2 along i: the reverse of the trunk's initial pair (trap H14)
         of_column = ops.expand_dims(self.linear_no_bias_s1(s_inputs), 0)
         of_row = ops.expand_dims(self.linear_no_bias_s2(s_inputs), 1)
-        return s, z_trunk + (of_column + of_row)
+        n, _, c_z = z_trunk.shape
+        z = map_rows(lambda part: z_trunk[part] + (of_column + of_row[part]), n, n * c_z)
+        return s, z
 
     def refine(
         self,
