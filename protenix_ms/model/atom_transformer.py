@@ -30,9 +30,9 @@ class AtomTransformer(nn.Cell):
             c_atom, c_atom, c_atompair, n_blocks, n_heads, cross=True
         )
 
-    def pair_biases(self, p: Float[Tensor, "w q k c_p"]) -> PairBiases:
+    def pair_biases(self, p: Float[Tensor, "w q k c_p"], atoms: AtomFeatures) -> PairBiases:
         """Biases of all blocks, to be made once and given to every call."""
-        return self.diffusion_transformer.pair_biases(p)
+        return self.diffusion_transformer.pair_biases(p, atoms.windows)
 
     def construct(
         self,
@@ -163,7 +163,7 @@ class AtomAttentionEncoder(nn.Cell):
     def embed(self, atoms: AtomFeatures) -> Float[Tensor, "n c_token"]:
         """Tokens from reference conformers alone: all that the input embedder asks for."""
         c, p = self.condition(atoms)
-        return self(atoms, c, self.atom_transformer.pair_biases(p))[0][0]
+        return self(atoms, c, self.atom_transformer.pair_biases(p, atoms))[0][0]
 
 
 class AtomAttentionDecoder(nn.Cell):

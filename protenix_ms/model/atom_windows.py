@@ -9,9 +9,10 @@ import numpy as np
 from mindspore import Tensor, ops
 
 from protenix_ms.ops.unfold import windows as sliding_windows
-from protenix_ms.typing import Array, Bool, Shaped
+from protenix_ms.typing import Array, Float, Shaped
 
 QUERIES, KEYS = 32, 128
+MASKED = -1e9  # never -inf, which corrupts softmax on CPU (reference mindspore.md rule 4)
 LEFT = (KEYS - QUERIES) // 2  # keys before a window's first query
 
 
@@ -36,26 +37,27 @@ def key_windows(x: Shaped[Array, "a *c"]) -> Shaped[Array, "w k *c"]:
 class AtomWindows:
     """The windows of `n_atoms` atoms, for tensors ``[b, a, ...]``.
 
-    Padded keys are masked. Padded queries attend like any other and are cut off by `merge`
-    (upstream masks their whole rows, with the same result).
+    Padded keys are masked by `key_bias`, which is added to the attention biases when they are
+    made. Padded queries attend like any other and are cut off by `merge` (upstream masks their
+    whole rows, with the same result).
 
     Attributes:
         n_atoms: number of atoms.
-        mask: ``[1, w, 1, 1, k]``, True where a window's key is an atom.
+        key_bias: ``[w, 1, 1, k]``, 0 where a window's key is an atom, else -1e9.
     """
 
     n_atoms: int
-    mask: Bool[Tensor, "1 w 1 1 k"]
+    key_bias: Float[Tensor, "w 1 1 k"]
 
     @classmethod
     def of(cls, n_atoms: int) -> AtomWindows:
         """Windows over `n_atoms` atoms."""
-        mask = key_windows(np.ones(n_atoms, bool))
-        return cls(n_atoms, Tensor.from_numpy(mask[None, :, None, None]))
+        bias = np.where(key_windows(np.ones(n_atoms, bool)), 0.0, MASKED).astype(np.float32)
+        return cls(n_atoms, Tensor.from_numpy(bias[:, None, None]))
 
     @property
     def n_windows(self) -> int:
-        return self.mask.shape[1]
+        return self.key_bias.shape[0]
 
     def queries(self, x: Shaped[Tensor, "b a ..."]) -> Shaped[Tensor, "b w q ..."]:
         """Each atom once, as a query of its window."""

@@ -82,9 +82,9 @@ class DiffusionModule(nn.Cell):
             atoms,
             self.diffusion_conditioning.single(s_trunk, s_inputs),
             c,
-            self.atom_attention_encoder.atom_transformer.pair_biases(p),
+            self.atom_attention_encoder.atom_transformer.pair_biases(p, atoms),
             self.diffusion_transformer.pair_biases(z),
-            self.atom_attention_decoder.atom_transformer.pair_biases(p),
+            self.atom_attention_decoder.atom_transformer.pair_biases(p, atoms),
         )
 
     def construct(

@@ -69,10 +69,14 @@ class PairBiases(Sequence):
     Args:
         blocks: blocks whose attention has a pair norm without offset.
         z: ``[n, n, c_z]``, or ``[w, 32, 128, c_z]`` with windows.
+        windows: their padded keys are masked here, once, rather than at every use.
     """
 
-    def __init__(self, blocks: nn.CellList, z: Float[Tensor, "*r q k c_z"]) -> None:
-        self._grid = z.shape[:-1]
+    def __init__(
+        self, blocks: nn.CellList, z: Float[Tensor, "*r q k c_z"],
+        windows: AtomWindows | None = None,
+    ) -> None:
+        self._grid, self._windows = z.shape[:-1], windows
         self._z = ops.reshape(layer_norm(z), (-1, z.shape[-1]))
         attention = [block.attention_pair_bias for block in blocks]
         self._weights = [a.linear_nobias_z.weight * a.layernorm_z.weight for a in attention]
@@ -86,9 +90,10 @@ class PairBiases(Sequence):
             self._z = self._weights = None
 
     def _shaped(self, bias: Float[Tensor, "h rows"]) -> Float[Tensor, "_ h q k"]:
-        if len(self._grid) == 2:
+        if self._windows is None:
             return ops.reshape(bias, (1, -1, *self._grid))
-        return ops.transpose(ops.reshape(bias, (-1, *self._grid)), (1, 0, 2, 3)).contiguous()
+        of_window = ops.transpose(ops.reshape(bias, (-1, *self._grid)), (1, 0, 2, 3))
+        return of_window + self._windows.key_bias
 
     def __len__(self) -> int:
         return len(self._kept or self._weights)
@@ -117,9 +122,11 @@ class DiffusionTransformer(nn.Cell):
             [DiffusionTransformerBlock(c_a, c_s, c_z, n_heads, cross) for _ in range(n_blocks)]
         )
 
-    def pair_biases(self, z: Float[Tensor, "*r q k c_z"]) -> PairBiases:
+    def pair_biases(
+        self, z: Float[Tensor, "*r q k c_z"], windows: AtomWindows | None = None
+    ) -> PairBiases:
         """Biases of all blocks, to be made once and given to every call."""
-        return PairBiases(self.blocks, z)
+        return PairBiases(self.blocks, z, windows)
 
     def construct(
         self,

@@ -9,15 +9,15 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.nn.linear import Linear
 from protenix_ms.ops.evoformer_attention import evoformer_attention
-from protenix_ms.typing import Bool, Float
+from protenix_ms.typing import Float
 
 
 @runtime_checkable
 class Windows(Protocol):
-    """Where each atom may look: 32 queries by 128 keys around them."""
+    """Where each atom may look: 32 queries by 128 keys around them.
 
-    mask: Bool[Tensor, "1 w 1 1 k"]
-    """True where a window's key is an atom."""
+    Keys that are no atoms are masked by the bias, which is made once for many uses.
+    """
 
     def queries(self, x: Float[Tensor, "b a h d"]) -> Float[Tensor, "b w q h d"]:
         """Atoms as the queries of their windows; padding is free."""
@@ -75,5 +75,5 @@ class Attention(nn.Cell):
             o = evoformer_attention(q, k, v, bias)[0]
         else:
             q, k, v = windows.queries(q), windows.keys(k), windows.keys(v)
-            o = windows.merge(evoformer_attention(q, k, v, bias, windows.mask))
+            o = windows.merge(evoformer_attention(q, k, v, bias))
         return self.linear_o(ops.reshape(o, x.shape) * ops.sigmoid(self.linear_g(x)))

@@ -80,11 +80,11 @@ def test_biases_made_at_each_use_are_the_same(monkeypatch):
     cell = diffusion_transformer.DiffusionTransformer(8, 8, 4, n_blocks=2, n_heads=2)
     for p in cell.get_parameters():
         p.set_data(ms.Tensor(normal(*p.shape)))
-    for shape in ((5, 5, 4), (2, 32, 128, 4)):
+    for shape, windows in (((5, 5, 4), None), ((2, 32, 128, 4), AtomWindows.of(40))):
         z = ms.Tensor(normal(*shape))
-        kept = cell.pair_biases(z)
+        kept = cell.pair_biases(z, windows)
         monkeypatch.setattr(diffusion_transformer, "CACHED_FLOATS", 0)
-        made = cell.pair_biases(z)
+        made = cell.pair_biases(z, windows)
         assert made._kept is None and kept._kept is not None and len(made) == len(kept) == 2
         for i in range(2):
             np.testing.assert_allclose(made[i].asnumpy(), kept[i].asnumpy(), rtol=1e-5, atol=1e-6)
@@ -98,7 +98,7 @@ def test_atom_transformer(compare, upstream, n_atoms):
     windows = AtomWindows.of(n_atoms)
 
     def ours(m, x):
-        biases = m.pair_biases(x["p"])
+        biases = m.diffusion_transformer.pair_biases(x["p"], windows)
         return m.diffusion_transformer(x["q"], x["c"], biases, windows)
 
     compare(
@@ -120,7 +120,7 @@ def test_encoder_without_coordinates(compare, upstream):
 
     def ours(m, x):
         c, p = m.condition(atoms)
-        a, q = m(atoms, c, m.atom_transformer.pair_biases(p))
+        a, q = m(atoms, c, m.atom_transformer.pair_biases(p, atoms))
         return a + 0 * x["none"], q, c, p
 
     def theirs(m, x):
@@ -151,7 +151,7 @@ def test_encoder_with_coordinates(compare, upstream):
 
     def ours(m, x):
         c, p = m.condition(atoms, x["s"], x["z"])
-        return *m(atoms, c, m.atom_transformer.pair_biases(p), x["r"]), c, p
+        return *m(atoms, c, m.atom_transformer.pair_biases(p, atoms), x["r"]), c, p
 
     def theirs(m, x):
         y = upstream_features(features)
@@ -172,7 +172,7 @@ def test_decoder(compare, upstream):
     atoms = AtomFeatures.of(features)
 
     def ours(m, x):
-        biases = m.atom_transformer.pair_biases(x["p"])
+        biases = m.atom_transformer.pair_biases(x["p"], atoms)
         return m(atoms, x["a"], x["q"], x["c"], biases)
 
     compare(
