@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// MindSpore's calling convention for compiled operators (ops.Custom, func_type "aot"): pointers,
+// ranks, shapes and dtype names of all inputs, then all outputs. An absent input is a tensor of
+// rank 1; settings travel as a small float32 tensor. A non-zero return is raised by MindSpore.
+#include <string.h>
+
+#include "kernels.h"
+
+namespace {
+
+struct Call {
+  int count;
+  void **data;
+  int *ranks;
+  int64_t **shapes;
+  const char **dtypes;
+  const float *f(int i) const { return static_cast<const float *>(data[i]); }
+  float *to(int i) const { return static_cast<float *>(data[i]); }
+  bool present(int i) const { return ranks[i] > 1; }
+};
+
+void contiguous(const int64_t *shape, bool ending, int64_t stride[4]) {
+  const int64_t head = shape[4], token = shape[3] * head;
+  stride[3] = head;
+  stride[ending ? 1 : 2] = token;            // the third axis of the buffer
+  stride[ending ? 2 : 1] = shape[2] * token; // the second
+  stride[0] = shape[1] * shape[2] * token;
+}
+
+void shared(const int64_t *shape, int64_t size, int64_t stride[2]) {
+  stride[1] = shape[1] == 1 ? 0 : size;
+  stride[0] = shape[0] == 1 ? 0 : shape[1] * size;
+}
+
+// Inputs 0-6: q, k, v [b, r, s, h, d] (the ending node: [b, s, r, h, d]), bias [b', r', h, q, k],
+// mask [b', r', k], gate as q, settings (scale, threads, ending).
+bool read_attention(const Call &call, PmsAttention *a) {
+  if (call.ranks[0] != 5 || call.ranks[1] != 5) return false;
+  const int64_t *q = call.shapes[0], *k = call.shapes[1];
+  const float *settings = call.f(6);
+  const bool ending = settings[2] != 0.f;
+  a->scale = settings[0];
+  a->batch = q[0];
+  a->rows = q[ending ? 2 : 1];
+  a->queries = q[ending ? 1 : 2];
+  a->keys = k[ending ? 1 : 2];
+  a->heads = q[3];
+  a->width = q[4];
+  contiguous(q, ending, a->q_stride);
+  contiguous(k, ending, a->k_stride);
+  a->q = call.f(0);
+  a->k = call.f(1);
+  a->v = call.f(2);
+  if (call.present(3)) {
+    a->bias = call.f(3);
+    shared(call.shapes[3], a->heads * a->queries * a->keys, a->bias_stride);
+  }
+  if (call.present(4)) {
+    if (strcmp(call.dtypes[4], "float32") == 0) a->mask = call.f(4);
+    else a->keep = static_cast<const uint8_t *>(call.data[4]);
+    shared(call.shapes[4], a->keys, a->mask_stride);
+  }
+  if (call.present(5)) a->gate = call.f(5);
+  return true;
+}
+
+}  // namespace
+
+// Outputs: out as q, lse [b, r, h, q].
+PMS_API int pms_ms_attention(int count, void **data, int *ranks, int64_t **shapes,
+                             const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsAttention a = {};
+  if (count != 9 || !read_attention(call, &a)) return PMS_BAD_ARGUMENT;
+  a.out = call.to(7);
+  a.lse = call.to(8);
+  return pms_attention_forward(&a, PMS_AUTO, static_cast<int>(call.f(6)[1]));
+}
+
+// Inputs as above, then out, lse, dout. Outputs: gradients of inputs 0-3 and 5, which are
+// untouched ones of rank 1 where the input is absent.
+PMS_API int pms_ms_attention_grad(int count, void **data, int *ranks, int64_t **shapes,
+                                  const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsAttention a = {};
+  if (count != 15 || !read_attention(call, &a)) return PMS_BAD_ARGUMENT;
+  a.out = call.to(7);
+  a.lse = call.to(8);
+  a.dout = call.f(9);
+  a.dq = call.to(10);
+  a.dk = call.to(11);
+  a.dv = call.to(12);
+  if (a.bias) a.dbias = call.to(13);
+  else call.to(13)[0] = 0.f;
+  if (a.gate) a.dgate = call.to(14);
+  else call.to(14)[0] = 0.f;
+  return pms_attention_backward(&a, PMS_AUTO, static_cast<int>(call.f(6)[1]));
+}
+
+namespace {
+
+// Inputs 0-3: x, weight, bias [channels], settings (epsilon, threads, channel_first). Channels are
+// x's last axis, or its first if channel_first.
+bool read_layer_norm(const Call &call, PmsLayerNorm *a, int *threads) {
+  const int rank = call.ranks[0];
+  if (rank < 1) return false;
+  const float *settings = call.f(3);
+  int64_t size = 1;
+  for (int i = 0; i < rank; i++) size *= call.shapes[0][i];
+  a->channel_first = settings[2] != 0.f;
+  a->channels = call.shapes[0][a->channel_first ? 0 : rank - 1];
+  a->outer = 1;
+  a->count = a->channels ? size / a->channels : 0;
+  a->epsilon = settings[0];
+  *threads = static_cast<int>(settings[1]);
+  a->x = call.f(0);
+  a->weight = call.f(1);
+  a->bias = call.f(2);
+  return call.shapes[1][0] == a->channels && call.shapes[2][0] == a->channels;
+}
+
+}  // namespace
+
+PMS_API int pms_ms_layer_norm(int count, void **data, int *ranks, int64_t **shapes,
+                              const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsLayerNorm a = {};
+  int threads;
+  if (count != 5 || !read_layer_norm(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  a.y = call.to(4);
+  return pms_layer_norm_forward(&a, PMS_AUTO, threads);
+}
+
+// Inputs as above, then dy. Outputs: dx, dweight, dbias.
+PMS_API int pms_ms_layer_norm_grad(int count, void **data, int *ranks, int64_t **shapes,
+                                   const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsLayerNorm a = {};
+  int threads;
+  if (count != 8 || !read_layer_norm(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  a.dy = call.f(4);
+  a.dx = call.to(5);
+  a.dweight = call.to(6);
+  a.dbias = call.to(7);
+  return pms_layer_norm_backward(&a, PMS_AUTO, threads);
+}

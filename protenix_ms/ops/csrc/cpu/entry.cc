@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plain C entry points: choice of instruction set, cutting of the work into units.
+#include <stdlib.h>
+
+#include "kernels.h"
+
+using pms::Kernels;
+
+namespace {
+
+const Kernels *choose(int isa) {
+  if (isa == PMS_AUTO) isa = pms_best_isa();
+  if (isa > pms_best_isa()) return nullptr;
+#ifdef PMS_X86
+  if (isa == PMS_AVX512) return pms::avx512_kernels();
+  if (isa == PMS_AVX2) return pms::avx2_kernels();
+#endif
+  return pms::plain_kernels();
+}
+
+constexpr int64_t ENOUGH_UNITS = 32;  // for any number of cores these kernels will meet
+
+int64_t at_least_one(int64_t n) { return n < 1 ? 1 : n; }
+
+// Query parts when there are too few (row, head) pairs, at least 96 queries each.
+int64_t query_splits(const PmsAttention &a) {
+  const int64_t pairs = at_least_one(a.batch * a.rows * a.heads);
+  const int64_t wanted = (ENOUGH_UNITS + pairs - 1) / pairs, most = at_least_one(a.queries / 96);
+  return wanted < most ? wanted : most;
+}
+
+pms::BiasUsers bias_users(const PmsAttention &a) {
+  pms::BiasUsers u;
+  u.rows = a.rows;
+  u.over_batch = a.dbias && a.batch > 1 && a.bias_stride[0] == 0;
+  u.over_rows = a.dbias && a.rows > 1 && a.bias_stride[1] == 0;
+  u.users = (u.over_batch ? a.batch : 1) * (u.over_rows ? a.rows : 1);
+  u.slots = a.batch * a.rows / at_least_one(u.users);
+  const int64_t wanted = ENOUGH_UNITS / at_least_one(u.slots * a.heads);
+  u.chunks = at_least_one(wanted < u.users ? wanted : u.users);
+  return u;
+}
+
+bool empty(const PmsAttention &a) {
+  return a.batch <= 0 || a.rows <= 0 || a.heads <= 0 || a.queries <= 0 || a.width <= 0;
+}
+
+double attention_work(const PmsAttention &a, int products) {
+  return static_cast<double>(a.batch) * a.rows * a.heads * a.queries * a.keys *
+         (products * a.width + 16);
+}
+
+// Fixed parts, so that sums over them do not depend on the threads.
+int64_t vectors_per_unit(const PmsLayerNorm &a) {
+  const int64_t even = (a.count + 63) / 64;
+  return (at_least_one(even) + 63) / 64 * 64;
+}
+
+}  // namespace
+
+int pms_best_isa() {
+#ifdef PMS_X86
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+    return PMS_AVX512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return PMS_AVX2;
+#endif
+  return PMS_PLAIN;
+}
+
+int pms_attention_forward(const PmsAttention *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels || args->keys < 0) return PMS_BAD_ARGUMENT;
+  if (empty(*args)) return PMS_OK;
+  pms::AttentionJob job = {args, query_splits(*args), {}, nullptr};
+  return pms::parallel_for(kernels->attention_forward, &job,
+                           args->batch * args->rows * args->heads * job.splits,
+                           kernels->attention_scratch(args, false), threads,
+                           attention_work(*args, 2));
+}
+
+int pms_attention_backward(const PmsAttention *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels || args->keys < 0) return PMS_BAD_ARGUMENT;
+  if (empty(*args)) return PMS_OK;
+  pms::AttentionJob job = {args, 1, bias_users(*args), nullptr};
+  const pms::BiasUsers &u = job.users;
+  if (args->dbias && u.chunks > 1) {
+    job.partial = static_cast<float *>(malloc(sizeof(float) * (u.chunks - 1) * u.slots *
+                                              args->heads * args->queries * args->keys));
+    if (!job.partial) return PMS_NO_MEMORY;
+  }
+  const double work = attention_work(*args, 5);
+  int status = pms::parallel_for(kernels->attention_backward, &job,
+                                 u.slots * args->heads * u.chunks,
+                                 kernels->attention_scratch(args, true), threads, work);
+  if (status == PMS_OK && job.partial)
+    status = pms::parallel_for(kernels->attention_reduce, &job, u.slots * args->heads, 0, threads,
+                               work / args->width);
+  free(job.partial);
+  return status;
+}
+
+int pms_layer_norm_forward(const PmsLayerNorm *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  pms::LayerNormJob job = {args, vectors_per_unit(*args), nullptr};
+  const int64_t units = args->outer * ((args->count + job.per_unit - 1) / job.per_unit);
+  return pms::parallel_for(kernels->layer_norm_forward, &job, units, 0, threads,
+                           8. * args->outer * args->count * args->channels);
+}
+
+int pms_layer_norm_backward(const PmsLayerNorm *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  pms::LayerNormJob job = {args, vectors_per_unit(*args), nullptr};
+  const int64_t units = args->outer * ((args->count + job.per_unit - 1) / job.per_unit);
+  const int64_t c = args->channels;
+  job.partial = static_cast<float *>(malloc(sizeof(float) * (2 * c * units + 1)));
+  if (!job.partial) return PMS_NO_MEMORY;
+  const int status = pms::parallel_for(kernels->layer_norm_backward, &job, units, 0, threads,
+                                       16. * args->outer * args->count * c);
+  for (int64_t i = 0; i < c; i++) {
+    float dweight = 0.f, dbias = 0.f;
+    for (int64_t u = 0; u < units; u++) {
+      dweight += job.partial[2 * u * c + i];
+      dbias += job.partial[(2 * u + 1) * c + i];
+    }
+    args->dweight[i] = dweight;
+    args->dbias[i] = dbias;
+  }
+  free(job.partial);
+  return status;
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plain C interface of the CPU kernels, and the table each instruction set fills in.
+//
+// All numbers are float32. Strides count elements. Every kernel splits its work into units whose
+// arithmetic does not depend on who runs them, so results are the same bytes for any thread count.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#define PMS_API extern "C" __attribute__((visibility("default")))
+
+enum PmsStatus { PMS_OK = 0, PMS_NO_MEMORY = 1, PMS_BAD_ARGUMENT = 2 };
+enum PmsIsa { PMS_AUTO = 0, PMS_PLAIN = 1, PMS_AVX2 = 2, PMS_AVX512 = 3 };
+
+// softmax(scale q k^T + bias + mask) v, times sigmoid(gate) where there is a gate.
+// q-like tensors (q, gate, out and their gradients) share q_stride, k-like ones k_stride; channels
+// are contiguous. bias: [heads, queries, keys] contiguous at bias_stride * (batch, row); a stride
+// of 0 shares it. mask is additive, keep is 1 for a key that counts; [keys] contiguous at
+// mask_stride * (batch, row). A key is absent where keep is 0 or mask <= -1e8; a query without any
+// key gives 0 and has no gradient.
+struct PmsAttention {
+  const float *q, *k, *v, *bias, *mask;
+  const uint8_t *keep;
+  const float *gate;
+  float *out, *lse;  // lse [batch, rows, heads, queries]: log of the softmax's denominator
+  const float *dout;
+  float *dq, *dk, *dv, *dbias, *dgate;  // backward only; dbias laid out as bias
+  int64_t batch, rows, heads, queries, keys, width;
+  int64_t q_stride[4], k_stride[4];  // batch, row, token, head
+  int64_t bias_stride[2], mask_stride[2];
+  float scale;
+};
+
+// y = (x - mean) / sqrt(variance + epsilon) * weight + bias over `channels`; `count` vectors whose
+// channels are contiguous, or, channel-first, `outer` blocks [channels, count].
+struct PmsLayerNorm {
+  const float *x, *weight, *bias;  // weight, bias may be null: 1 and 0
+  float *y;
+  const float *dy;
+  float *dx, *dweight, *dbias;  // backward only
+  int64_t outer, count, channels;
+  int channel_first;
+  float epsilon;
+};
+
+// `isa` PMS_AUTO picks the best the machine has; `threads` 0 takes every core it may run on.
+PMS_API int pms_attention_forward(const PmsAttention *args, int isa, int threads);
+PMS_API int pms_attention_backward(const PmsAttention *args, int isa, int threads);
+PMS_API int pms_layer_norm_forward(const PmsLayerNorm *args, int isa, int threads);
+PMS_API int pms_layer_norm_backward(const PmsLayerNorm *args, int isa, int threads);
+PMS_API int pms_best_isa();
+
+namespace pms {
+
+// A job is cut into units; `scratch` is the running thread's own memory, 64-byte aligned.
+typedef void (*Work)(const void *job, int64_t unit, float *scratch);
+
+// Runs units 0..units-1 on at most `threads` threads, fewer if `work` (rough count of
+// multiply-adds in all) would not pay for them. Returns a PmsStatus.
+int parallel_for(Work work, const void *job, int64_t units, int64_t scratch_floats, int threads,
+                 double multiply_adds);
+
+// Which (batch, row) pairs share one bias: `users` of each of `slots`, in a fixed order. The
+// backward pass sums a shared bias gradient in `chunks` fixed parts, then over parts.
+struct BiasUsers {
+  int64_t slots, users, chunks;
+  int64_t rows;
+  bool over_batch, over_rows;
+  void place(int64_t slot, int64_t user, int64_t *b, int64_t *r) const {
+    if (over_batch && over_rows) { *b = user / rows; *r = user % rows; }
+    else if (over_batch) { *b = user; *r = slot; }
+    else if (over_rows) { *b = slot; *r = user; }
+    else { *b = slot / rows; *r = slot % rows; }
+  }
+};
+
+struct AttentionJob {
+  const PmsAttention *args;
+  int64_t splits;  // forward: parts of the queries
+  BiasUsers users;
+  float *partial;  // backward: [chunks - 1, slots, heads, queries, keys]
+};
+
+struct LayerNormJob {
+  const PmsLayerNorm *args;
+  int64_t per_unit;  // vectors
+  float *partial;    // backward: [units, 2, channels]
+};
+
+// What one instruction set provides.
+struct Kernels {
+  int64_t (*attention_scratch)(const PmsAttention *, bool backward);  // floats
+  Work attention_forward, attention_backward, attention_reduce;
+  Work layer_norm_forward, layer_norm_backward;
+};
+const Kernels *plain_kernels();
+const Kernels *avx2_kernels();
+const Kernels *avx512_kernels();
+
+}  // namespace pms

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectors of the compiler's own vector extension: one source for every instruction set.
+//
+// Only included by the units that define PMS_ISA; everything lives in their namespace, and nothing
+// here comes from the C++ library, so that no function compiled for a wide instruction set can be
+// merged with one that a lesser machine runs.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+namespace pms {
+namespace PMS_ISA {
+
+#if defined(__AVX512F__)
+constexpr int W = 16, TILE_ROWS = 12;
+#elif defined(__AVX2__)
+constexpr int W = 8, TILE_ROWS = 6;
+#elif defined(__aarch64__)
+constexpr int W = 4, TILE_ROWS = 12;
+#else
+constexpr int W = 4, TILE_ROWS = 6;
+#endif
+
+typedef float Vec __attribute__((vector_size(W * 4)));
+typedef int32_t IntVec __attribute__((vector_size(W * 4)));
+typedef Vec AnyVec __attribute__((aligned(4), may_alias));  // anywhere in memory
+
+static inline Vec load(const float *p) { return *reinterpret_cast<const AnyVec *>(p); }
+static inline void store(float *p, Vec x) { *reinterpret_cast<AnyVec *>(p) = x; }
+static inline Vec all(float x) { return x - Vec{}; }
+static inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+// The first n of W numbers, zeros after them.
+static inline Vec load_some(const float *p, int64_t n) {
+  if (n >= W) return load(p);
+  alignas(64) float part[W] = {};
+  for (int64_t i = 0; i < n; i++) part[i] = p[i];
+  return load(part);
+}
+static inline void store_some(float *p, Vec x, int64_t n) {
+  if (n >= W) return store(p, x);
+  alignas(64) float part[W];
+  store(part, x);
+  for (int64_t i = 0; i < n; i++) p[i] = part[i];
+}
+
+static inline float sum_of(Vec x) {
+  float lane[W];
+  store(lane, x);
+  for (int n = W / 2; n; n /= 2)
+    for (int i = 0; i < n; i++) lane[i] += lane[i + n];
+  return lane[0];
+}
+static inline float largest_of(Vec x) {
+  float lane[W];
+  store(lane, x);
+  for (int n = W / 2; n; n /= 2)
+    for (int i = 0; i < n; i++) lane[i] = lane[i] > lane[i + n] ? lane[i] : lane[i + n];
+  return lane[0];
+}
+
+// e^x for x <= 88, relative error 2e-7; exactly 0 below -87; NaN stays NaN.
+static inline Vec exponential(Vec x) {
+  const Vec low = all(-87.f);
+  const Vec y = x < low ? low : x;
+  const Vec n = (y * 1.44269504088896341f + 12582912.f) - 12582912.f;  // nearest integer
+  Vec f = y - n * 0.693145751953125f;                                  // ln 2 in two parts
+  f = f - n * 1.428606765330187e-6f;
+  Vec p = all(1.9875691500e-4f);
+  p = p * f + 1.3981999507e-3f;
+  p = p * f + 8.3334519073e-3f;
+  p = p * f + 4.1665795894e-2f;
+  p = p * f + 1.6666665459e-1f;
+  p = p * f + 5.0000001201e-1f;
+  p = p * (f * f) + (f + 1.f);
+  const IntVec power = (__builtin_convertvector(n, IntVec) + 127) << 23;
+  Vec two_to_n;
+  std::memcpy(&two_to_n, &power, sizeof(two_to_n));
+  return x < low ? Vec{} : p * two_to_n;
+}
+
+static inline Vec sigmoid(Vec x) {
+  const Vec limit = all(88.f), y = -x;
+  return 1.f / (1.f + exponential(y > limit ? limit : y));
+}
+
+// c[R][NV*W] (+)= sum over `blocks` x `depth` of a * b. a's element (row, k) of block p is at
+// a[p * a_block + row * AR + k * AK]; b advances by b_step for every k.
+template <int R, int NV, int64_t AR, int64_t AK, bool ADD>
+static inline void multiply(const float *a, int64_t a_block, int64_t blocks, int64_t depth,
+                            const float *b, int64_t b_step, float *c, int64_t c_step) {
+  Vec sum[R][NV];
+#pragma GCC unroll 12
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+    for (int n = 0; n < NV; n++) sum[r][n] = ADD ? load(c + r * c_step + n * W) : Vec{};
+  for (int64_t p = 0; p < blocks; p++, a += a_block) {
+    for (int64_t k = 0; k < depth; k++, b += b_step) {
+      Vec column[NV];
+#pragma GCC unroll 4
+      for (int n = 0; n < NV; n++) column[n] = load(b + n * W);
+#pragma GCC unroll 12
+      for (int r = 0; r < R; r++) {
+        const float x = a[r * AR + k * AK];
+#pragma GCC unroll 4
+        for (int n = 0; n < NV; n++) sum[r][n] += x * column[n];
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+    for (int n = 0; n < NV; n++) store(c + r * c_step + n * W, sum[r][n]);
+}
+
+static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+}  // namespace PMS_ISA
+}  // namespace pms

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled CPU kernels: found in the package, else in the cache, else compiled on first use.
+
+A library belongs to one version, one hash of sources and flags, one architecture and (in the
+cache) one compiler; nothing else is ever loaded. Without a compiler the pure MindSpore forms
+serve, and one line says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import logging
+import platform
+from functools import cache
+from pathlib import Path
+
+import protenix_ms
+from protenix_ms.config.home import kernels_dir
+from protenix_ms.ops import compile_kernels
+from protenix_ms.ops.compile_kernels import CompileError
+
+PACKAGED = Path(__file__).resolve().parent / "compiled"
+"""Where `setup.py` leaves the library it could build."""
+
+_log = logging.getLogger(__name__)
+
+
+def packaged_name() -> str:
+    """File name of the library inside an installation."""
+    return f"kernels-{compile_kernels.source_hash()}-{compile_kernels.machine()}.so"
+
+
+def _cached_name(compiler: str) -> str:
+    made_by = (compile_kernels.compiler_version(compiler), platform.libc_ver())
+    digest = hashlib.sha256(repr(made_by).encode()).hexdigest()[:8]
+    stem = packaged_name().removesuffix(".so")
+    return f"{protenix_ms.__version__}-{stem}-{digest}.so"
+
+
+def _compiled(folder: Path) -> Path:
+    """The library in `folder`, compiled now if it is not there; safe among processes."""
+    compiler = compile_kernels.find_compiler()
+    if compiler is None:
+        raise CompileError("no C++ compiler (g++, c++ or clang++) on the path")
+    target = folder / _cached_name(compiler)
+    if target.is_file():
+        return target
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(folder / ".lock", "a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_file():
+            _log.info("compiling CPU kernels into %s (once, some seconds)", target)
+            compile_kernels.compile_library(target, compiler)
+    return target
+
+
+@cache
+def library_path() -> Path | None:
+    """The library to load, or None where only the MindSpore forms serve (logged once)."""
+    try:
+        packaged = PACKAGED / packaged_name()
+        path = packaged if packaged.is_file() else _compiled(kernels_dir())
+        ctypes.CDLL(str(path))
+    except (CompileError, OSError) as error:
+        _log.warning("CPU kernels are off, MindSpore's own slower operators serve: %s", error)
+        return None
+    return path
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The loaded library, for calls through ctypes; None where there is none."""
+    path = library_path()
+    return None if path is None else ctypes.CDLL(str(path))

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C kernels called straight through ctypes on numpy arrays, without MindSpore."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_float, c_int, c_int64
+
+import numpy as np
+import pytest
+
+from protenix_ms.ops import native
+
+POINTER = ctypes.c_void_p
+ISA = {"plain": 1, "avx2": 2, "avx512": 3}
+
+
+class AttentionArgs(ctypes.Structure):
+    """`PmsAttention` of csrc/cpu/kernels.h."""
+
+    _fields_ = [
+        *[(n, POINTER) for n in (
+            "q", "k", "v", "bias", "mask", "keep", "gate", "out", "lse", "dout", "dq", "dk",
+            "dv", "dbias", "dgate",
+        )],
+        *[(n, c_int64) for n in ("batch", "rows", "heads", "queries", "keys", "width")],
+        ("q_stride", c_int64 * 4), ("k_stride", c_int64 * 4),
+        ("bias_stride", c_int64 * 2), ("mask_stride", c_int64 * 2), ("scale", c_float),
+    ]
+
+
+class LayerNormArgs(ctypes.Structure):
+    """`PmsLayerNorm` of csrc/cpu/kernels.h."""
+
+    _fields_ = [
+        *[(n, POINTER) for n in ("x", "weight", "bias", "y", "dy", "dx", "dweight", "dbias")],
+        *[(n, c_int64) for n in ("outer", "count", "channels")],
+        ("channel_first", c_int), ("epsilon", c_float),
+    ]
+
+
+def address(x):
+    return None if x is None else x.ctypes.data
+
+
+def strides(x, *axes):
+    """Element strides of the axes, 0 where the extent is 1 (shared)."""
+    return tuple(0 if x.shape[i] == 1 else x.strides[i] // x.itemsize for i in axes)
+
+
+def empty_as(x):
+    """An array of x's shape and strides, full of NaN."""
+    new = np.lib.stride_tricks.as_strided(
+        np.full(x.size, np.nan, np.float32), x.shape, x.strides
+    )
+    assert new.strides == x.strides
+    return new
+
+
+class Kernels:
+    """Calls by name of instruction set; arrays are [batch, row, token, head, channel] views."""
+
+    def __init__(self, library):
+        self.library = library
+
+    def isas(self):
+        return [name for name, isa in ISA.items() if isa <= self.library.pms_best_isa()]
+
+    def _attention(self, q, k, v, bias, mask, gate, scale):
+        assert k.strides == v.strides and (gate is None or gate.strides == q.strides)
+        a = AttentionArgs(scale=scale, q=address(q), k=address(k), v=address(v))
+        a.batch, a.rows, a.queries, a.heads, a.width = q.shape
+        a.keys = k.shape[2]
+        a.q_stride[:] = [s // 4 for s in q.strides[:4]]
+        a.k_stride[:] = [s // 4 for s in k.strides[:4]]
+        if bias is not None:
+            a.bias, a.bias_stride[:] = address(bias), strides(bias, 0, 1)
+        if mask is not None:
+            a.mask_stride[:] = strides(mask, 0, 1)
+            setattr(a, "keep" if mask.dtype == bool else "mask", address(mask))
+        a.gate = address(gate)
+        return a
+
+    def forward(self, q, k, v, bias=None, mask=None, gate=None, scale=1.0, isa=0, threads=1):
+        a = self._attention(q, k, v, bias, mask, gate, scale)
+        out = empty_as(q)
+        lse = np.full((a.batch, a.rows, a.heads, a.queries), np.nan, np.float32)
+        a.out, a.lse = address(out), address(lse)
+        status = self.library.pms_attention_forward(ctypes.byref(a), ISA.get(isa, 0), threads)
+        assert status == 0
+        return out, lse
+
+    def backward(self, q, k, v, bias, mask, gate, scale, out, lse, dout, isa=0, threads=1):
+        a = self._attention(q, k, v, bias, mask, gate, scale)
+        a.out, a.lse, a.dout = address(out), address(lse), address(dout)
+        grads = {"q": empty_as(q), "k": empty_as(k), "v": empty_as(v)}
+        if bias is not None:
+            grads["bias"] = empty_as(bias)
+        if gate is not None:
+            grads["gate"] = empty_as(gate)
+        for name, g in grads.items():
+            setattr(a, f"d{name}", address(g))
+        status = self.library.pms_attention_backward(ctypes.byref(a), ISA.get(isa, 0), threads)
+        assert status == 0
+        return grads
+
+    def _layer_norm(self, x, weight, bias, channel_first):
+        a = LayerNormArgs(x=address(x), weight=address(weight), bias=address(bias), epsilon=1e-5)
+        a.outer, a.count, a.channels = (
+            (x.shape[0], x.shape[2], x.shape[1]) if channel_first else (1, *x.shape)
+        )
+        a.channel_first = channel_first
+        return a
+
+    def layer_norm(self, x, weight, bias, channel_first=False, isa=0, threads=1):
+        a = self._layer_norm(x, weight, bias, channel_first)
+        y = empty_as(x)
+        a.y = address(y)
+        assert not self.library.pms_layer_norm_forward(ctypes.byref(a), ISA.get(isa, 0), threads)
+        return y
+
+    def layer_norm_backward(self, x, weight, dy, channel_first=False, isa=0, threads=1):
+        a = self._layer_norm(x, weight, None, channel_first)
+        grads = [empty_as(x), *np.full((2, a.channels), np.nan, np.float32)]
+        a.dy, a.dx, a.dweight, a.dbias = address(dy), *map(address, grads)
+        assert not self.library.pms_layer_norm_backward(ctypes.byref(a), ISA.get(isa, 0), threads)
+        return grads
+
+
+@pytest.fixture(scope="session")
+def kernels() -> Kernels:
+    library = native.library()
+    if library is None:
+        pytest.skip("no C++ compiler: the CPU kernels cannot be tested")
+    return Kernels(library)
