@@ -16,10 +16,11 @@ import platform
 from functools import cache
 from pathlib import Path
 
-import protenix_ms
+from protenix_ms import __version__
 from protenix_ms.config.home import kernels_dir
 from protenix_ms.ops import compile_kernels
 from protenix_ms.ops.compile_kernels import CompileError
+from protenix_ms.runtime.policy import policy
 
 PACKAGED = Path(__file__).resolve().parent / "compiled"
 """Where `setup.py` leaves the library it could build."""
@@ -36,7 +37,7 @@ def _cached_name(compiler: str) -> str:
     made_by = (compile_kernels.compiler_version(compiler), platform.libc_ver())
     digest = hashlib.sha256(repr(made_by).encode()).hexdigest()[:8]
     stem = packaged_name().removesuffix(".so")
-    return f"{protenix_ms.__version__}-{stem}-{digest}.so"
+    return f"{__version__}-{stem}-{digest}.so"
 
 
 def _compiled(folder: Path) -> Path:
@@ -74,3 +75,8 @@ def library() -> ctypes.CDLL | None:
     """The loaded library, for calls through ctypes; None where there is none."""
     path = library_path()
     return None if path is None else ctypes.CDLL(str(path))
+
+
+def kernels_serve() -> bool:
+    """Whether to call the kernels now: the policy wants them and the library is there."""
+    return policy().kernels and policy().device == "CPU" and library_path() is not None

@@ -24,13 +24,15 @@ class Policy:
         dtype: "fp32" or "bf16"; which modules stay fp32 under bf16 is `precision.ISLANDS`.
         chunk: rows per chunk of pair-sized work, None for whole arrays. Never splits an axis that
             is normalised or softmaxed, so results do not depend on it.
-        threads: threads of our own CPU kernels, 0 for all cores.
+        threads: threads of our own CPU kernels, 0 for all cores. Results do not depend on it.
+        kernels: use our own kernels where they exist; MindSpore's operators otherwise.
     """
 
     device: Device = "CPU"
     dtype: Literal["fp32", "bf16"] = "fp32"
     chunk: int | None = None
     threads: int = 0
+    kernels: bool = True
 
 
 _current = Policy()

@@ -3,10 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
+from mindspore import float32, ops
+
 from protenix_ms.ops.evoformer_attention.reference import reference_attention
+from protenix_ms.ops.native import kernels_serve
 from protenix_ms.typing import Bool, Float, Tensor
 
 __all__ = ["evoformer_attention"]
+
+
+@cache
+def _kernel() -> Callable:
+    """The C++ form; importing it needs the compiled library."""
+    from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
+
+    return kernel_attention
 
 
 def evoformer_attention(
@@ -16,6 +30,7 @@ def evoformer_attention(
     pair_bias: Float[Tensor, "_ _ h q k"] | None = None,
     mask: Bool[Tensor, "_ r 1 1 k"] | None = None,
     scale: float | None = None,
+    gate: Float[Tensor, "b r q h d"] | None = None,
 ) -> Float[Tensor, "b r q h d"]:
     """``softmax(scale q k^T + pair_bias + mask) v`` over the keys of each row.
 
@@ -24,6 +39,10 @@ def evoformer_attention(
         pair_bias: dimensions 0 and 1 may be 1, which shares it over batch or rows.
         mask: True keeps a key; dimension 0 may be 1. A row without any key gives zero.
         scale: factor of the logits, ``d**-0.5`` if absent.
+        gate: the output is multiplied by its sigmoid.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    return reference_attention(q, k, v, pair_bias, mask, scale)
+    if q.dtype == float32 and kernels_serve():
+        return _kernel()(q, k, v, pair_bias, mask, scale, gate)
+    o = reference_attention(q, k, v, pair_bias, mask, scale)
+    return o if gate is None else o * ops.sigmoid(gate)

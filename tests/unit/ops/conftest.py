@@ -34,7 +34,7 @@ class LayerNormArgs(ctypes.Structure):
 
     _fields_ = [
         *[(n, POINTER) for n in ("x", "weight", "bias", "y", "dy", "dx", "dweight", "dbias")],
-        *[(n, c_int64) for n in ("outer", "count", "channels")],
+        *[(n, c_int64) for n in ("count", "channels")],
         ("channel_first", c_int), ("epsilon", c_float),
     ]
 
@@ -106,15 +106,13 @@ class Kernels:
 
     def _layer_norm(self, x, weight, bias, channel_first):
         a = LayerNormArgs(x=address(x), weight=address(weight), bias=address(bias), epsilon=1e-5)
-        a.outer, a.count, a.channels = (
-            (x.shape[0], x.shape[2], x.shape[1]) if channel_first else (1, *x.shape)
-        )
+        a.count, a.channels = x.shape[::-1] if channel_first else x.shape
         a.channel_first = channel_first
         return a
 
     def layer_norm(self, x, weight, bias, channel_first=False, isa=0, threads=1):
         a = self._layer_norm(x, weight, bias, channel_first)
-        y = empty_as(x)
+        y = np.full((a.count, a.channels), np.nan, np.float32)
         a.y = address(y)
         assert not self.library.pms_layer_norm_forward(ctypes.byref(a), ISA.get(isa, 0), threads)
         return y

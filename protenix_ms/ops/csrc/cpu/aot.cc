@@ -100,7 +100,7 @@ PMS_API int pms_ms_attention_grad(int count, void **data, int *ranks, int64_t **
 namespace {
 
 // Inputs 0-3: x, weight, bias [channels], settings (epsilon, threads, channel_first). Channels are
-// x's last axis, or its first if channel_first.
+// x's last axis; with channel_first x is [channels, count], and the output [count, channels].
 bool read_layer_norm(const Call &call, PmsLayerNorm *a, int *threads) {
   const int rank = call.ranks[0];
   if (rank < 1) return false;
@@ -109,7 +109,6 @@ bool read_layer_norm(const Call &call, PmsLayerNorm *a, int *threads) {
   for (int i = 0; i < rank; i++) size *= call.shapes[0][i];
   a->channel_first = settings[2] != 0.f;
   a->channels = call.shapes[0][a->channel_first ? 0 : rank - 1];
-  a->outer = 1;
   a->count = a->channels ? size / a->channels : 0;
   a->epsilon = settings[0];
   *threads = static_cast<int>(settings[1]);

@@ -106,21 +106,23 @@ int pms_layer_norm_forward(const PmsLayerNorm *args, int isa, int threads) {
   const Kernels *kernels = choose(isa);
   if (!kernels) return PMS_BAD_ARGUMENT;
   pms::LayerNormJob job = {args, vectors_per_unit(*args), nullptr};
-  const int64_t units = args->outer * ((args->count + job.per_unit - 1) / job.per_unit);
-  return pms::parallel_for(kernels->layer_norm_forward, &job, units, 0, threads,
-                           8. * args->outer * args->count * args->channels);
+  const int64_t units = (args->count + job.per_unit - 1) / job.per_unit;
+  return pms::parallel_for(kernels->layer_norm_forward, &job, units,
+                           kernels->layer_norm_scratch(args, false), threads,
+                           8. * args->count * args->channels);
 }
 
 int pms_layer_norm_backward(const PmsLayerNorm *args, int isa, int threads) {
   const Kernels *kernels = choose(isa);
   if (!kernels) return PMS_BAD_ARGUMENT;
   pms::LayerNormJob job = {args, vectors_per_unit(*args), nullptr};
-  const int64_t units = args->outer * ((args->count + job.per_unit - 1) / job.per_unit);
+  const int64_t units = (args->count + job.per_unit - 1) / job.per_unit;
   const int64_t c = args->channels;
   job.partial = static_cast<float *>(malloc(sizeof(float) * (2 * c * units + 1)));
   if (!job.partial) return PMS_NO_MEMORY;
-  const int status = pms::parallel_for(kernels->layer_norm_backward, &job, units, 0, threads,
-                                       16. * args->outer * args->count * c);
+  const int status = pms::parallel_for(kernels->layer_norm_backward, &job, units,
+                                       kernels->layer_norm_scratch(args, true), threads,
+                                       16. * args->count * c);
   for (int64_t i = 0; i < c; i++) {
     float dweight = 0.f, dbias = 0.f;
     for (int64_t u = 0; u < units; u++) {

@@ -7,8 +7,9 @@ namespace pms {
 
 const Kernels *PMS_TABLE() {
   static const Kernels table = {
-      PMS_ISA::attention_scratch,  PMS_ISA::attention_forward,  PMS_ISA::attention_backward,
-      PMS_ISA::attention_reduce,   PMS_ISA::layer_norm_forward, PMS_ISA::layer_norm_backward,
+      PMS_ISA::attention_scratch,   PMS_ISA::attention_forward,  PMS_ISA::attention_backward,
+      PMS_ISA::attention_reduce,    PMS_ISA::layer_norm_scratch, PMS_ISA::layer_norm_forward,
+      PMS_ISA::layer_norm_backward,
   };
   return &table;
 }

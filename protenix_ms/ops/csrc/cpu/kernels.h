@@ -31,14 +31,14 @@ struct PmsAttention {
   float scale;
 };
 
-// y = (x - mean) / sqrt(variance + epsilon) * weight + bias over `channels`; `count` vectors whose
-// channels are contiguous, or, channel-first, `outer` blocks [channels, count].
+// y = (x - mean) / sqrt(variance + epsilon) * weight + bias of `count` vectors. y and dy are
+// [count, channels]; x and dx too, or [channels, count] if channel_first.
 struct PmsLayerNorm {
   const float *x, *weight, *bias;  // weight, bias may be null: 1 and 0
   float *y;
   const float *dy;
   float *dx, *dweight, *dbias;  // backward only
-  int64_t outer, count, channels;
+  int64_t count, channels;
   int channel_first;
   float epsilon;
 };
@@ -91,6 +91,7 @@ struct LayerNormJob {
 struct Kernels {
   int64_t (*attention_scratch)(const PmsAttention *, bool backward);  // floats
   Work attention_forward, attention_backward, attention_reduce;
+  int64_t (*layer_norm_scratch)(const PmsLayerNorm *, bool backward);
   Work layer_norm_forward, layer_norm_backward;
 };
 const Kernels *plain_kernels();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layer normalisation over the last axis, or over the channels of channel-first blocks, for one
-// instruction set. Mean and variance in two passes; one unit is `per_unit` vectors.
+// Layer normalisation for one instruction set. Mean and variance in two passes; one unit is
+// `per_unit` vectors, a multiple of COLUMNS.
 #pragma once
 #include <math.h>
 
@@ -69,103 +69,57 @@ static void normalise_gradient(const PmsLayerNorm &a, const float *x, const floa
   }
 }
 
-constexpr int64_t COLUMNS = 64;  // vectors of a channel-first block at a time
+constexpr int64_t COLUMNS = 64;  // vectors of a channel-first array at a time
 
-// Mean and inverse deviation of up to COLUMNS neighbouring columns.
-static void column_moments(const float *x, int64_t step, int64_t c, int64_t n, float epsilon,
-                           float *mean, float *inverse) {
-  for (int64_t j = 0; j < n; j++) mean[j] = inverse[j] = 0.f;
+// [channels][n] with step `from_step` <-> [n][channels].
+static void gather_columns(const float *from, int64_t from_step, int64_t c, int64_t n, float *to) {
   for (int64_t i = 0; i < c; i++)
-    for (int64_t j = 0; j < n; j++) mean[j] += x[i * step + j];
-  for (int64_t j = 0; j < n; j++) mean[j] /= c;
+    for (int64_t j = 0; j < n; j++) to[j * c + i] = from[i * from_step + j];
+}
+static void scatter_columns(const float *from, int64_t c, int64_t n, float *to, int64_t to_step) {
   for (int64_t i = 0; i < c; i++)
-    for (int64_t j = 0; j < n; j++) {
-      const float d = x[i * step + j] - mean[j];
-      inverse[j] += d * d;
-    }
-  for (int64_t j = 0; j < n; j++) inverse[j] = 1.f / __builtin_sqrtf(inverse[j] / c + epsilon);
+    for (int64_t j = 0; j < n; j++) to[i * to_step + j] = from[j * c + i];
 }
 
-static void normalise_columns(const PmsLayerNorm &a, const float *x, int64_t n, float *y) {
-  alignas(64) float mean[COLUMNS], inverse[COLUMNS];
-  column_moments(x, a.count, a.channels, n, a.epsilon, mean, inverse);
-  for (int64_t i = 0; i < a.channels; i++) {
-    const float w = a.weight ? a.weight[i] : 1.f, b = a.bias ? a.bias[i] : 0.f;
-    const float *from = x + i * a.count;
-    float *to = y + i * a.count;
-    for (int64_t j = 0; j < n; j++) to[j] = (from[j] - mean[j]) * inverse[j] * w + b;
-  }
+static int64_t layer_norm_scratch(const PmsLayerNorm *a, bool backward) {
+  if (!a->channel_first) return 0;
+  return (backward ? 2 : 1) * COLUMNS * a->channels;
 }
 
-static void columns_gradient(const PmsLayerNorm &a, const float *x, const float *dy, int64_t n,
-                             float *dx, float *dweight, float *dbias) {
-  alignas(64) float mean[COLUMNS], inverse[COLUMNS], mean_g[COLUMNS] = {}, along[COLUMNS] = {};
-  alignas(64) float term[COLUMNS];
-  column_moments(x, a.count, a.channels, n, a.epsilon, mean, inverse);
-  for (int64_t i = 0; i < a.channels; i++) {
-    const float w = a.weight ? a.weight[i] : 1.f;
-    const float *xi = x + i * a.count, *di = dy + i * a.count;
-    float d_sum = 0.f, term_sum = 0.f;
-    for (int64_t j = 0; j < n; j++) {
-      term[j] = di[j] * (xi[j] - mean[j]) * inverse[j];
-      mean_g[j] += di[j] * w;
-      along[j] += term[j] * w;
-    }
-    for (int64_t j = 0; j < n; j++) {
-      d_sum += di[j];
-      term_sum += term[j];
-    }
-    dweight[i] += term_sum;
-    dbias[i] += d_sum;
-  }
-  for (int64_t i = 0; i < a.channels; i++) {
-    const float w = a.weight ? a.weight[i] : 1.f;
-    const float *xi = x + i * a.count, *di = dy + i * a.count;
-    float *to = dx + i * a.count;
-    for (int64_t j = 0; j < n; j++) {
-      const float unit = (xi[j] - mean[j]) * inverse[j];
-      to[j] = (di[j] * w - (mean_g[j] + unit * along[j]) / a.channels) * inverse[j];
-    }
-  }
-}
-
-static int64_t units_of(const LayerNormJob &job) {
-  return (job.args->count + job.per_unit - 1) / job.per_unit;
-}
-
-static void layer_norm_forward(const void *job_, int64_t unit, float *) {
+static void layer_norm_forward(const void *job_, int64_t unit, float *scratch) {
   const LayerNormJob &job = *static_cast<const LayerNormJob *>(job_);
   const PmsLayerNorm &a = *job.args;
-  const int64_t block = unit / units_of(job), first = unit % units_of(job) * job.per_unit;
-  const int64_t last = first + job.per_unit < a.count ? first + job.per_unit : a.count;
-  const int64_t base = block * a.count * a.channels;
-  if (!a.channel_first) {
-    for (int64_t i = first; i < last; i++)
-      normalise(a, a.x + base + i * a.channels, a.y + base + i * a.channels);
-    return;
+  const int64_t c = a.channels, end = (unit + 1) * job.per_unit;
+  for (int64_t i = unit * job.per_unit; i < a.count && i < end; i += COLUMNS) {
+    const int64_t n = a.count - i < COLUMNS ? a.count - i : COLUMNS;
+    const float *x = a.x + i * c;
+    if (a.channel_first) {
+      gather_columns(a.x + i, a.count, c, n, scratch);
+      x = scratch;
+    }
+    for (int64_t j = 0; j < n; j++) normalise(a, x + j * c, a.y + (i + j) * c);
   }
-  for (int64_t j = first; j < last; j += COLUMNS)
-    normalise_columns(a, a.x + base + j, last - j < COLUMNS ? last - j : COLUMNS, a.y + base + j);
 }
 
-static void layer_norm_backward(const void *job_, int64_t unit, float *) {
+static void layer_norm_backward(const void *job_, int64_t unit, float *scratch) {
   const LayerNormJob &job = *static_cast<const LayerNormJob *>(job_);
   const PmsLayerNorm &a = *job.args;
-  const int64_t block = unit / units_of(job), first = unit % units_of(job) * job.per_unit;
-  const int64_t last = first + job.per_unit < a.count ? first + job.per_unit : a.count;
-  const int64_t base = block * a.count * a.channels;
-  float *dweight = job.partial + unit * 2 * a.channels, *dbias = dweight + a.channels;
-  std::memset(dweight, 0, sizeof(float) * 2 * a.channels);
-  if (!a.channel_first) {
-    for (int64_t i = first; i < last; i++) {
-      const int64_t at = base + i * a.channels;
-      normalise_gradient(a, a.x + at, a.dy + at, a.dx + at, dweight, dbias);
+  const int64_t c = a.channels, end = (unit + 1) * job.per_unit;
+  float *dweight = job.partial + unit * 2 * c, *dbias = dweight + c;
+  std::memset(dweight, 0, sizeof(float) * 2 * c);
+  for (int64_t i = unit * job.per_unit; i < a.count && i < end; i += COLUMNS) {
+    const int64_t n = a.count - i < COLUMNS ? a.count - i : COLUMNS;
+    const float *x = a.x + i * c;
+    float *dx = a.dx + i * c;
+    if (a.channel_first) {
+      gather_columns(a.x + i, a.count, c, n, scratch);
+      x = scratch;
+      dx = scratch + COLUMNS * c;
     }
-    return;
+    for (int64_t j = 0; j < n; j++)
+      normalise_gradient(a, x + j * c, a.dy + (i + j) * c, dx + j * c, dweight, dbias);
+    if (a.channel_first) scatter_columns(dx, c, n, a.dx + i, a.count);
   }
-  for (int64_t j = first; j < last; j += COLUMNS)
-    columns_gradient(a, a.x + base + j, a.dy + base + j,
-                     last - j < COLUMNS ? last - j : COLUMNS, a.dx + base + j, dweight, dbias);
 }
 
 }  // namespace PMS_ISA

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels as MindSpore operators against their pure twins: PyNative, jit, gradients, views.
+
+Gradients are compared in every mode because an operator without one gives zeros silently.
+"""
+
+from dataclasses import replace
+
+import mindspore
+import numpy as np
+import pytest
+from mindspore import Tensor, ops
+
+from protenix_ms.ops import layer_norm as pure_norm
+from protenix_ms.ops.evoformer_attention import reference
+from protenix_ms.runtime.policy import policy, using
+
+MODES = {
+    "pynative": lambda f, at: mindspore.grad(f, at),
+    "jit of grad": lambda f, at: mindspore.jit(mindspore.grad(f, at)),
+    "grad of jit": lambda f, at: mindspore.grad(mindspore.jit(f), at),
+}
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _library(kernels):
+    """Skips where there is no compiler."""
+
+
+def normal(*shape):
+    return Tensor.from_numpy(RNG.standard_normal(shape).astype(np.float32))
+
+
+def assert_close(ours, expected, tolerance=2e-6):
+    for a, b in zip(ours, expected):
+        a, b = a.asnumpy(), b.asnumpy()
+        assert a.shape == b.shape
+        assert np.abs(a - b).max() <= tolerance * max(1.0, np.abs(b).max())
+
+
+def composed(q, k, v, bias, mask, scale, gate=None):
+    o = reference.reference_attention(q, k, v, bias, mask, scale)
+    return o if gate is None else o * ops.sigmoid(gate)
+
+
+def some_mask(*shape):
+    keep = RNG.random((*shape[:2], 1, 1, shape[-1])) < 0.7
+    keep[:, 0] = False  # a row without keys
+    return Tensor.from_numpy(keep)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("given", ["bias", "bias, mask, gate", "nothing"])
+def test_attention_gradients(mode, given):
+    from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
+
+    q, k, v, gate, target = (normal(2, 3, 9, 2, 24) for _ in range(5))
+    mask = some_mask(1, 3, 9) if "mask" in given else None
+    inputs = [q, k, v]
+    inputs += [normal(1, 1, 2, 9, 9)] if "bias" in given else []
+    inputs += [gate] if "gate" in given else []
+
+    def loss(function):
+        def of(q, k, v, bias=None, gate=None):
+            return (function(q, k, v, bias, mask, 0.2, gate) * target).sum()
+
+        return of
+
+    at = tuple(range(len(inputs)))
+    ours = MODES[mode](loss(kernel_attention), at)(*inputs)
+    expected = mindspore.grad(loss(composed), at)(*inputs)
+    assert all(np.abs(g.asnumpy()).max() > 1e-3 for g in ours)
+    assert_close(ours, expected)
+
+
+def test_attention_reads_an_ending_node_in_place():
+    from protenix_ms.ops.evoformer_attention.cpu import kernel_attention, swapped
+
+    buffers = [normal(11, 5, 4, 32) for _ in range(4)]
+    bias = ops.transpose(normal(1, 1, 4, 11, 11), (0, 1, 2, 4, 3))
+
+    def loss(function):
+        def of(*tensors):
+            views = [ops.expand_dims(ops.transpose(t, (1, 0, 2, 3)), 0) for t in tensors]
+            assert all(swapped(x) for x in views)
+            o = function(*views[:3], bias, None, 0.2, views[3])
+            assert o.shape == (1, 5, 11, 4, 32)
+            return (o * ops.expand_dims(ops.transpose(buffers[0], (1, 0, 2, 3)), 0)).sum()
+
+        return of
+
+    ours = mindspore.grad(loss(kernel_attention), (0, 1, 2, 3))(*buffers)
+    assert_close(ours, mindspore.grad(loss(composed), (0, 1, 2, 3))(*buffers))
+
+
+def test_attention_takes_any_view():
+    from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
+
+    q = normal(2, 2, 3, 9, 24).swapaxes(2, 3)  # heads and tokens swapped: strange to the kernel
+    k = normal(3, 2, 9, 3, 24)[1:]
+    v = normal(2, 9, 2, 3, 24).swapaxes(1, 2)  # alone in being swapped
+    bias, mask = normal(2, 9, 9, 3).transpose(0, 3, 1, 2).expand_dims(1), some_mask(2, 2, 9)
+    inputs = (q, k, v, bias, mask, 0.3)
+    assert_close([kernel_attention(*inputs)], [composed(*inputs)])
+
+
+def test_attention_with_an_additive_mask():
+    from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
+
+    q, k, v = (normal(1, 2, 5, 2, 16) for _ in range(3))
+    mask = normal(1, 2, 1, 1, 5)
+    logits = ops.broadcast_to(mask, (1, 2, 2, 5, 5))
+    ours = kernel_attention(q, k, v, None, mask, 0.25)
+    assert_close([ours], [composed(q, k, v, logits, None, 0.25)])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("layout", ["last", "first"])
+def test_layer_norm_gradients(mode, layout, monkeypatch):
+    from protenix_ms.ops import layer_norm_cpu
+
+    monkeypatch.setattr(pure_norm, "WORTH_A_KERNEL", 2**62)
+    x = normal(3, 5, 24) if layout == "last" else normal(24, 15)
+    weight, bias = normal(24), normal(24)
+    target = normal(3, 5, 24) if layout == "last" else normal(15, 24)
+    ours, pure = {
+        "last": (layer_norm_cpu.kernel_layer_norm, pure_norm.layer_norm),
+        "first": (layer_norm_cpu.kernel_layer_norm_channel_first,
+                  pure_norm.layer_norm_channel_first),
+    }[layout]
+
+    def loss_of_kernel(x, weight, bias):
+        return (ours(x, weight, bias, 1e-5) * target).sum()
+
+    def loss_of_pure(x, weight, bias):
+        return (pure(x, weight, bias) * target).sum()
+
+    assert_close([ours(x, weight, bias, 1e-5)], [pure(x, weight, bias)])
+    gradients = MODES[mode](loss_of_kernel, (0, 1, 2))(x, weight, bias)
+    assert_close(gradients, mindspore.grad(loss_of_pure, (0, 1, 2))(x, weight, bias), 5e-6)
+
+
+def test_layer_norm_of_a_view():
+    from protenix_ms.ops.layer_norm_cpu import kernel_layer_norm
+
+    x, ones, zeros = normal(6, 4, 16).swapaxes(0, 1), ops.ones(16), ops.zeros(16)
+    assert_close([kernel_layer_norm(x, ones, zeros, 1e-5)], [pure_norm.layer_norm(x)])
+
+
+def test_the_policy_sets_the_threads():
+    from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
+
+    inputs = [normal(1, 16, 64, 4, 32) for _ in range(3)]
+    results = []
+    for threads in (1, 2):
+        with using(replace(policy(), threads=threads)):
+            results.append(kernel_attention(*inputs, None, None, 0.2).asnumpy().tobytes())
+    assert results[0] == results[1]
+
+
+def test_dispatch_follows_the_policy(monkeypatch):
+    from protenix_ms.ops.evoformer_attention import cpu, evoformer_attention
+
+    calls = []
+    original = cpu.NativeOperator.__call__
+    monkeypatch.setattr(
+        cpu.NativeOperator, "__call__",
+        lambda self, *a: calls.append(1) or original(self, *a),
+    )
+    q, k, v, gate = (normal(1, 2, 5, 2, 16) for _ in range(4))
+    fused = evoformer_attention(q, k, v, gate=gate)
+    assert calls == [1]
+    with using(replace(policy(), kernels=False)):
+        pure = evoformer_attention(q, k, v, gate=gate)
+    assert calls == [1]
+    assert_close([fused], [pure])
