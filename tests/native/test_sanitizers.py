@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C++ kernels under the address, undefined-behaviour and thread sanitizers."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from protenix_ms.ops import compile_kernels
+
+DRIVER = Path(__file__).with_name("run_kernels.cc")
+SANITIZERS = {
+    "address and undefined": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "thread": ("-fsanitize=thread",),
+}
+
+
+def compile_driver(folder: Path, compiler: str, flags: tuple[str, ...]) -> Path:
+    """The driver linked with every unit, unoptimised enough to be quick and readable."""
+    flags = (*flags, "-O1", "-g1")
+    library = folder / "libkernels.so"
+    compile_kernels.compile_library(library, compiler, flags)
+    program = folder / "run_kernels"
+    command = [
+        compiler, "-std=c++17", *flags, f"-I{compile_kernels.SOURCES}", str(DRIVER),
+        f"-L{folder}", "-lkernels", f"-Wl,-rpath,{folder}", "-pthread", "-o", str(program),
+    ]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert built.returncode == 0, built.stderr
+    return program
+
+
+def can_sanitize(compiler: str, folder: Path, flags: tuple[str, ...]) -> bool:
+    """Whether this machine has the sanitizer's library and lets it run."""
+    source = folder / "empty.cc"
+    source.write_text("int main() { return 0; }\n", encoding="ascii")
+    command = [compiler, *flags, str(source), "-o", str(folder / "empty")]
+    if subprocess.run(command, capture_output=True, timeout=60).returncode:
+        return False
+    return subprocess.run([folder / "empty"], capture_output=True, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("name", SANITIZERS)
+def test_kernels_under_sanitizers(tmp_path, name):
+    compiler = compile_kernels.find_compiler()
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    flags = SANITIZERS[name]
+    if not can_sanitize(compiler, tmp_path, flags):
+        pytest.skip(f"no {name} sanitizer on this machine")
+    program = compile_driver(tmp_path, compiler, flags)
+    command = [program, "races"] if name == "thread" else [program]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-6000:]
