@@ -1,8 +1,39 @@
-"""Installation: only `protenix_ms` and `ckpt_convert` reach site-packages."""
+"""Installation: only `protenix_ms` and `ckpt_convert` reach site-packages.
 
+Where there is a C++ compiler the CPU kernels are compiled now; elsewhere at first use.
+"""
+
+import importlib.util
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+OPS = Path("protenix_ms/ops")
+
+
+class BuildWithKernels(build_py):
+    """Copies the packages, then adds the compiled kernels if it can."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            self.add_kernels(Path(self.build_lib) / OPS / "compiled")
+
+    def add_kernels(self, folder: Path) -> None:
+        path = Path(__file__).resolve().parent / OPS / "compile_kernels.py"
+        spec = importlib.util.spec_from_file_location("compile_kernels", path)
+        kernels = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(kernels)
+        compiler = kernels.find_compiler()
+        if compiler is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            kernels.compile_library(folder / kernels.library_name(), compiler)
+        except kernels.CompileError as error:
+            self.warn(f"CPU kernels are left for first use: {error}")
+
 
 TEST = [
     "pytest>=8", "hypothesis>=6", "jaxtyping>=0.3", "beartype>=0.18", "ruff>=0.6",
@@ -23,6 +54,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",
+    cmdclass={"build_py": BuildWithKernels},
     packages=find_packages(include=["protenix_ms*", "ckpt_convert*"]),
     package_data={"protenix_ms": ["chem/*.npz", "ops/**/csrc/**/*"]},
     install_requires=[

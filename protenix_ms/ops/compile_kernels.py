@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles the C++ CPU kernels into one shared library; `setup.py` and `native` share it.
+"""Compiles the C++ CPU kernels into one shared library, for `setup.py` and for `native`.
 
 Standard library only, so that `setup.py` can load this file by path. Every unit is compiled for
 its own instruction set and chosen at run time, so the library runs on any machine of its
@@ -59,6 +59,11 @@ def source_hash() -> str:
             digest.update(path.name.encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def library_name() -> str:
+    """File name of the library inside an installation."""
+    return f"kernels-{source_hash()}-{machine()}.so"
 
 
 def find_compiler() -> str | None:

@@ -28,15 +28,10 @@ PACKAGED = Path(__file__).resolve().parent / "compiled"
 _log = logging.getLogger(__name__)
 
 
-def packaged_name() -> str:
-    """File name of the library inside an installation."""
-    return f"kernels-{compile_kernels.source_hash()}-{compile_kernels.machine()}.so"
-
-
 def _cached_name(compiler: str) -> str:
     made_by = (compile_kernels.compiler_version(compiler), platform.libc_ver())
     digest = hashlib.sha256(repr(made_by).encode()).hexdigest()[:8]
-    stem = packaged_name().removesuffix(".so")
+    stem = compile_kernels.library_name().removesuffix(".so")
     return f"{__version__}-{stem}-{digest}.so"
 
 
@@ -61,7 +56,7 @@ def _compiled(folder: Path) -> Path:
 def library_path() -> Path | None:
     """The library to load, or None where only the MindSpore forms serve (logged once)."""
     try:
-        packaged = PACKAGED / packaged_name()
+        packaged = PACKAGED / compile_kernels.library_name()
         path = packaged if packaged.is_file() else _compiled(kernels_dir())
         ctypes.CDLL(str(path))
     except (CompileError, OSError) as error:
