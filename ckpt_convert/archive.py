@@ -137,7 +137,8 @@ class Archive:
         """Bytes `start:start+size` of an entry (uint8), after its checksum has been verified."""
         entry = self.entries[name]
         size = entry.size - start if size is None else size
-        assert 0 <= start <= start + size <= entry.size
+        if not 0 <= start <= start + size <= entry.size:
+            raise self.fail(f"bytes {start} to {start + size} lie outside entry {ascii(name)}")
         if size < entry.size:
             self._verify(name, entry)
         piece = np.empty(size, np.uint8)

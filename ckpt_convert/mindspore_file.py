@@ -165,6 +165,11 @@ class MindSporeCheckpoint:
         return self.table[name][0]
 
     def read(self, name: str) -> np.ndarray:
+        """The tensor as a new array, see `Checkpoint.read`.
+
+        Raises:
+            CheckpointError: the file became shorter.
+        """
         dtype, shape, pieces = self.table[name]
         raw = np.empty(prod(shape) * itemsize(dtype), np.uint8)
         at = 0

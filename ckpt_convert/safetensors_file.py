@@ -108,6 +108,11 @@ class SafetensorsCheckpoint:
         return self.table[name][0]
 
     def read(self, name: str) -> np.ndarray:
+        """The tensor as a new array, see `Checkpoint.read`.
+
+        Raises:
+            CheckpointError: the file became shorter.
+        """
         dtype, shape, start = self.table[name]
         raw = np.empty(prod(shape) * itemsize(dtype), np.uint8)
         self.file.seek(self.base + start)

@@ -23,6 +23,7 @@ class Hashing:
         self.file, self.sha256, self.size = file, hashlib.sha256(), 0
 
     def write(self, piece: bytes) -> int:
+        """Write and hash bytes or an array of bytes; how many."""
         self.sha256.update(piece)
         self.file.write(piece)
         self.size += memoryview(piece).nbytes

@@ -122,6 +122,11 @@ class TorchCheckpoint:
         return _TAG[self.views[name].dtype]
 
     def read(self, name: str) -> np.ndarray:
+        """The tensor as a new array, see `Checkpoint.read`.
+
+        Raises:
+            CheckpointError: the file became shorter, or its checksum fails.
+        """
         view = self.views[name]
         bits = stored(self.dtype(name), self.byte_order)
         raw = self.archive.read(f"data/{view.storage.key}", view.offset * bits.itemsize,

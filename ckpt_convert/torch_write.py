@@ -89,6 +89,7 @@ def write(file: BinaryIO, tensors: Sequence[Column], read: Callable[[str], np.nd
         add("byteorder", b"little")
         for i, (name, dtype, shape) in enumerate(tensors):
             content = np.ascontiguousarray(read(name)).reshape(-1).view(np.uint8)
-            assert content.size == prod(shape) * itemsize(dtype)
+            if content.size != prod(shape) * itemsize(dtype):
+                raise CheckpointError(f"tensor {name} has {content.size} bytes for {shape}")
             add(f"data/{i}", content.data)
         add("version", b"3\n")
