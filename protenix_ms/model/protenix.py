@@ -25,7 +25,7 @@ from protenix_ms.model.msa_module import MSAModule
 from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.model.relative_position import RelativePositionEncoding, RelativePositions
 from protenix_ms.model.template import TemplateEmbedder
-from protenix_ms.nn import LayerNorm, Linear
+from protenix_ms.nn import LayerNorm, Linear, set_precision
 from protenix_ms.ops.outer_sum import outer_sum
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.trace import trace, tracing
@@ -229,6 +229,7 @@ class Protenix(nn.Cell):
         seconds: dict[str, float] = {}
         with _timed(seconds, "trunk"):
             job = Job(features)
+            set_precision(self, job.positions.n_tokens, self.config.model_name)
             trunk = self.trunk(job, draws, progress)
         with _timed(seconds, "diffusion"):
             coordinates = self.sample(job, trunk, draws, progress)

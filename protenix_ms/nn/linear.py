@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import mindspore
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.common.initializer import Constant
 
+from protenix_ms.ops.low_precision import bf16_product
+from protenix_ms.runtime.policy import policy
+from protenix_ms.runtime.precision import dtype_of
 from protenix_ms.typing import Float
 
 Init = Literal["default", "relu", "zeros"]
@@ -19,8 +21,13 @@ _bias_add = ops.BiasAdd()
 
 
 def empty_parameter(shape: tuple[int, ...], fill: float = 0.0) -> Parameter:
-    """A float32 parameter that is a promise: memory is taken when it is loaded or first used."""
-    return Parameter(Tensor(shape=shape, dtype=mindspore.float32, init=Constant(fill)))
+    """A float32 parameter full of `fill`.
+
+    Zeros are pages that the system has promised and not yet given: an unloaded model takes no
+    memory and no time (MindSpore's own initialisers write every value).
+    """
+    data = np.full(shape, fill, np.float32) if fill else np.zeros(shape, np.float32)
+    return Parameter(Tensor.from_numpy(data))
 
 
 class Linear(nn.Cell):
@@ -33,6 +40,9 @@ class Linear(nn.Cell):
             "default" truncated normal of variance 1/c_in, "relu" 2/c_in, "zeros".
         bias_init: initial value of the offset.
 
+    Attributes:
+        bf16: whether its products are bf16; set by `set_precision`.
+
     Inputs: x ``[..., c_in]``. Outputs: ``[..., c_out]``.
     """
 
@@ -42,19 +52,32 @@ class Linear(nn.Cell):
     ) -> None:
         super().__init__()
         self.init = init
+        self.bf16 = False
         self.weight = empty_parameter((c_out, c_in))
         self.bias = empty_parameter((c_out,), bias_init) if bias else None
 
     def construct(self, x: Float[Tensor, "*b c_in"]) -> Float[Tensor, "*b c_out"]:
-        flat = _matmul(ops.reshape(x, (-1, x.shape[-1])), self.weight)
+        flat = self._product(_matmul, ops.reshape(x, (-1, x.shape[-1])), self.weight)
         if self.bias is not None:
-            flat = _bias_add(flat, self.bias)
+            low = flat.dtype != self.bias.dtype
+            flat = _bias_add(flat, self.bias.astype(flat.dtype) if low else self.bias)
         return ops.reshape(flat, (*x.shape[:-1], self.weight.shape[0]))
+
+    def _product(self, matmul: ops.MatMul, a: Tensor, b: Tensor) -> Tensor:
+        return bf16_product(matmul, a, b) if self.bf16 else matmul(a, b)
 
     def channel_first(self, x: Float[Tensor, "m c_in"]) -> Float[Tensor, "c_out m"]:
         """``W x^T`` (no offset): the transpose comes out of the matrix product, at no cost."""
-        return _matmul(self.weight, x)
+        return self._product(_matmul, self.weight, x)
 
     def from_channel_first(self, x: Float[Tensor, "c_in m"]) -> Float[Tensor, "m c_out"]:
         """``x^T W^T`` (no offset), of what `channel_first` gave."""
-        return _matmul_transposed(x, self.weight)
+        return self._product(_matmul_transposed, x, self.weight)
+
+
+def set_precision(model: nn.Cell, n_tokens: int, model_name: str) -> None:
+    """Put the policy's number format into every `Linear` of a model, for a job of `n_tokens`."""
+    for name, cell in model.cells_and_names():
+        if isinstance(cell, Linear):
+            low = policy().dtype == "bf16"
+            cell.bf16 = low and dtype_of(name, n_tokens, model_name) == "bf16"

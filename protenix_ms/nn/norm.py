@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import mindspore
 from mindspore import Tensor, nn
 
 from protenix_ms.nn.linear import empty_parameter
@@ -11,7 +14,7 @@ from protenix_ms.typing import Float
 
 
 class LayerNorm(nn.Cell):
-    """Normalise over the last axis (epsilon 1e-5).
+    """Normalise over the last axis (epsilon 1e-5), in fp32; the result has the input's dtype.
 
     Args:
         c: channels.
@@ -25,8 +28,18 @@ class LayerNorm(nn.Cell):
         self.bias = empty_parameter((c,)) if offset else None
 
     def construct(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
-        return layer_norm(x, self.weight, self.bias)
+        return self._normalise(layer_norm, x)
 
     def from_channel_first(self, x: Float[Tensor, "c m"]) -> Float[Tensor, "m c"]:
         """Normalise over the first axis; the result has channels last."""
-        return layer_norm_channel_first(x, self.weight, self.bias)
+        return self._normalise(layer_norm_channel_first, x)
+
+    def _normalise(self, norm: Callable[..., Tensor], x: Tensor) -> Tensor:
+        if x.dtype == mindspore.float32:
+            return norm(x, self.weight, self.bias)
+        # upstream's norms take weights with the precision of the input
+        weight, bias = (
+            p if p is None else p.astype(x.dtype).astype(mindspore.float32)
+            for p in (self.weight, self.bias)
+        )
+        return norm(x.astype(mindspore.float32), weight, bias).astype(x.dtype)
