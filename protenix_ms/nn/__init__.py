@@ -3,11 +3,12 @@
 
 from protenix_ms.nn.adaptive import AdaptiveLayerNorm
 from protenix_ms.nn.attention import Attention, Windows
+from protenix_ms.nn.initialise import initialise
 from protenix_ms.nn.linear import Linear, empty_parameter, set_precision
 from protenix_ms.nn.norm import LayerNorm
 from protenix_ms.nn.transition import Transition
 
 __all__ = [
     "AdaptiveLayerNorm", "Attention", "LayerNorm", "Linear", "Transition", "Windows",
-    "empty_parameter", "set_precision",
+    "empty_parameter", "initialise", "set_precision",
 ]
