@@ -15,6 +15,7 @@ namespace pms {
 namespace PMS_ISA {
 
 constexpr int BLOCK = 12;    // queries at a time, a multiple of TILE_ROWS
+constexpr int COLUMN = (BLOCK + W - 1) / W * W;  // floats of a column of queries
 constexpr int P = 2 * W;     // keys of a panel
 constexpr float ABSENT = -1e8f;  // an additive mask this low takes the key away
 constexpr int64_t PANEL = BLOCK * P;
@@ -25,7 +26,7 @@ struct Scratch {
   float *k_panels, *v_panels, *k_rows, *v_rows, *dk, *dv;
   float *scores, *slopes;       // [panels][BLOCK][P]
   float *mask;                  // [keys], -inf where absent
-  float *q_columns, *g_columns; // [width][BLOCK]
+  float *q_columns, *g_columns; // [width][COLUMN]
   float *q_rows, *g_rows, *o;   // [BLOCK][lanes]
 
   Scratch(const PmsAttention &a, bool backward, float *base) {
@@ -34,7 +35,7 @@ struct Scratch {
     lanes = round_up(a.width, W);
     used = 0;
     start = base;
-    const int64_t block_rows = BLOCK * lanes, columns = round_up(BLOCK * a.width, 16);
+    const int64_t block_rows = BLOCK * lanes, columns = COLUMN * a.width;
     k_panels = take(keys * a.width);
     mask = take(keys);
     scores = take(panels * PANEL);
@@ -67,17 +68,27 @@ static int64_t attention_scratch(const PmsAttention *a, bool backward) {
   return Scratch(*a, backward, none).size();
 }
 
-// [keys][width] with a stride -> panels [width][P]; keys beyond the last are zero.
+// [count][width] with a stride -> columns [width][SIZE] times `factor`, zero beyond the count.
+template <int SIZE>
+static void pack_columns(const float *x, int64_t stride, int64_t count, int64_t width,
+                         float factor, float *columns) {
+  for (int64_t first = 0; first < SIZE; first += W)
+    for (int64_t d = 0; d < width; d += W) {
+      Vec tile[W];
+#pragma GCC unroll 16
+      for (int j = 0; j < W; j++)
+        tile[j] = first + j < count ? load_some(x + (first + j) * stride + d, width - d) : Vec{};
+      transpose(tile);
+      const int64_t n = width - d < W ? width - d : W;
+      for (int64_t i = 0; i < n; i++) store(columns + (d + i) * SIZE + first, tile[i] * factor);
+    }
+}
+
+// [keys][width] with a stride -> panels [width][P].
 static void pack_panels(const float *x, int64_t stride, int64_t count, int64_t width,
                         float *panels) {
-  for (int64_t first = 0; first < count; first += P, panels += width * P) {
-    const int64_t n = count - first < P ? count - first : P;
-    if (n < P) std::memset(panels, 0, sizeof(float) * width * P);
-    for (int64_t j = 0; j < n; j++) {
-      const float *row = x + (first + j) * stride;
-      for (int64_t d = 0; d < width; d++) panels[d * P + j] = row[d];
-    }
-  }
+  for (int64_t first = 0; first < count; first += P, panels += width * P)
+    pack_columns<P>(x + first * stride, stride, count - first, width, 1.f, panels);
 }
 
 // [count][width] with a stride -> rows [keys][lanes], zero elsewhere.
@@ -101,20 +112,12 @@ static void pack_mask(const PmsAttention &a, int64_t b, int64_t r, int64_t keys,
   }
 }
 
-// [rows][width] with a stride -> columns [width][BLOCK] times `factor`, zero beyond the rows.
-static void pack_columns(const float *x, int64_t stride, int rows, int64_t width, float factor,
-                         float *columns) {
-  for (int r = 0; r < BLOCK; r++)
-    for (int64_t d = 0; d < width; d++)
-      columns[d * BLOCK + r] = r < rows ? x[r * stride + d] * factor : 0.f;
-}
-
 // scores [panels][BLOCK][P] = columns^T panels.
 static void block_by_panels(const float *columns, const float *panels, int64_t count,
                             int64_t width, float *scores) {
   for (int64_t p = 0; p < count; p++, panels += width * P, scores += PANEL)
     for (int r = 0; r < BLOCK; r += TILE_ROWS)
-      multiply<TILE_ROWS, 2, 1, BLOCK, false>(columns + r, 0, 1, width, panels, P, scores + r * P,
+      multiply<TILE_ROWS, 2, 1, COLUMN, false>(columns + r, 0, 1, width, panels, P, scores + r * P,
                                               P);
 }
 
@@ -163,19 +166,26 @@ static RowSum without_keys(float *scores, int64_t panels) {
 }
 static RowSum soften(float *scores, const float *mask, const float *bias, int64_t panels,
                      int64_t keys) {
-  Vec top = all(-INFINITY);
-  for (int64_t p = 0; p < panels; p++)
-    for (int u = 0; u < P; u += W) {
-      float *s = scores + p * PANEL + u;
-      const int64_t j = p * P + u;
-      Vec x = load(s) + load(mask + j);
-      if (bias) x = x + (j + W <= keys ? load(bias + j) : load_some(bias + j, keys - j));
-      store(s, x);
-      top = larger(x, top);
+  Vec top0 = all(-INFINITY), top1 = top0;
+  for (int64_t p = 0; p < panels; p++) {
+    float *s = scores + p * PANEL;
+    const int64_t j = p * P;
+    Vec x0 = load(s) + load(mask + j), x1 = load(s + W) + load(mask + j + W);
+    if (bias && j + P <= keys) {
+      x0 += load(bias + j);
+      x1 += load(bias + j + W);
+    } else if (bias) {
+      x0 += load_some(bias + j, keys - j);
+      x1 += load_some(bias + j + W, keys - j - W);
     }
-  RowSum row = {largest_of(top), 0.f};
+    store(s, x0);
+    store(s + W, x1);
+    top0 = larger(x0, top0);
+    top1 = larger(x1, top1);
+  }
+  RowSum row = {largest_of(larger(top0, top1)), 0.f};
   if (row.largest == -INFINITY) return without_keys(scores, panels);
-  top = all(row.largest);
+  const Vec top = all(row.largest);
   Vec sum0 = Vec{}, sum1 = Vec{};
   for (int64_t p = 0; p < panels; p++) {
     float *s = scores + p * PANEL;
@@ -216,7 +226,7 @@ static void attention_forward(const void *job_, int64_t unit, float *scratch) {
   for (int64_t i = part * blocks / job.splits * BLOCK; i < last && i < a.queries; i += BLOCK) {
     const int n = a.queries - i < BLOCK ? static_cast<int>(a.queries - i) : BLOCK;
     const int64_t at = queries_at + i * a.q_stride[2];
-    pack_columns(a.q + at, a.q_stride[2], n, a.width, a.scale, m.q_columns);
+    pack_columns<COLUMN>(a.q + at, a.q_stride[2], n, a.width, a.scale, m.q_columns);
     block_by_panels(m.q_columns, m.k_panels, m.panels, a.width, m.scores);
     float factor[BLOCK];
     for (int u = 0; u < n; u++) {
@@ -284,8 +294,8 @@ static void backward_block(const PmsAttention &a, const Scratch &m, int64_t b, i
   float delta[BLOCK];
   std::memset(m.g_rows, 0, sizeof(float) * BLOCK * m.lanes);
   for (int u = 0; u < n; u++) delta[u] = split_gradient(a, at + u * stride, m.g_rows + u * m.lanes);
-  pack_columns(a.q + at, stride, n, a.width, a.scale, m.q_columns);
-  pack_columns(m.g_rows, m.lanes, n, a.width, 1.f, m.g_columns);
+  pack_columns<COLUMN>(a.q + at, stride, n, a.width, a.scale, m.q_columns);
+  pack_columns<COLUMN>(m.g_rows, m.lanes, n, a.width, 1.f, m.g_columns);
   pack_rows(a.q + at, stride, n, BLOCK, a.width, m.lanes, m.q_rows);
   block_by_panels(m.q_columns, m.k_panels, m.panels, a.width, m.scores);
   block_by_panels(m.g_columns, m.v_panels, m.panels, a.width, m.slopes);

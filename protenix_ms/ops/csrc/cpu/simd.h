@@ -44,6 +44,36 @@ static inline void store_some(float *p, Vec x, int64_t n) {
   for (int64_t i = 0; i < n; i++) p[i] = part[i];
 }
 
+// W x W numbers change rows and columns, by rounds of interleaving the halves.
+#if defined(__clang__)
+#define PMS_PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PMS_PICK(a, b, ...) __builtin_shuffle(a, b, IntVec{__VA_ARGS__})
+#endif
+#if defined(__AVX512F__)
+#define PMS_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define PMS_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif defined(__AVX2__)
+#define PMS_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define PMS_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define PMS_LOW 0, 4, 1, 5
+#define PMS_HIGH 2, 6, 3, 7
+#endif
+static inline void transpose(Vec (&x)[W]) {
+#pragma GCC unroll 4
+  for (int round = 1; round < W; round *= 2) {
+    Vec y[W];
+#pragma GCC unroll 8
+    for (int i = 0; i < W / 2; i++) {
+      y[2 * i] = PMS_PICK(x[i], x[i + W / 2], PMS_LOW);
+      y[2 * i + 1] = PMS_PICK(x[i], x[i + W / 2], PMS_HIGH);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < W; i++) x[i] = y[i];
+  }
+}
+
 static inline float sum_of(Vec x) {
   float lane[W];
   store(lane, x);
