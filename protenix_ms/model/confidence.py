@@ -16,6 +16,7 @@ from protenix_ms.geometry.bins import PAE, PDE, PLDDT, expected
 from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
 from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.nn import LayerNorm, Linear, empty_parameter
+from protenix_ms.ops.outer_sum import outer_sum
 from protenix_ms.runtime.chunk import chunks, map_rows, rows_per_chunk
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.typing import Array, Float, Int
@@ -140,11 +141,13 @@ class ConfidenceHead(nn.Cell):
         s_inputs, s_trunk, z_trunk = map(ops.stop_gradient, (s_inputs, s_trunk, z_trunk))
         s = self.input_strunk_ln(ops.clamp(s_trunk, -LARGEST_SINGLE, LARGEST_SINGLE))
         # s1 varies along j and s2 along i: the reverse of the trunk's initial pair (trap H14)
-        of_column = ops.expand_dims(self.linear_no_bias_s1(s_inputs), 0)
-        of_row = ops.expand_dims(self.linear_no_bias_s2(s_inputs), 1)
+        of_row, of_column = self.linear_no_bias_s2(s_inputs), self.linear_no_bias_s1(s_inputs)
+
+        def rows(part: slice) -> Tensor:
+            return z_trunk[part] + outer_sum(of_row[part], of_column)
+
         n, _, c_z = z_trunk.shape
-        z = map_rows(lambda part: z_trunk[part] + (of_column + of_row[part]), n, n * c_z)
-        return s, z
+        return s, map_rows(rows, n, n * c_z)
 
     def refine(
         self,
