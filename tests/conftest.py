@@ -2,6 +2,7 @@
 """Test session: shape checks at every annotated call, synchronous errors, recordings."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,39 @@ def pytest_collection_finish() -> None:
     machine is twenty times slower. Tests that never import MindSpore do not load it here."""
     if "mindspore" in sys.modules:
         sys.modules["mindspore"].runtime.launch_blocking()
+
+
+def _excused(reason: str) -> bool:
+    """Whether a skip names data whose place nobody has told: absent by design."""
+    variables = re.findall(r"PROTENIX_\w+", reason)
+    if "recording" in reason:
+        variables.append("PROTENIX_MS_GOLDEN")
+    return any(name not in os.environ for name in variables)
+
+
+def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Under PROTENIX_MS_REQUIRE_ORACLE what should run and does not, fails."""
+    skipped = report.outcome == "skipped" and not hasattr(report, "wasxfail")
+    if not skipped or os.environ.get("PROTENIX_MS_REQUIRE_ORACLE") != "1":
+        return
+    reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+    if not _excused(reason):
+        report.outcome = "failed"
+        report.longrepr = f"must run here (PROTENIX_MS_REQUIRE_ORACLE), but: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    report = yield
+    _judge(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    report = yield
+    _judge(report)
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What is too long for every commit: every recording replayed, every featuriser case compared, the
+# speed of whole predictions. Run it in the environment that scripts/test.sh makes; dated results
+# belong into the README.
+#   PROTENIX_MS_GOLDEN=DIR bash scripts/verify_long.sh [FOLDER FOR LOGS]
+set -uo pipefail
+cd "$(dirname "$0")/.."
+golden="${PROTENIX_MS_GOLDEN:-../shared/golden}"
+logs="${1:-output/verify_long}"
+mkdir -p "$logs"
+export LAYERNORM_TYPE=torch GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
+failed=0
+
+step() {  # name, command...: its output into a log, its verdict here
+    local name=$1 start=$SECONDS verdict=ok
+    shift
+    "$@" >"$logs/$name.log" 2>&1 || { verdict=FAILED; failed=1; }
+    printf '%s  %-10s %-7s %5d s\n' "$(date -u +%F)" "$name" "$verdict" $((SECONDS - start))
+}
+
+# Recordings of a prediction are those without training inputs.
+recordings=()
+for outputs in "$golden"/tiny/*/outputs.npz "$golden"/full/*/outputs.npz; do
+    [ -f "$outputs" ] && recordings+=("$(dirname "$outputs")")
+done
+[ ${#recordings[@]} -gt 0 ] || { echo "no recordings in $golden: set PROTENIX_MS_GOLDEN" >&2; exit 2; }
+
+step tests python -m pytest -q
+step replay python scripts/replay.py "${recordings[@]}"
+step predict python scripts/bench/predict.py --tokens 64,128 --json "$logs/predict.json"
+tail -n 4 "$logs/predict.log"
+exit $failed
