@@ -151,6 +151,32 @@ void layer_norm(int64_t count, int64_t channels, bool channel_first, int isa, in
   for (int64_t i = 0; i < n; i++) expect(std::isfinite(dx[i]), 1, 0, "dx", s);
 }
 
+void gate(int64_t size, int swish, int isa, int threads) {
+  Floats x(size), g(size), dy(size), y(size, false), dx(size, false), dg(size, false);
+  PmsGate a = {x, g, y, dy, dx, dg, size, swish};
+  const Shape s = {};
+  if (pms_gate_forward(&a, isa, threads) || pms_gate_backward(&a, isa, threads))
+    expect(1, 0, 0, "status", s);
+  for (int64_t i = 0; i < size; i++) {
+    const double open = 1 / (1 + std::exp(-double(g[i])));
+    expect(y[i], x[i] * open * (swish ? g[i] : 1.), 1e-5, "gate", s);
+    expect(std::isfinite(dx[i]) && std::isfinite(dg[i]), 1, 0, "gate gradient", s);
+  }
+}
+
+void outer_sum(int64_t n, int64_t m, int64_t c, int isa, int threads) {
+  Floats left(n * c), right(m * c), dy(n * m * c), y(n * m * c, false), dleft(n * c, false),
+      dright(m * c, false);
+  PmsOuterSum a = {left, right, y, dy, dleft, dright, n, m, c};
+  const Shape s = {};
+  if (pms_outer_sum_forward(&a, isa, threads) || pms_outer_sum_backward(&a, isa, threads))
+    expect(1, 0, 0, "status", s);
+  for (int64_t i = 0; i < n * m * c; i++)
+    expect(y[i], left[i / (m * c) * c + i % c] + right[i % (m * c)], 1e-6, "outer sum", s);
+  for (int64_t i = 0; i < n * c; i++) expect(std::isfinite(dleft[i]), 1, 0, "dleft", s);
+  for (int64_t i = 0; i < m * c; i++) expect(std::isfinite(dright[i]), 1, 0, "dright", s);
+}
+
 }  // namespace
 
 // With any argument only the best instruction set and several threads: enough for races.
@@ -165,6 +191,10 @@ int main(int arguments, char **) {
       attention({2, 2, 12, 16, 1, 64, 2, 2, 0, false, true}, isa, threads);
       attention({1, 1, 1, 1, 1, 8, 0, 0, 0, false, false}, isa, threads);
       attention({1, 1, 205, 65, 1, 48, 1, 1, 0, false, false}, isa, threads);
+      gate(1, 0, isa, threads);
+      gate(70000, 1, isa, threads);
+      outer_sum(3, 5, 7, isa, threads);
+      outer_sum(40, 33, 50, isa, threads);
       for (bool channel_first : {false, true}) {
         layer_norm(1, 1, channel_first, isa, threads);
         layer_norm(131, 33, channel_first, isa, threads);

@@ -39,6 +39,24 @@ class LayerNormArgs(ctypes.Structure):
     ]
 
 
+class GateArgs(ctypes.Structure):
+    """`PmsGate` of csrc/cpu/kernels.h."""
+
+    _fields_ = [
+        *[(n, POINTER) for n in ("x", "gate", "y", "dy", "dx", "dgate")],
+        ("size", c_int64), ("swish", c_int),
+    ]
+
+
+class OuterSumArgs(ctypes.Structure):
+    """`PmsOuterSum` of csrc/cpu/kernels.h."""
+
+    _fields_ = [
+        *[(n, POINTER) for n in ("left", "right", "y", "dy", "dleft", "dright")],
+        *[(n, c_int64) for n in ("rows", "columns", "channels")],
+    ]
+
+
 def address(x):
     return None if x is None else x.ctypes.data
 
@@ -123,6 +141,24 @@ class Kernels:
         a.dy, a.dx, a.dweight, a.dbias = address(dy), *map(address, grads)
         assert not self.library.pms_layer_norm_backward(ctypes.byref(a), ISA.get(isa, 0), threads)
         return grads
+
+    def gate(self, x, gate, dy, swish, isa=0, threads=1):
+        """Output and both gradients."""
+        results = [empty_as(x) for _ in range(3)]
+        y, dx, dgate = map(address, results)
+        a = GateArgs(address(x), address(gate), y, address(dy), dx, dgate, x.size, swish)
+        assert not self.library.pms_gate_forward(ctypes.byref(a), ISA.get(isa, 0), threads)
+        assert not self.library.pms_gate_backward(ctypes.byref(a), ISA.get(isa, 0), threads)
+        return results
+
+    def outer_sum(self, left, right, dy, isa=0, threads=1):
+        """Output and both gradients."""
+        results = [empty_as(dy), empty_as(left), empty_as(right)]
+        y, dleft, dright = map(address, results)
+        a = OuterSumArgs(address(left), address(right), y, address(dy), dleft, dright, *dy.shape)
+        assert not self.library.pms_outer_sum_forward(ctypes.byref(a), ISA.get(isa, 0), threads)
+        assert not self.library.pms_outer_sum_backward(ctypes.byref(a), ISA.get(isa, 0), threads)
+        return results
 
 
 @pytest.fixture(scope="session")

@@ -143,3 +143,81 @@ PMS_API int pms_ms_layer_norm_grad(int count, void **data, int *ranks, int64_t *
   a.dbias = call.to(7);
   return pms_layer_norm_backward(&a, PMS_AUTO, threads);
 }
+
+namespace {
+
+// Inputs 0-2: x, gate of one shape, settings (unused, threads, swish).
+bool read_gate(const Call &call, PmsGate *a, int *threads) {
+  if (call.ranks[0] != call.ranks[1]) return false;
+  a->size = 1;
+  for (int i = 0; i < call.ranks[0]; i++) {
+    if (call.shapes[0][i] != call.shapes[1][i]) return false;
+    a->size *= call.shapes[0][i];
+  }
+  a->x = call.f(0);
+  a->gate = call.f(1);
+  *threads = static_cast<int>(call.f(2)[1]);
+  a->swish = call.f(2)[2] != 0.f;
+  return true;
+}
+
+}  // namespace
+
+PMS_API int pms_ms_gate(int count, void **data, int *ranks, int64_t **shapes,
+                        const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsGate a = {};
+  int threads;
+  if (count != 4 || !read_gate(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  a.y = call.to(3);
+  return pms_gate_forward(&a, PMS_AUTO, threads);
+}
+
+// Inputs as above, then dy. Outputs: dx, dgate.
+PMS_API int pms_ms_gate_grad(int count, void **data, int *ranks, int64_t **shapes,
+                             const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsGate a = {};
+  int threads;
+  if (count != 6 || !read_gate(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  a.dy = call.f(3);
+  a.dx = call.to(4);
+  a.dgate = call.to(5);
+  return pms_gate_backward(&a, PMS_AUTO, threads);
+}
+
+// Inputs 0-2: left [n, c], right [m, c], settings (unused, threads, unused).
+static bool read_outer_sum(const Call &call, PmsOuterSum *a, int *threads) {
+  if (call.ranks[0] != 2 || call.ranks[1] != 2 || call.shapes[0][1] != call.shapes[1][1])
+    return false;
+  a->rows = call.shapes[0][0];
+  a->columns = call.shapes[1][0];
+  a->channels = call.shapes[0][1];
+  a->left = call.f(0);
+  a->right = call.f(1);
+  *threads = static_cast<int>(call.f(2)[1]);
+  return true;
+}
+
+PMS_API int pms_ms_outer_sum(int count, void **data, int *ranks, int64_t **shapes,
+                             const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsOuterSum a = {};
+  int threads;
+  if (count != 4 || !read_outer_sum(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  a.y = call.to(3);
+  return pms_outer_sum_forward(&a, PMS_AUTO, threads);
+}
+
+// Inputs as above, then dy. Outputs: dleft, dright.
+PMS_API int pms_ms_outer_sum_grad(int count, void **data, int *ranks, int64_t **shapes,
+                                  const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsOuterSum a = {};
+  int threads;
+  if (count != 6 || !read_outer_sum(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  a.dy = call.f(3);
+  a.dleft = call.to(4);
+  a.dright = call.to(5);
+  return pms_outer_sum_backward(&a, PMS_AUTO, threads);
+}

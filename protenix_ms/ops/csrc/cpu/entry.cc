@@ -135,3 +135,40 @@ int pms_layer_norm_backward(const PmsLayerNorm *args, int isa, int threads) {
   free(job.partial);
   return status;
 }
+
+namespace {
+
+// Passes that memory bounds: a number is worth about ten multiply-adds.
+int streamed(pms::Work work, const void *job, int64_t units, int threads, int64_t numbers) {
+  return pms::parallel_for(work, job, units, 0, threads, 10. * numbers);
+}
+
+}  // namespace
+
+int pms_gate_forward(const PmsGate *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  const int64_t units = (args->size + pms::GATE_UNIT - 1) / pms::GATE_UNIT;
+  return streamed(kernels->gate_forward, args, units, threads, args->size);
+}
+
+int pms_gate_backward(const PmsGate *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  const int64_t units = (args->size + pms::GATE_UNIT - 1) / pms::GATE_UNIT;
+  return streamed(kernels->gate_backward, args, units, threads, 2 * args->size);
+}
+
+int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  return streamed(kernels->outer_sum_forward, args, args->rows, threads,
+                  args->rows * args->columns * args->channels);
+}
+
+int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  return streamed(kernels->outer_sum_backward, args, args->rows + args->columns, threads,
+                  2 * args->rows * args->columns * args->channels);
+}

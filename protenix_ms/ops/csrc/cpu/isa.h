@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One instruction set's table of kernels; the including unit defines PMS_ISA and PMS_TABLE.
 #include "attention.h"
+#include "elementwise.h"
 #include "layer_norm.h"
 
 namespace pms {
@@ -9,7 +10,8 @@ const Kernels *PMS_TABLE() {
   static const Kernels table = {
       PMS_ISA::attention_scratch,   PMS_ISA::attention_forward,  PMS_ISA::attention_backward,
       PMS_ISA::attention_reduce,    PMS_ISA::layer_norm_scratch, PMS_ISA::layer_norm_forward,
-      PMS_ISA::layer_norm_backward,
+      PMS_ISA::layer_norm_backward, PMS_ISA::gate_forward,       PMS_ISA::gate_backward,
+      PMS_ISA::outer_sum_forward,   PMS_ISA::outer_sum_backward,
   };
   return &table;
 }

@@ -43,11 +43,34 @@ struct PmsLayerNorm {
   float epsilon;
 };
 
+// y = x * sigmoid(gate), or x * gate * sigmoid(gate) with `swish`; all of one size.
+struct PmsGate {
+  const float *x, *gate;
+  float *y;
+  const float *dy;
+  float *dx, *dgate;  // backward only
+  int64_t size;
+  int swish;
+};
+
+// y[i, j] = left[i] + right[j], vectors of `channels`.
+struct PmsOuterSum {
+  const float *left, *right;
+  float *y;
+  const float *dy;
+  float *dleft, *dright;  // backward only
+  int64_t rows, columns, channels;
+};
+
 // `isa` PMS_AUTO picks the best the machine has; `threads` 0 takes every core it may run on.
 PMS_API int pms_attention_forward(const PmsAttention *args, int isa, int threads);
 PMS_API int pms_attention_backward(const PmsAttention *args, int isa, int threads);
 PMS_API int pms_layer_norm_forward(const PmsLayerNorm *args, int isa, int threads);
 PMS_API int pms_layer_norm_backward(const PmsLayerNorm *args, int isa, int threads);
+PMS_API int pms_gate_forward(const PmsGate *args, int isa, int threads);
+PMS_API int pms_gate_backward(const PmsGate *args, int isa, int threads);
+PMS_API int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads);
+PMS_API int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_best_isa();
 
 namespace pms {
@@ -87,12 +110,15 @@ struct LayerNormJob {
   float *partial;    // backward: [units, 2, channels]
 };
 
+constexpr int64_t GATE_UNIT = 1 << 14;
+
 // What one instruction set provides.
 struct Kernels {
   int64_t (*attention_scratch)(const PmsAttention *, bool backward);  // floats
   Work attention_forward, attention_backward, attention_reduce;
   int64_t (*layer_norm_scratch)(const PmsLayerNorm *, bool backward);
   Work layer_norm_forward, layer_norm_backward;
+  Work gate_forward, gate_backward, outer_sum_forward, outer_sum_backward;
 };
 const Kernels *plain_kernels();
 const Kernels *avx2_kernels();
