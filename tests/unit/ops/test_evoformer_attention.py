@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reference attention against numpy in float64: every bias sharing, masks, chunks, gradients."""
+"""Attention, fused and composed, against numpy in float64: sharing, masks, chunks, gradients."""
+
+from dataclasses import replace
 
 import mindspore as ms
 import numpy as np
 import pytest
 
 from protenix_ms.ops.evoformer_attention import evoformer_attention
-from protenix_ms.runtime.policy import Policy, using
+from protenix_ms.runtime.policy import policy, using
 
 B, R, Q, K, H, D = 2, 3, 5, 7, 2, 4
 rng = np.random.RandomState(0)
 q, k, v = (rng.standard_normal((B, R, s, H, D)).astype("f4") for s in (Q, K, K))
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["kernel", "composed"])
+def _implementation(request):
+    with using(replace(policy(), kernels=request.param)):
+        yield
 
 
 def exact(bias=None, mask=None):
@@ -51,7 +59,7 @@ def test_mask_and_rows_without_any_key(b):
 @pytest.mark.parametrize("r", [1, R])
 def test_chunks_of_rows_change_nothing(r):
     bias = rng.standard_normal((1, r, H, Q, K)).astype("f4")
-    with using(Policy(chunk=2)):
+    with using(replace(policy(), chunk=2)):
         np.testing.assert_allclose(ours(bias), exact(bias), atol=2e-6)
 
 
