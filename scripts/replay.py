@@ -10,12 +10,12 @@ Exit code 1: a stage is beyond its tolerance or missing.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("GLOG_v", "4")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from protenix_ms.cli import launch  # noqa: E402
 
 
 def parse() -> argparse.Namespace:
@@ -43,6 +43,7 @@ def show(rows: list, every: bool) -> None:
 
 def main() -> int:
     args = parse()
+    launch.configure("CPU")
     import numpy as np
 
     from ckpt_convert import load_arrays
@@ -80,4 +81,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    launch.relaunch()
     raise SystemExit(main())
