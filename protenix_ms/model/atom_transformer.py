@@ -11,6 +11,7 @@ from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.atom_windows import KEYS, QUERIES
 from protenix_ms.model.diffusion_transformer import DiffusionTransformer, PairBiases
 from protenix_ms.nn import LayerNorm, Linear
+from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Float
 
@@ -156,7 +157,7 @@ class AtomAttentionEncoder(nn.Cell):
             r: scaled noisy coordinates, added to the conditioning that already holds the trunk's
                 single (the supplement adds them to the one without it); None in the embedder.
         """
-        q = c if r is None else c + self.linear_no_bias_r(r)
+        q = c if r is None else for_samples(c, r.shape[0]) + self.linear_no_bias_r(r)
         q = self.atom_transformer(q, c, biases, atoms)
         return atoms.to_tokens(ops.relu(self.linear_no_bias_q(q))), q
 

@@ -9,6 +9,7 @@ from protenix_ms.nn.adaptive import AdaptiveLayerNorm
 from protenix_ms.nn.attention import Attention, Windows
 from protenix_ms.nn.linear import Linear
 from protenix_ms.nn.norm import LayerNorm
+from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.typing import Float
 
 GATE_BIAS = -2.0  # initial offset of adaptive output gates: sigmoid(-2) = 0.12
@@ -78,4 +79,6 @@ class AttentionPairBias(nn.Cell):
         a = self.layernorm_a(a) if s is None else self.layernorm_a(a, s)
         kv = a if self.layernorm_kv is None else self.layernorm_kv(a, s)
         a = self.attention(a, kv, bias, windows)
-        return a if s is None else a * ops.sigmoid(self.linear_a_last(s))
+        if s is None:
+            return a
+        return a * for_samples(ops.sigmoid(self.linear_a_last(s)), a.shape[0])

@@ -16,6 +16,7 @@ from protenix_ms.model.diffusion_conditioning import DiffusionConditioning
 from protenix_ms.model.diffusion_transformer import DiffusionTransformer
 from protenix_ms.model.relative_position import RelativePositions
 from protenix_ms.nn import LayerNorm, Linear
+from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.typing import Array, Float
 
@@ -121,7 +122,7 @@ class DiffusionModule(nn.Cell):
             trace("diffusion_module.diffusion_conditioning", (s_all,))
         a, q = self.atom_attention_encoder(given.atoms, given.c, given.encoder, r)
         trace("diffusion_module.atom_attention_encoder", (a, q, given.c))
-        a = a + self.linear_no_bias_s(self.layernorm_s(s))
+        a = a + for_samples(self.linear_no_bias_s(self.layernorm_s(s)), a.shape[0])
         a = self.diffusion_transformer(a, s, given.tokens)
         trace("diffusion_module.diffusion_transformer", a)
         a = self.layernorm_a(a)

@@ -10,6 +10,7 @@ from mindspore import Tensor, nn, ops
 from protenix_ms.model.atom_windows import AtomWindows
 from protenix_ms.model.attention_pair_bias import GATE_BIAS, AttentionPairBias
 from protenix_ms.nn import AdaptiveLayerNorm, Linear
+from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.ops.layer_norm import layer_norm
 from protenix_ms.typing import Float
 
@@ -34,7 +35,7 @@ class ConditionedTransitionBlock(nn.Cell):
     ) -> Float[Tensor, "b n c_a"]:
         a = self.adaln(a, s)
         b = ops.silu(self.linear_nobias_a1(a)) * self.linear_nobias_a2(a)
-        return self.linear_nobias_b(b) * ops.sigmoid(self.linear_s(s))
+        return self.linear_nobias_b(b) * for_samples(ops.sigmoid(self.linear_s(s)), a.shape[0])
 
 
 class DiffusionTransformerBlock(nn.Cell):

@@ -7,13 +7,14 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.nn.linear import Linear
 from protenix_ms.nn.norm import LayerNorm
+from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.typing import Float
 
 
 class AdaptiveLayerNorm(nn.Cell):
     """AdaLN: normalise `a`, then scale and shift it by `s` (AF3 Algorithm 26).
 
-    Inputs: a ``[..., n, c_a]``, s ``[..., n, c_s]``. Outputs: ``[..., n, c_a]``.
+    Inputs: a ``[b, n, c_a]``, s ``[b or 1, n, c_s]``. Outputs: ``[b, n, c_a]``.
     """
 
     def __init__(self, c_a: int, c_s: int) -> None:
@@ -24,7 +25,8 @@ class AdaptiveLayerNorm(nn.Cell):
         self.linear_nobias_s = Linear(c_s, c_a, init="zeros")
 
     def construct(
-        self, a: Float[Tensor, "*b n c_a"], s: Float[Tensor, "*d n c_s"]
-    ) -> Float[Tensor, "*b n c_a"]:
-        s = self.layernorm_s(s)
-        return ops.sigmoid(self.linear_s(s)) * self.layernorm_a(a) + self.linear_nobias_s(s)
+        self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"]
+    ) -> Float[Tensor, "b n c_a"]:
+        s, b = self.layernorm_s(s), a.shape[0]
+        scale = for_samples(ops.sigmoid(self.linear_s(s)), b)
+        return scale * self.layernorm_a(a) + for_samples(self.linear_nobias_s(s), b)
