@@ -18,6 +18,15 @@ def leaving_groups(component: Component) -> dict[str, list[list[str]]]:
     Empty when a group is held by more than one staying atom, so that no bond can free it
     (upstream stores None there and fails on first use).
     """
+    return _groups(component) or {}
+
+
+def shares_leaving_atoms(component: Component) -> bool:
+    """Whether some leaving atoms hang on more than one staying atom: marked wrongly, left alone."""
+    return _groups(component) is None
+
+
+def _groups(component: Component) -> dict[str, list[list[str]]] | None:
     bonds = {tuple(sorted(pair)) for pair in component.bonds.tolist()}
     groups: dict[str, list[list[str]]] = {}
     for centre in np.flatnonzero(~component.leaving).tolist():
@@ -27,7 +36,7 @@ def leaving_groups(component: Component) -> dict[str, list[list[str]]]:
             bonds.discard((min(centre, atom), max(centre, atom)))
             group = _connected(bonds, atom)
             if not component.leaving[group].all():
-                return {}
+                return None
             groups.setdefault(str(component.atom_name[centre]), []).append(
                 component.atom_name[group].tolist()
             )

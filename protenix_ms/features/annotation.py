@@ -13,6 +13,7 @@ the most frequent ``mol_type`` of its chain; ``standard`` part of a whole-residu
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import numpy as np
 
@@ -38,8 +39,14 @@ from protenix_ms.typing import Array, Bool, Int, Shaped
 UNKNOWN_ATOM = -1
 
 
-def annotate(atoms: AtomTable, ccd: ComponentDictionary) -> AtomTable:
+def annotate(
+    atoms: AtomTable, ccd: ComponentDictionary, polymer_entities: Collection[str] | None = None
+) -> AtomTable:
     """The table with all annotation columns of this module.
+
+    Args:
+        polymer_entities: entities outside of it are ligands whatever their components say, as in
+            training data; None, as in prediction, types every residue by its component.
 
     Every residue is typed by its component, ligands included: upstream gives ligand entities a
     placeholder sequence, so a ligand whose CCD type is peptide-linking (4HT, ASA) or a plain
@@ -49,6 +56,9 @@ def annotate(atoms: AtomTable, ccd: ComponentDictionary) -> AtomTable:
         ChemistryError: a standard residue holds an atom that it should not have.
     """
     mol_type = map_unique(atoms.res_name, ccd.mol_type, "U7")
+    if polymer_entities is not None:
+        in_polymer = np.isin(atoms.entity_id, list(polymer_entities))
+        mol_type = np.where(in_polymer, mol_type, "ligand")
     standard = np.isin(atoms.res_name, STANDARD_RESIDUES) & (mol_type != "ligand")
     atoms = atoms.with_columns(mol_type=mol_type, standard=standard)
     return atoms.with_columns(

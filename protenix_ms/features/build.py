@@ -70,10 +70,13 @@ def featurize(
 
 
 def structure_features(
-    atoms: AtomTable, tokens: TokenTable, rng: np.random.Generator
+    atoms: AtomTable,
+    tokens: TokenTable,
+    rng: np.random.Generator,
+    distant_polymer_bonds: bool = True,
 ) -> dict[str, Array]:
     """Features that follow from the atoms alone, also those of a training example."""
-    features = token_features(tokens) | bond_features(atoms, tokens)
+    features = token_features(tokens) | bond_features(atoms, tokens, distant_polymer_bonds)
     features |= reference_features(atoms, rng)
     features |= frame_features(atoms, tokens, features["ref_pos"])
     return features | role_features(atoms, tokens)

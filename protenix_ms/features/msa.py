@@ -35,8 +35,26 @@ def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[
     chains = _chains(job, options) if options.use_msa else []
     if not chains:
         return empty_msa_features(tokens.restype)
-    merged = merge(chains, pairing=_has_several_proteins(job))
-    columns = _columns(chains, tokens.asym_id, tokens.residue_index)
+    return merged_msa_features(
+        chains, tokens.asym_id, tokens.residue_index, pairing=_has_several_proteins(job)
+    )
+
+
+def merged_msa_features(
+    chains: list[ChainMsa],
+    chain_index: Int[Array, "n"],
+    residue_index: Int[Array, "n"],
+    *,
+    pairing: bool,
+) -> dict[str, Array]:
+    """The features of `msa_features` for encoded chains.
+
+    Args:
+        chain_index: which of `chains` a token belongs to; residue_index: 1-based.
+        pairing: whether rows of different chains pair by species.
+    """
+    merged = merge(chains, pairing=pairing)
+    columns = _columns(chains, chain_index, residue_index)
     deletions = merged.deletions[:, columns]
     value, present = _deletion_tables()
     return {

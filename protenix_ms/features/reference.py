@@ -27,11 +27,11 @@ def reference_features(
     """
     uid = atoms.extra["ref_space_uid"]
     return {
-        "ref_pos": augment(atoms.ref_pos, uid, rng),
+        "ref_pos": augment(atoms.ref_pos, np.unique(uid, return_inverse=True)[1], rng),
         "ref_mask": atoms.ref_mask.astype(np.int64),
         "ref_element": _elements(atoms),
         "ref_charge": atoms.charge.astype(np.int64),
-        "ref_atom_name_chars": _name_chars(atoms.atom_name),
+        "ref_atom_name_chars": name_characters(atoms.atom_name),
         "ref_space_uid": uid,
     }
 
@@ -66,7 +66,7 @@ def _elements(atoms: AtomTable) -> Int[Array, "a 128"]:
     return np.eye(NUM_ELEMENT_CLASSES, dtype=np.int64)[number]
 
 
-def _name_chars(names: Shaped[Array, "a"]) -> Int[Array, "a 4 64"]:
+def name_characters(names: Shaped[Array, "a"]) -> Int[Array, "a 4 64"]:
     """Four characters of the atom name, space-padded, as one-hot of code - 32 (clipped to 63)."""
     padded = np.char.ljust(names.astype(f"U{NAME_LENGTH}"), NAME_LENGTH)
     codes = np.ascontiguousarray(padded).view(np.uint32).reshape(-1, NAME_LENGTH).astype(np.int64)
