@@ -9,6 +9,7 @@ MindSpore's waiting threads spin; quiet logs.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 _TUNABLE = "glibc.malloc.hugetlb=1"
@@ -42,9 +43,15 @@ def relaunch() -> None:
 
 
 def configure(device: str) -> None:
-    """Put MindSpore on `device` ("CPU" or "Ascend"), kernels in the calling thread on CPU."""
+    """Put MindSpore on `device` ("CPU" or "Ascend"), kernels in the calling thread on CPU.
+
+    An interrupt stays Python's KeyboardInterrupt.
+    """
     import mindspore
 
     mindspore.set_device(device)
     if device == "CPU":
         mindspore.runtime.launch_blocking()
+    mindspore.ops.ones((1,)).asnumpy()  # the first operation installs MindSpore's own handler,
+    # which ends the process on the spot; Python's lets us keep finished results
+    signal.signal(signal.SIGINT, signal.default_int_handler)

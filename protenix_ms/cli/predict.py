@@ -17,7 +17,12 @@ from protenix_ms.config import VARIANTS
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.io import scan_jobs, validate
 from protenix_ms.job import Job
-from protenix_ms.predict.settings import Settings, default_options, require_device
+from protenix_ms.predict.settings import (
+    Settings,
+    default_options,
+    require_device,
+    require_embeddings,
+)
 from protenix_ms.predict.weights import find_weights
 
 DEFAULT_MODEL = "protenix_base_default_v1.0.0"
@@ -96,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
     """
     config = configuration(args)
     require_device(args.device, args.dtype)
+    require_embeddings(config)
     jobs, refused = read(args)
     for error in refused:
         print(error, file=sys.stderr)

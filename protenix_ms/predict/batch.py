@@ -148,12 +148,12 @@ class Batch:
 
     def _finish(self, folder: JobFolder, job: Job, outcomes: list[Outcome]) -> list[Outcome]:
         """Ranking and `run.json` of a job over its finished seeds; a failure is an outcome."""
-        kept = [o.seed for o in outcomes if o.state in ("done", "there already")]
+        kept = [o.seed for o in outcomes if folder.marker(o.seed).is_file()]
         if not kept:
             return []
         try:
             rows = write_ranking(folder, kept)
-            if any(o.state == "done" for o in outcomes):
+            if any(o.state in ("done", "interrupted") for o in outcomes):
                 write_record(folder.path / "run.json", self._record(job, outcomes, rows))
         except (ProtenixError, *DEFECTS) as error:
             return [Outcome(job.name, None, "failed", f"ranking: {error}")]

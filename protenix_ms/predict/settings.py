@@ -31,6 +31,19 @@ def require_device(device: str, dtype: str) -> None:
                           "product", fix="use --dtype fp32")
 
 
+def require_embeddings(config: ConfigDict) -> None:
+    """Refuse a variant that reads language-model embeddings instead of alignments: jobs have none.
+
+    The constraint variant's configuration names a language model too, but its files lack it.
+    """
+    if config.esm.enable and not config.use_msa:
+        raise ConfigError(
+            f"{config.model_name} needs embeddings of {config.esm.model_name} "
+            "('esm_token_embedding'), and no job brings any",
+            fix="choose a variant without esm or ism in its name",
+        )
+
+
 @dataclass(frozen=True)
 class Settings:
     """One run's choices beside its jobs.

@@ -4,6 +4,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,25 @@ def test_a_rerun_skips_what_is_finished(done, folder):
     again = predict(folder, "--output", folder / "one")
     assert "mixed, seed 5: there already" in again.stdout and "loading" not in again.stdout
     assert files(folder / "one") == before
+
+
+def test_an_interrupt_keeps_finished_seeds(folder):
+    """MindSpore installs a handler of its own, which would end the process at once."""
+    command = [sys.executable, "scripts/predict.py", "--input", folder / "jobs.json", "--config",
+               folder / "config.py", "--random-weights", "0", "--seeds", "5,6,7,8", "--output",
+               folder / "stopped"]
+    with subprocess.Popen([str(word) for word in command], cwd=ROOT, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "seed 5: 2 samples" in line:
+                process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 1, "".join(lines)
+    assert any("interrupted" in line for line in lines)
+    job = folder / "stopped" / "mixed"
+    assert (job / "mixed_model.cif").is_file() and (job / "ranking.csv").is_file()
+    assert not (job / "seed_8").exists()
 
 
 def test_one_core_gives_the_same_bytes(done, folder):

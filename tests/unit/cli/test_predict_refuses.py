@@ -98,6 +98,7 @@ def refusals(tmp_path_factory):
     commands = {
         "model": ["--model", "protenix_tiny"], "seeds": ["--seeds", "a"],
         "samples": ["--samples", 0], "bf16": ["--dtype", "bf16"],
+        "esm": ["--model", "protenix_mini_esm_v0.5.0"],
         "setting": ["--set", "sample_diffusion.N_stepp=3"], "no value": ["--set", "model"],
         "type": ["--set", "sample_diffusion.N_step=many"],
         "config": ["--config", folder / "absent.py"], "empty": ["--config", folder / "config.py"],
@@ -114,6 +115,7 @@ def refusals(tmp_path_factory):
     ("seeds", ("seeds are numbers like 101,102",)),
     ("samples", ("at least 1",)),
     ("bf16", ("bf16 runs on Ascend only", "--dtype fp32")),
+    ("esm", ("esm2-3b", "esm_token_embedding", "choose a variant")),
     ("setting", ("'N_stepp'", "did you mean 'N_step'")),
     ("no value", ("expected KEY=VALUE",)),
     ("type", ("expected int, got 'many'",)),
