@@ -10,6 +10,7 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.model.pairformer import PairformerBlock
 from protenix_ms.nn import LayerNorm, Linear, Transition
+from protenix_ms.ops.gating import gated
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.typing import Array, Float, Int
@@ -79,7 +80,7 @@ class MSAPairWeightedAveraging(nn.Cell):
         x = ops.reshape(self.layernorm_m(m), (-1, m.shape[-1]))
         v = ops.reshape(self.linear_no_bias_mv.channel_first(x), (HEADS, -1, n))
         o = ops.reshape(_average(v, weights), (HEADS * HEAD_WIDTH, -1))
-        o = o * ops.sigmoid(self.linear_no_bias_mg.channel_first(x))
+        o = gated(o, self.linear_no_bias_mg.channel_first(x))
         return ops.reshape(self.linear_no_bias_out.from_channel_first(o), m.shape)
 
 

@@ -12,6 +12,7 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.nn import LayerNorm, Linear
 from protenix_ms.ops.evoformer_attention import evoformer_attention
+from protenix_ms.ops.gating import gated
 from protenix_ms.typing import Float
 
 HEAD_WIDTH = 32
@@ -45,12 +46,12 @@ class TriangleMultiplication(nn.Cell):
         """The update of `z`."""
         n, _, c_z = z.shape
         x = ops.reshape(self.layer_norm_in(z), (n * n, c_z))
-        a = self.linear_a_p.channel_first(x) * ops.sigmoid(self.linear_a_g.channel_first(x))
-        b = self.linear_b_p.channel_first(x) * ops.sigmoid(self.linear_b_g.channel_first(x))
+        a = gated(self.linear_a_p.channel_first(x), self.linear_a_g.channel_first(x))
+        b = gated(self.linear_b_p.channel_first(x), self.linear_b_g.channel_first(x))
         product = _outgoing if self.outgoing else _incoming
         o = product(ops.reshape(a, (-1, n, n)), ops.reshape(b, (-1, n, n)))
         o = self.layer_norm_out.from_channel_first(ops.reshape(o, (-1, n * n)))
-        return ops.reshape(self.linear_z(o) * ops.sigmoid(self.linear_g(x)), z.shape)
+        return ops.reshape(gated(self.linear_z(o), self.linear_g(x)), z.shape)
 
 
 class _Projections(nn.Cell):
@@ -102,4 +103,4 @@ class TriangleAttention(nn.Cell):
             for linear in (self.mha.linear_q, self.mha.linear_k, self.mha.linear_v)
         )
         o = ops.reshape(self._turn(evoformer_attention(q, k, v, bias)[0]), (n * n, -1))
-        return ops.reshape(self.mha.linear_o(o * ops.sigmoid(self.mha.linear_g(x))), z.shape)
+        return ops.reshape(self.mha.linear_o(gated(o, self.mha.linear_g(x))), z.shape)

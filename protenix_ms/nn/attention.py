@@ -9,6 +9,7 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.nn.linear import Linear
 from protenix_ms.ops.evoformer_attention import evoformer_attention
+from protenix_ms.ops.gating import gated
 from protenix_ms.typing import Float
 
 
@@ -76,4 +77,4 @@ class Attention(nn.Cell):
         else:
             q, k, v = windows.queries(q), windows.keys(k), windows.keys(v)
             o = windows.merge(evoformer_attention(q, k, v, bias))
-        return self.linear_o(ops.reshape(o, x.shape) * ops.sigmoid(self.linear_g(x)))
+        return self.linear_o(gated(ops.reshape(o, x.shape), self.linear_g(x)))

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from protenix_ms.nn.linear import Linear
 from protenix_ms.nn.norm import LayerNorm
+from protenix_ms.ops.gating import swiglu
+from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Float
 
 
 class Transition(nn.Cell):
-    """SwiGLU transition with expansion `n` (AF3 Algorithm 11). Shape in = shape out."""
+    """SwiGLU transition with expansion `n` (AF3 Algorithm 11). Shape in = shape out.
+
+    The expanded form of a pair representation exists for some rows at a time.
+    """
 
     def __init__(self, c: int, n: int) -> None:
         super().__init__()
@@ -21,5 +26,11 @@ class Transition(nn.Cell):
         self.linear_no_bias = Linear(n * c, c, init="zeros")
 
     def construct(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
-        x = self.layernorm1(x)
-        return self.linear_no_bias(ops.silu(self.linear_no_bias_a(x)) * self.linear_no_bias_b(x))
+        def rows(part: slice) -> Tensor:
+            y = self.layernorm1(x[part])
+            y = swiglu(self.linear_no_bias_b(y), self.linear_no_bias_a(y))
+            return self.linear_no_bias(y)
+
+        per_row = x.size // x.shape[0]
+        expansion = self.linear_no_bias.weight.shape[1] // x.shape[-1]
+        return map_rows(rows, x.shape[0], expansion * per_row)
