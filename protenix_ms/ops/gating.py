@@ -11,7 +11,7 @@ from mindspore import Tensor, float32, ops
 from protenix_ms.ops.native import kernels_serve
 from protenix_ms.typing import Float
 
-WORTH_A_KERNEL = 2**18  # numbers; below, calling the kernel costs more than MindSpore's two passes
+WORTH_A_KERNEL = 2**15  # numbers; below, calling the kernel costs more than MindSpore's two passes
 
 
 @cache

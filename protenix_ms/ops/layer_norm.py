@@ -14,7 +14,7 @@ from protenix_ms.runtime.policy import policy
 from protenix_ms.typing import Float
 
 EPSILON = 1e-5  # everywhere in Protenix (trap H11)
-WORTH_A_KERNEL = 2**16  # numbers; below, calling the kernel costs more than MindSpore's one thread
+WORTH_A_KERNEL = 2**13  # numbers; below, calling the kernel costs more than MindSpore's one thread
 
 _layer_norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=EPSILON)
 

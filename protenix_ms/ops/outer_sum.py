@@ -11,7 +11,7 @@ from mindspore import float32, ops
 from protenix_ms.ops.native import kernels_serve
 from protenix_ms.typing import Float, Tensor
 
-WORTH_A_KERNEL = 2**16  # numbers; below, calling the kernel costs more than MindSpore's broadcast
+WORTH_A_KERNEL = 2**12  # numbers; below, calling the kernel costs more than MindSpore's broadcast
 
 
 @cache

@@ -159,6 +159,23 @@ def test_the_policy_sets_the_threads():
     assert results[0] == results[1]
 
 
+def test_dispatch_inside_jit(monkeypatch):
+    from protenix_ms.ops.evoformer_attention import evoformer_attention
+
+    monkeypatch.setattr(pure_norm, "WORTH_A_KERNEL", 1)
+
+    def block(x, bias):
+        normed = ops.reshape(pure_norm.layer_norm(x), (1, 3, 9, 2, 12))
+        columns = pure_norm.layer_norm_channel_first(ops.reshape(x, (24, 27)))
+        o = evoformer_attention(normed, normed, normed, bias)
+        return (ops.reshape(o, (27, 24)) * columns).square().sum()
+
+    inputs = normal(3, 9, 24), normal(1, 1, 2, 9, 9)
+    ours = mindspore.jit(mindspore.grad(block, (0, 1)))(*inputs)
+    with using(replace(policy(), kernels=False)):
+        assert_close(ours, mindspore.grad(block, (0, 1))(*inputs), 1e-5)
+
+
 def test_dispatch_follows_the_policy(monkeypatch):
     from protenix_ms.ops.evoformer_attention import cpu, evoformer_attention
 
