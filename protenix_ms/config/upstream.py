@@ -15,13 +15,13 @@ _SHARED = ("c_s", "c_z", "c_s_inputs", "c_atom", "c_atompair", "c_token", "max_a
            "no_bins", "sigma_data")
 
 
-def _known(ours: ConfigDict, theirs: Mapping) -> dict:
+def known_part(ours: ConfigDict, theirs: Mapping) -> dict:
     """The part of `theirs` whose keys exist in `ours`."""
     known = {}
     for key, value in theirs.items():
         if key not in ours or isinstance(ours[key], ConfigDict) != isinstance(value, Mapping):
             continue
-        known[key] = _known(ours[key], value) if isinstance(value, Mapping) else value
+        known[key] = known_part(ours[key], value) if isinstance(value, Mapping) else value
     return known
 
 
@@ -33,4 +33,4 @@ def from_upstream(tree: Mapping) -> ConfigDict:
     """
     shared = {key: tree[key] for key in _SHARED}
     config = get_config(tree["model_name"], shared=shared)
-    return apply_overrides(config, _known(config, tree))
+    return apply_overrides(config, known_part(config, tree))

@@ -12,7 +12,7 @@ from mindspore import Tensor
 
 from protenix_ms.config.manifest import manifest
 from protenix_ms.metrics.confidence import Layout, summarize
-from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
+from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.protenix import Job, Prediction, Protenix, Trunk
 from protenix_ms.model.weights import load_weights
 from protenix_ms.predict.recording import Recording
@@ -104,15 +104,22 @@ def scores(recording: Recording, prediction: Prediction) -> dict[str, Array]:
     return found
 
 
-def upstream_distances(x: Float[Array, "n 3"]) -> Float[Array, "n n"]:
-    """`torch.cdist` beyond 25 points: ``|a|^2 + |b|^2 - 2 a b`` in float32, wrong by up to 0.03 A.
+def upstream_distances(
+    x: Float[Array, "n 3"], y: Float[Array, "m 3"] | None = None
+) -> Float[Array, "n _"]:
+    """`torch.cdist` of points with others, or with themselves.
 
-    Rounded after every fused multiply-add, as its matrix product does (trap H28).
+    Beyond 25 points it is ``|a|^2 + |b|^2 - 2 a b`` in float32, wrong by up to 0.03 A, and
+    rounded after every fused multiply-add, as its matrix product does (trap H28).
     """
-    x = x.astype(np.float32)
-    square = x[:, 0] ** 2 + x[:, 1] ** 2 + x[:, 2] ** 2
-    one, total = np.ones_like(square), np.float32(0)
-    left, right = (*(-2 * x.T), square, one), (*x.T, one, square)
+    y = x if y is None else y
+    ax, ay = (p.astype(np.float32).T for p in (x, y))
+    if max(len(x), len(y)) <= MM_POINTS:
+        return np.sqrt(sum(np.square(a[:, None] - b) for a, b in zip(ax, ay)))
+    square_x, square_y = (p[0] ** 2 + p[1] ** 2 + p[2] ** 2 for p in (ax, ay))
+    left = (*(-2 * ax), square_x, np.ones_like(square_x))
+    right = (*ay, np.ones_like(square_y), square_y)
+    total = np.float32(0)
     for a, b in zip(left, right):
         total = (total + np.multiply.outer(a, b, dtype=np.float64)).astype(np.float32)
     return np.sqrt(np.maximum(total, 0))
@@ -136,8 +143,7 @@ def inexact_confidence(
     s, z = head.embed(*trunk_of(recording, stages))
     every, pae, pde = slice(0, z.shape[0]), [], []
     for x in recording.outputs["pred/coordinate"][:, job.representative]:
-        d = upstream_distances(x) if len(x) > MM_POINTS else distances(x)
-        _, z_sample = head.pairformer_stack(s, head.add_distances(z, d))
+        _, z_sample = head.pairformer_stack(s, head.add_distances(z, upstream_distances(x)))
         pae.append(head.pae_logits(z_sample, every).asnumpy())
         pde.append(head.pde_logits(z_sample, every).asnumpy())
     return {f"{INEXACT}pred/pae": np.stack(pae), f"{INEXACT}pred/pde": np.stack(pde)}

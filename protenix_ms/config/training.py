@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How to train: losses, noise, optimiser and schedule, and the four stages of Protenix.
+
+Keys are upstream's where upstream has one, so that a recorded configuration reads into the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+
+from protenix_ms.config.override import apply_overrides
+from protenix_ms.config.upstream import known_part
+from protenix_ms.errors import ConfigError
+
+
+def loss() -> dict:
+    """AF3 equation 15 with Protenix's weights; distances in angstrom.
+
+    Confidence is learnt only from structures whose resolution lies in `resolution`.
+    """
+    return {
+        "weight": {
+            "alpha_confidence": 1e-4, "alpha_pae": 0.0, "alpha_except_pae": 1.0,
+            "alpha_diffusion": 4.0, "alpha_distogram": 0.03, "alpha_bond": 0.0,
+            "smooth_lddt": 1.0,
+        },
+        "resolution": {"min": 0.1, "max": 4.0},
+        "diffusion": {"mse": {"weight_dna": 5.0, "weight_rna": 5.0, "weight_ligand": 10.0}},
+    }
+
+
+def optimiser() -> dict:
+    """Adam with the decay as an L2 term of the gradient, or AdamW; schedule of the rate."""
+    return {
+        "lr": 0.0018, "lr_scheduler": "af3", "warmup_steps": 2000, "max_steps": 100_000,
+        "min_lr_ratio": 0.1, "decay_every_n_steps": 50_000, "decay_factor": 0.95,
+        "grad_clip_norm": 10.0, "iters_to_accumulate": 1, "ema_decay": 0.999,
+        # words in parameter names, separated by commas: averaged (all without any); trained at
+        # the rate of `finetune`
+        "ema_names": "", "finetune_names": "",
+        "adam": {"beta1": 0.9, "beta2": 0.95, "weight_decay": 1e-8, "use_adamw": False},
+        "finetune": {
+            "lr": 0.0018, "lr_scheduler": "cosine_annealing", "warmup_steps": 1000,
+            "max_steps": 20_000, "min_lr_ratio": 0.1, "decay_every_n_steps": 50_000,
+            "decay_factor": 0.95,
+        },
+    }
+
+
+def recompute() -> dict:
+    """Which modules forget their activations and compute them again for the gradient."""
+    return {
+        "triangle_attention": False, "triangle_multiplication": False, "pairformer_block": True,
+        "msa_block": True, "diffusion_block": True, "smooth_lddt": True,
+    }
+
+
+def training_config() -> ConfigDict:
+    """Stage 1, the initial training; a locked tree."""
+    return ConfigDict(
+        {
+            "seed": 42,
+            "train_crop_size": 384,
+            "diffusion_batch_size": 48,
+            "diffusion_chunk_size": 4,  # samples per denoiser call
+            "train_confidence_only": False,
+            "train_noise_sampler": {"p_mean": -1.2, "p_std": 1.5, "sigma_data": 16.0},
+            "loss": loss(),
+            "recompute": recompute(),
+            **optimiser(),
+        }
+    ).lock()
+
+
+# What each stage changes against stage 1 (reference protenix.md C.2).
+STAGES: dict[str, dict] = {
+    "stage1": {},
+    "stage2": {
+        "train_crop_size": 640, "diffusion_batch_size": 32, "loss.weight.alpha_bond": 1.0,
+        "loss.weight.smooth_lddt": 0.0,
+    },
+    "stage3": {
+        "train_crop_size": 768, "diffusion_batch_size": 32, "loss.weight.alpha_bond": 1.0,
+        "loss.weight.smooth_lddt": 0.0,
+    },
+    "stage4": {
+        "train_crop_size": 768, "diffusion_batch_size": 32, "loss.weight.smooth_lddt": 0.0,
+        "loss.weight.alpha_diffusion": 0.0, "loss.weight.alpha_distogram": 0.0,
+        "loss.weight.alpha_pae": 1.0, "train_confidence_only": True,
+    },
+}
+
+
+def stage_config(stage: str) -> ConfigDict:
+    """The tree of one stage.
+
+    Raises:
+        ConfigError: no such stage.
+    """
+    if stage not in STAGES:
+        raise ConfigError(f"unknown training stage '{stage}'", where="stage",
+                          fix=f"one of {', '.join(STAGES)}")
+    return apply_overrides(training_config(), STAGES[stage])
+
+
+def training_from_upstream(tree: Mapping) -> ConfigDict:
+    """Our training configuration of an upstream configuration tree."""
+    config = training_config()
+    given = {key: value for key, value in tree.items() if value is not None}
+    return apply_overrides(config, known_part(config, given))
