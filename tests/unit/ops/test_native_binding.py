@@ -148,6 +148,29 @@ def test_layer_norm_of_a_view():
     assert_close([kernel_layer_norm(x, ones, zeros, 1e-5)], [pure_norm.layer_norm(x)])
 
 
+def test_other_dtypes_are_refused_not_misread():
+    from protenix_ms.ops.layer_norm_cpu import _layer_norm, settings
+
+    half = normal(4, 8).astype(mindspore.float16)
+    with pytest.raises(RuntimeError):
+        _layer_norm(half, ops.ones(8), ops.zeros(8), settings(1e-5, 1, False)).asnumpy()
+
+
+def test_wrong_shapes_are_refused_not_read_beyond():
+    from protenix_ms.ops.evoformer_attention.cpu import _absent, _attention, settings
+
+    q, k, numbers = normal(1, 2, 5, 2, 16), normal(1, 2, 7, 2, 16), settings(0.3, 1, False)
+    for tensors in (
+        (q, k, q, _absent, _absent, _absent),
+        (q, k, k, normal(1, 1, 2, 5, 6), _absent, _absent),
+        (q, k, k, normal(1, 3, 2, 5, 7), _absent, _absent),
+        (q, k, k, _absent, normal(1, 2, 5), _absent),
+        (q, k, k, _absent, _absent, k),
+    ):
+        with pytest.raises(RuntimeError):
+            _attention(*tensors, numbers)[0].asnumpy()
+
+
 def test_the_policy_sets_the_threads():
     from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
 

@@ -17,6 +17,14 @@ struct Call {
   const float *f(int i) const { return static_cast<const float *>(data[i]); }
   float *to(int i) const { return static_cast<float *>(data[i]); }
   bool present(int i) const { return ranks[i] > 1; }
+  // Right number of arguments, and every one float32 but a mask, which may be boolean.
+  bool valid(int expected, int mask = -1) const {
+    if (count != expected) return false;
+    for (int i = 0; i < count; i++)
+      if (strcmp(dtypes[i], "float32") != 0 && (i != mask || strcmp(dtypes[i], "bool") != 0))
+        return false;
+    return true;
+  }
 };
 
 void contiguous(const int64_t *shape, bool ending, int64_t stride[4]) {
@@ -32,10 +40,26 @@ void shared(const int64_t *shape, int64_t size, int64_t stride[2]) {
   stride[0] = shape[0] == 1 ? 0 : shape[1] * size;
 }
 
+bool same(const Call &call, int i, int j) {
+  if (call.ranks[i] != call.ranks[j]) return false;
+  for (int d = 0; d < call.ranks[i]; d++)
+    if (call.shapes[i][d] != call.shapes[j][d]) return false;
+  return true;
+}
+
+// Whether input i is [1 or batch, 1 or rows, *rest].
+bool shared_by(const Call &call, int i, const PmsAttention &a, const int64_t *rest, int count) {
+  const int64_t *shape = call.shapes[i];
+  if (call.ranks[i] != 2 + count) return false;
+  for (int d = 0; d < count; d++)
+    if (shape[2 + d] != rest[d]) return false;
+  return (shape[0] == 1 || shape[0] == a.batch) && (shape[1] == 1 || shape[1] == a.rows);
+}
+
 // Inputs 0-6: q, k, v [b, r, s, h, d] (the ending node: [b, s, r, h, d]), bias [b', r', h, q, k],
 // mask [b', r', k], gate as q, settings (scale, threads, ending).
 bool read_attention(const Call &call, PmsAttention *a) {
-  if (call.ranks[0] != 5 || call.ranks[1] != 5) return false;
+  if (call.ranks[0] != 5 || call.ranks[1] != 5 || !same(call, 1, 2)) return false;
   const int64_t *q = call.shapes[0], *k = call.shapes[1];
   const float *settings = call.f(6);
   const bool ending = settings[2] != 0.f;
@@ -46,6 +70,12 @@ bool read_attention(const Call &call, PmsAttention *a) {
   a->keys = k[ending ? 1 : 2];
   a->heads = q[3];
   a->width = q[4];
+  if (k[0] != a->batch || k[ending ? 2 : 1] != a->rows || k[3] != q[3] || k[4] != q[4])
+    return false;
+  const int64_t logits[3] = {a->heads, a->queries, a->keys};
+  if (call.present(3) && !shared_by(call, 3, *a, logits, 3)) return false;
+  if (call.present(4) && !shared_by(call, 4, *a, &a->keys, 1)) return false;
+  if (call.present(5) && !same(call, 0, 5)) return false;
   contiguous(q, ending, a->q_stride);
   contiguous(k, ending, a->k_stride);
   a->q = call.f(0);
@@ -71,7 +101,7 @@ PMS_API int pms_ms_attention(int count, void **data, int *ranks, int64_t **shape
                              const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsAttention a = {};
-  if (count != 9 || !read_attention(call, &a)) return PMS_BAD_ARGUMENT;
+  if (!call.valid(9, 4) || !read_attention(call, &a)) return PMS_BAD_ARGUMENT;
   a.out = call.to(7);
   a.lse = call.to(8);
   return pms_attention_forward(&a, PMS_AUTO, static_cast<int>(call.f(6)[1]));
@@ -83,7 +113,7 @@ PMS_API int pms_ms_attention_grad(int count, void **data, int *ranks, int64_t **
                                   const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsAttention a = {};
-  if (count != 15 || !read_attention(call, &a)) return PMS_BAD_ARGUMENT;
+  if (!call.valid(15, 4) || !read_attention(call, &a)) return PMS_BAD_ARGUMENT;
   a.out = call.to(7);
   a.lse = call.to(8);
   a.dout = call.f(9);
@@ -125,7 +155,7 @@ PMS_API int pms_ms_layer_norm(int count, void **data, int *ranks, int64_t **shap
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsLayerNorm a = {};
   int threads;
-  if (count != 5 || !read_layer_norm(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  if (!call.valid(5) || !read_layer_norm(call, &a, &threads)) return PMS_BAD_ARGUMENT;
   a.y = call.to(4);
   return pms_layer_norm_forward(&a, PMS_AUTO, threads);
 }
@@ -136,7 +166,7 @@ PMS_API int pms_ms_layer_norm_grad(int count, void **data, int *ranks, int64_t *
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsLayerNorm a = {};
   int threads;
-  if (count != 8 || !read_layer_norm(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  if (!call.valid(8) || !read_layer_norm(call, &a, &threads)) return PMS_BAD_ARGUMENT;
   a.dy = call.f(4);
   a.dx = call.to(5);
   a.dweight = call.to(6);
@@ -148,12 +178,9 @@ namespace {
 
 // Inputs 0-2: x, gate of one shape, settings (unused, threads, swish).
 bool read_gate(const Call &call, PmsGate *a, int *threads) {
-  if (call.ranks[0] != call.ranks[1]) return false;
+  if (!same(call, 0, 1)) return false;
   a->size = 1;
-  for (int i = 0; i < call.ranks[0]; i++) {
-    if (call.shapes[0][i] != call.shapes[1][i]) return false;
-    a->size *= call.shapes[0][i];
-  }
+  for (int i = 0; i < call.ranks[0]; i++) a->size *= call.shapes[0][i];
   a->x = call.f(0);
   a->gate = call.f(1);
   *threads = static_cast<int>(call.f(2)[1]);
@@ -168,7 +195,7 @@ PMS_API int pms_ms_gate(int count, void **data, int *ranks, int64_t **shapes,
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsGate a = {};
   int threads;
-  if (count != 4 || !read_gate(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  if (!call.valid(4) || !read_gate(call, &a, &threads)) return PMS_BAD_ARGUMENT;
   a.y = call.to(3);
   return pms_gate_forward(&a, PMS_AUTO, threads);
 }
@@ -179,7 +206,7 @@ PMS_API int pms_ms_gate_grad(int count, void **data, int *ranks, int64_t **shape
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsGate a = {};
   int threads;
-  if (count != 6 || !read_gate(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  if (!call.valid(6) || !read_gate(call, &a, &threads)) return PMS_BAD_ARGUMENT;
   a.dy = call.f(3);
   a.dx = call.to(4);
   a.dgate = call.to(5);
@@ -204,7 +231,7 @@ PMS_API int pms_ms_outer_sum(int count, void **data, int *ranks, int64_t **shape
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsOuterSum a = {};
   int threads;
-  if (count != 4 || !read_outer_sum(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  if (!call.valid(4) || !read_outer_sum(call, &a, &threads)) return PMS_BAD_ARGUMENT;
   a.y = call.to(3);
   return pms_outer_sum_forward(&a, PMS_AUTO, threads);
 }
@@ -215,7 +242,7 @@ PMS_API int pms_ms_outer_sum_grad(int count, void **data, int *ranks, int64_t **
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsOuterSum a = {};
   int threads;
-  if (count != 6 || !read_outer_sum(call, &a, &threads)) return PMS_BAD_ARGUMENT;
+  if (!call.valid(6) || !read_outer_sum(call, &a, &threads)) return PMS_BAD_ARGUMENT;
   a.dy = call.f(3);
   a.dleft = call.to(4);
   a.dright = call.to(5);
