@@ -2,12 +2,29 @@
 """doctor: one line per subject, a fix for each failure, an exit code that tells."""
 
 import argparse
+import subprocess
+import sys
 
-from protenix_ms.cli import doctor
+import pytest
+
+from protenix_ms.cli import doctor, launch
 
 CPU = argparse.Namespace(device="CPU")
 SUBJECTS = ["python", "numpy", "mindspore", "device", "memory", "compiler", "ccd", "plots",
             "weights"]
+
+
+@pytest.fixture(autouse=True)
+def device(monkeypatch):
+    """A device can be chosen once per process, and other tests have used MindSpore in this one."""
+    monkeypatch.setattr(launch, "configure", lambda device: None)
+
+
+def test_the_command_in_a_process_of_its_own():
+    done = subprocess.run([sys.executable, "-m", "protenix_ms.cli.main", "doctor"], text=True,
+                          capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok    device" in done.stdout and "47353 components" in done.stdout
 
 
 def test_one_line_each(capsys, monkeypatch, tmp_path):
@@ -34,8 +51,6 @@ def test_a_failure_has_a_fix_and_an_exit_code(capsys, monkeypatch, tmp_path):
 
 
 def test_a_device_that_is_not_there(monkeypatch):
-    from protenix_ms.cli import launch
-
     def absent(device):
         raise RuntimeError("no device\nlong story")
 
