@@ -86,7 +86,8 @@ def ours(site: Site, arrays: list[np.ndarray], kernels: bool) -> dict[str, Calla
     def forward(q, k, v, bias, gate):
         if site.ending:
             q, k, v, gate = (x.swapaxes(1, 2) for x in (q, k, v, gate))
-        return evoformer_attention(q, k, v, bias, gate=gate if site.gate else None)
+        o = evoformer_attention(q, k, v, bias, gate=gate if site.gate else None)
+        return o.swapaxes(1, 2) if site.ending else o  # as the model turns it back
 
     gradient = mindspore.grad(lambda *x: forward(*x).sum(), (0, 1, 2, 3))
 
