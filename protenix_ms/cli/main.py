@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
     "convert": "a PyTorch checkpoint into ours, or back",
     "fetch": "an official checkpoint, converted",
+    "prepare-data": "mmCIF files into entries that training reads",
     "train": "train or fine-tune",
     "doctor": "check this installation",
 }
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done; 1 some of it failed; 2 nothing could start.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    known = [name for name in COMMANDS if find_spec(f"protenix_ms.cli.{name}")]
+    known = [name for name in COMMANDS if find_spec(_module(name))]
     if arguments is None and words[:1] and words[0] in NEED_MINDSPORE:
         launch.relaunch()
     parser = argparse.ArgumentParser("protenix-ms", description="AlphaFold3-class structure "
@@ -44,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in known:
         command = sub.add_parser(name, help=COMMANDS[name])
         if name in words[:1]:  # only the chosen command is imported: help stays instant
-            importlib.import_module(f"protenix_ms.cli.{name}").add_arguments(command)
+            importlib.import_module(_module(name)).add_arguments(command)
             command.add_argument("--debug", action="store_true", help="show tracebacks")
     args = parser.parse_args(words)
     try:
-        return importlib.import_module(f"protenix_ms.cli.{args.command}").run(args)
+        return importlib.import_module(_module(args.command)).run(args)
     except ProtenixError as error:
         if args.debug:
             raise
@@ -57,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
+
+
+def _module(command: str) -> str:
+    return f"protenix_ms.cli.{command.replace('-', '_')}"
 
 
 if __name__ == "__main__":

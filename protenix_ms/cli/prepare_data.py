@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`protenix-ms prepare-data`: mmCIF files into entries and an index that training reads."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from pathlib import Path
+
+from tqdm import tqdm
+
+from protenix_ms.errors import InputError
+from protenix_ms.io.atomic import write_text
+from protenix_ms.structures.clusters import find_mmseqs
+from protenix_ms.structures.preparation import (
+    Outcome,
+    Preparation,
+    mmcif_files,
+    prepare_files,
+    write_alignments,
+    write_index,
+)
+
+DROPPED = "dropped.csv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = ("Parse, filter and complete the mmCIF files below a folder, cluster "
+                          "their chains, and write what training reads. A rerun goes on where an "
+                          "earlier run stopped.")
+    parser.add_argument("folder", type=Path, metavar="DIR_OF_MMCIF")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--msa", type=Path, metavar="DIR",
+                        help="alignments (*.a3m), matched by their first sequence")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--no-filters", action="store_true",
+                        help="predicted structures: take the file as it is")
+    parser.add_argument("--no-mmseqs", action="store_true",
+                        help="cluster exactly even if mmseqs is installed")
+    parser.add_argument("--ccd", type=Path, help="another component table")
+    parser.add_argument("--conformers", type=Path, help="npz of reference conformers")
+    parser.add_argument("--overwrite", action="store_true", help="make all entries again")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare; 0 done, 1 nothing usable was found.
+
+    Raises:
+        InputError, OutputError, ResourceError: nothing could start, or the index not be made.
+    """
+    if args.processes < 1:
+        raise InputError(f"--processes {args.processes}", fix="give at least 1")
+    files = mmcif_files(args.folder)
+    preparation = Preparation(args.output, filtered=not args.no_filters, ccd=args.ccd,
+                              conformers=args.conformers, overwrite=args.overwrite)
+    preparation.dictionary()  # a bad table is refused before any work
+    with tqdm(total=len(files), desc="entries", unit="file", disable=None) as bar:
+        outcomes = []
+        for outcome in prepare_files(files, preparation, args.processes):
+            outcomes.append(outcome)
+            bar.update()
+    program = None if args.no_mmseqs else find_mmseqs()
+    with tqdm(desc="clusters", unit="sequence", disable=None) as bar:
+        rows = write_index(outcomes, preparation, program, lambda done: bar.update())
+    if args.msa:
+        found, total = write_alignments(args.msa, outcomes, args.output)
+        print(f"{found} of {total} polymer sequences have an alignment")
+    _report(outcomes, args.output)
+    kinds = Counter(row["type"] for row in rows)
+    clusters = len({row["cluster_id"] for row in rows})
+    print(f"{kinds['chain']} chains and {kinds['interface']} interfaces in {clusters} clusters "
+          f"({'mmseqs' if program else 'exact'}): {args.output / 'index.csv'}")
+    return 0 if rows else 1
+
+
+def _report(outcomes: list[Outcome], output: Path) -> None:
+    """Print how many entries were made and dropped, and why; write the list of the dropped."""
+    states = Counter(outcome.status for outcome in outcomes)
+    print(f"{states['made']} entries made, {states['kept']} kept from before, "
+          f"{states['dropped']} dropped")
+    dropped = sorted((o for o in outcomes if o.status == "dropped"), key=lambda o: o.name)
+    for reason, count in Counter(outcome.reason for outcome in dropped).most_common():
+        print(f"  {count:6d}  {reason}")
+    lines = [f'{o.name},"{o.reason.replace(chr(34), chr(39))}"' for o in dropped]
+    write_text(output / DROPPED, "\n".join(["name,reason", *lines]) + "\n")

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder of mmCIF files made into prepared entries and an index, by several processes.
+
+Entries that are there already, from the same source file, are kept, so an interrupted run goes
+on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.errors import InputError, ProtenixError
+from protenix_ms.io.alignment_files import AlignmentFiles
+from protenix_ms.io.atomic import write_text
+from protenix_ms.structures.clusters import cluster
+from protenix_ms.structures.entry import read_entry
+from protenix_ms.structures.index import (
+    TO_CLUSTER,
+    Row,
+    entry_rows,
+    index_text,
+    with_clusters,
+)
+from protenix_ms.structures.store import FORMAT, SUFFIX, read_about, write_entry
+
+ENTRIES, INDEX, ALIGNMENTS, SETTINGS = "entries", "index.csv", "alignments.json", "prepared.json"
+_ENDINGS = (".cif", ".cif.gz", ".mmcif", ".mmcif.gz")
+# What a file that breaks the rules of its format may set off, beyond our own errors.
+_MALFORMED = (LookupError, ValueError, ArithmeticError, RuntimeError, TypeError)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What to make of the files.
+
+    Attributes:
+        output: folder of the prepared data.
+        filtered: the filters of AF3 SI 2.5.4 and assembly 1; off for predicted structures.
+        ccd, conformers: component table and reference conformers, None for the shipped ones.
+        overwrite: make entries again that are there already.
+    """
+
+    output: Path
+    filtered: bool = True
+    ccd: Path | None = None
+    conformers: Path | None = None
+    overwrite: bool = False
+
+    def dictionary(self) -> ComponentDictionary:
+        """The component dictionary, read once per process."""
+        table = ComponentDictionary.load(self.ccd)
+        return table.with_conformers(self.conformers) if self.conformers else table
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: "made", "kept" from an earlier run, or "dropped" for a reason."""
+
+    name: str
+    status: str
+    reason: str = ""
+    rows: tuple[Row, ...] = ()
+
+
+def mmcif_files(folder: Path) -> list[Path]:
+    """All mmCIF files below a folder, sorted.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.name.lower().endswith(_ENDINGS))
+    if not files:
+        raise InputError("no mmCIF files here (*.cif, *.cif.gz)", where=str(folder),
+                         fix="check the folder")
+    return files
+
+
+def entry_name(path: Path) -> str:
+    """Name of an entry by its file: ``5ZYH.cif.gz`` -> ``5zyh``."""
+    name = path.name.lower().removesuffix(".gz")
+    return name.rsplit(".", 1)[0]
+
+
+def prepare_files(
+    files: list[Path], preparation: Preparation, processes: int
+) -> Iterator[Outcome]:
+    """Every file's outcome, as it comes; entries are written on the way."""
+    first: dict[str, Path] = {}
+    for path in files:
+        first.setdefault(entry_name(path), path)
+    for path in files:
+        if first[entry_name(path)] != path:
+            reason = "another file has the same name"
+            yield Outcome(entry_name(path), "dropped", reason)
+    unique = list(first.values())
+    if processes <= 1:
+        yield from (prepare_file(path, preparation) for path in unique)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        try:
+            futures = [pool.submit(prepare_file, path, preparation) for path in unique]
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def prepare_file(path: Path, preparation: Preparation) -> Outcome:
+    """Make one entry, or say why not."""
+    name = entry_name(path)
+    target = preparation.output / ENTRIES / f"{name}{SUFFIX}"
+    digest = source_digest(path, preparation)
+    if not preparation.overwrite and target.exists():
+        try:
+            about = read_about(target)
+            if about["source"] == digest:
+                return Outcome(name, "kept", rows=tuple(about["rows"]))
+        except (InputError, KeyError):
+            pass  # damaged or of an older format: made again
+    try:
+        entry = read_entry(path, preparation.dictionary(), filtered=preparation.filtered)
+        entry = replace(entry, name=name)
+        rows = entry_rows(entry)
+        if not rows:
+            return Outcome(name, "dropped", "no chain has a resolved centre atom")
+        write_entry(target, entry, digest, rows)
+    except ProtenixError as error:
+        return Outcome(name, "dropped", error.message)
+    except _MALFORMED as error:
+        return Outcome(name, "dropped", f"unexpected {type(error).__name__}: {error}")
+    return Outcome(name, "made", rows=tuple(rows))
+
+
+def source_digest(path: Path, preparation: Preparation) -> str:
+    """What an entry is made from: the file, the way, the format."""
+    about = f"{FORMAT} {preparation.filtered} ".encode()
+    return hashlib.sha256(about + path.read_bytes()).hexdigest()[:32]
+
+
+def write_index(
+    outcomes: list[Outcome],
+    preparation: Preparation,
+    program: str | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[Row]:
+    """Cluster the proteins and write the index and the settings.
+
+    Args:
+        program: path of mmseqs, None clusters without it.
+        progress: see `clusters.cluster`.
+
+    Raises:
+        OutputError: a file cannot be written.
+        ResourceError: mmseqs failed.
+    """
+    rows = [row for outcome in sorted(outcomes, key=lambda o: o.name) for row in outcome.rows]
+    open_clusters = {row[key] for row in rows for key in ("cluster_1_id", "cluster_2_id")}
+    sequences = [
+        key.removeprefix(TO_CLUSTER) for key in open_clusters if key.startswith(TO_CLUSTER)
+    ]
+    rows = with_clusters(rows, cluster(sequences, program, progress))
+    write_text(preparation.output / INDEX, index_text(rows))
+    settings = {"format": FORMAT, "filtered": preparation.filtered,
+                "ccd_sha256": preparation.dictionary().sha256,
+                "clusters": "mmseqs" if program else "exact"}
+    write_text(preparation.output / SETTINGS, json.dumps(settings, indent=1) + "\n")
+    return rows
+
+
+def write_alignments(folder: Path, outcomes: list[Outcome], output: Path) -> tuple[int, int]:
+    """Note which alignment files below `folder` belong to sequences of the entries.
+
+    Returns:
+        Number of polymer sequences with an alignment, and of all polymer sequences.
+
+    Raises:
+        InputError: no alignments there, or two for one sequence.
+    """
+    files = AlignmentFiles.find(folder.resolve())
+    names = [outcome.name for outcome in outcomes if outcome.rows]
+    sequences: set[str] = set()
+    for name in names:
+        sequences |= set(read_about(output / ENTRIES / f"{name}{SUFFIX}")["sequences"].values())
+    table = {
+        kind: {s: str(path) for s, path in sorted(found.items()) if s in sequences}
+        for kind, found in (("paired", files.paired), ("unpaired", files.unpaired))
+    }
+    write_text(output / ALIGNMENTS, json.dumps(table, indent=1) + "\n")
+    return len(table["paired"].keys() | table["unpaired"].keys()), len(sequences)
+
+
+def read_alignments(output: Path) -> AlignmentFiles | None:
+    """The alignment files of prepared data, None when it has none."""
+    path = output / ALIGNMENTS
+    if not path.exists():
+        return None
+    table = json.loads(path.read_text())
+    paired, unpaired = ({s: Path(p) for s, p in table[k].items()} for k in ("paired", "unpaired"))
+    return AlignmentFiles(paired, unpaired)
