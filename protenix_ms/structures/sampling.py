@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,12 +54,20 @@ class RowFilter:
 class Weighting:
     """beta of AF3 SI 2.5.1 by kind of line, alpha by type of molecule."""
 
-    beta: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({"chain": 0.5, "interface": 1.0})
-    )
-    alpha: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({"prot": 3.0, "nuc": 3.0, "ligand": 1.0})
-    )
+    chain: float = 0.5
+    interface: float = 1.0
+    prot: float = 3.0
+    nuc: float = 3.0
+    ligand: float = 1.0
+
+    def beta(self, row: Row) -> float:
+        """Factor of the kind of line."""
+        return self.chain if row["type"] == "chain" else self.interface
+
+    def alpha(self, row: Row) -> float:
+        """Sum over the molecules of a line; others than these three kinds count nothing."""
+        of_type = {"prot": self.prot, "nuc": self.nuc, "ligand": self.ligand}
+        return sum(of_type.get(row[key], 0.0) for key in ("mol_1_type", "mol_2_type"))
 
 
 def row_weights(rows: list[Row], weighting: Weighting = Weighting()) -> Float[Array, "r"]:  # noqa: B008
@@ -77,10 +83,8 @@ def row_weights(rows: list[Row], weighting: Weighting = Weighting()) -> Float[Ar
         members.setdefault(row["cluster_id"], set()).add(pair)
     weights = []
     for row, pair in zip(rows, pairs):
-        types = row["mol_1_type"], row["mol_2_type"]
-        importance = sum(weighting.alpha.get(kind, 0.0) for kind in types)
         size = len(members[row["cluster_id"]]) + _CLUSTER_GUARD
-        weights.append(weighting.beta[row["type"]] * importance / size / copies[pair])
+        weights.append(weighting.beta(row) * weighting.alpha(row) / size / copies[pair])
     return np.array(weights)
 
 

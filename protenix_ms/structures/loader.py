@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Examples made ahead of time by other processes, in order."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+
+from protenix_ms.errors import ResourceError
+from protenix_ms.structures.dataset import DataOptions, TrainingData
+from protenix_ms.structures.example import TrainingExample
+from protenix_ms.structures.index import Row
+from protenix_ms.structures.transfer import Sparse, pack, unpack
+from protenix_ms.typing import Array
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An example, its position in this rank's sequence, and the line of the index it is of."""
+
+    position: int
+    row: Row
+    example: TrainingExample
+
+
+class Loader:
+    """Examples from a position on; the same ones whatever the number of processes.
+
+    The position to go on from after `Loaded` number p has been used is p + 1; that number is all
+    that a checkpoint needs.
+
+    Args:
+        options: which examples.
+        processes: that make examples; 0 makes them here, when asked.
+        ahead: examples in the making or waiting.
+    """
+
+    def __init__(self, options: DataOptions, processes: int = 1, ahead: int = 4) -> None:
+        self.options, self.processes, self.ahead = options, processes, max(1, ahead)
+
+    def examples(self, start: int = 0) -> Iterator[Loaded]:
+        """Examples number `start`, `start` + 1, ... without end; close the iterator to stop.
+
+        Raises:
+            InputError: the data are unusable.
+            ResourceError: a process of the loader was killed.
+        """
+        if self.processes <= 0:
+            return self._here(start)
+        return self._elsewhere(start)
+
+    def _here(self, position: int) -> Iterator[Loaded]:
+        data = TrainingData(self.options)
+        while True:
+            yield Loaded(position, *data.example(position))
+            position += 1
+
+    def _elsewhere(self, position: int) -> Iterator[Loaded]:
+        context = multiprocessing.get_context("spawn")  # a fork of a MindSpore process hangs
+        pool = ProcessPoolExecutor(
+            self.processes, mp_context=context, initializer=_open, initargs=(self.options,)
+        )
+        waiting: deque[Future] = deque()
+        try:
+            while True:
+                while len(waiting) < self.ahead:
+                    waiting.append(pool.submit(_make, position + len(waiting)))
+                row, packed, rest = waiting.popleft().result()
+                yield Loaded(position, row, replace(rest, features=unpack(packed)))
+                position += 1
+        except BrokenProcessPool:
+            raise ResourceError(
+                f"a process that makes training examples died at position {position}",
+                fix="most often memory ran out: use fewer loader processes or a smaller crop",
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_data: list[TrainingData] = []  # of this worker process
+
+
+def _open(options: DataOptions) -> None:
+    _data[:] = [TrainingData(options)]
+
+
+def _make(position: int) -> tuple[Row, dict[str, Array | Sparse], TrainingExample]:
+    """Line, packed features, and the example without its features."""
+    row, example = _data[0].example(position)
+    return row, pack(example.features), replace(example, features={})
