@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from protenix_ms.features.msa import merged_msa_features
@@ -27,7 +29,7 @@ def crop_msa_features(
     """Alignments of the chains that the crop touches, merged over them, one column per token.
 
     Rows pair by species if the crop holds different proteins. Polymers other than the common
-    three kinds and ligands read as unknown residues.
+    three kinds have their sequence only; ligands read as unknown residues.
 
     Args:
         tokens: of the crop; `asym_id` need not be without gaps.
@@ -39,11 +41,16 @@ def crop_msa_features(
     """
     chains, first, index = np.unique(tokens.asym_id, return_index=True, return_inverse=True)
     polymers = {entity: _polymer(entry, entity, files) for entity in set(entities[first].tolist())}
-    proteins = {p.sequence for p in polymers.values() if p is not None and p.kind == "protein"}
+    proteins = {
+        polymer.sequence for entity, polymer in polymers.items()
+        if polymer is not None and KINDS.get(entry.polymers[entity]) == "protein"
+    }
     pairing = len(proteins) > 1
     encoded = {
         entity: _encoded(polymer, pairing, use_rna_msa) for entity, polymer in polymers.items()
     }
+    for entity in encoded.keys() - {e for e, kind in entry.polymers.items() if kind in KINDS}:
+        encoded[entity] = replace(encoded[entity], kind="ligand")
     return merged_msa_features(
         [encoded[entity] for entity in entities[first].tolist()],
         index, tokens.residue_index, pairing=pairing,
@@ -51,11 +58,11 @@ def crop_msa_features(
 
 
 def _polymer(entry: Entry, entity: str, files: AlignmentFiles | None) -> Polymer | None:
-    kind = KINDS.get(entry.polymers.get(entity, ""))
-    if kind is None or entity not in entry.sequences:
+    if entity not in entry.sequences:
         return None
-    polymer = Polymer(kind, entry.sequences[entity])
-    if files is None:
+    kind = KINDS.get(entry.polymers.get(entity, ""))
+    polymer = Polymer(kind or "protein", entry.sequences[entity])
+    if files is None or kind is None:
         return polymer
     (attached,) = files.attach(Job(entry.name, (polymer,), source=entry.name)).entities
     return attached

@@ -22,3 +22,43 @@ def ccd(golden) -> ComponentDictionary:
 def deposits(shared_examples) -> Path:
     """Folder of gzipped mmCIF files."""
     return shared_examples / "cif"
+
+
+@pytest.fixture(scope="session")
+def parser(golden):
+    """Upstream's `MMCIFParser` with the small component cache."""
+    pytest.importorskip("protenix", reason="parity needs protenix 2.0.0 (extra `test`)")
+    root = Path(os.environ.get("PROTENIX_ROOT_DIR", golden.parent / "tools/oracle/protenix_root"))
+    if not (root / "common" / "components.cif").exists():
+        pytest.skip(f"upstream's component cache is not at {root}: set PROTENIX_ROOT_DIR")
+    os.environ["PROTENIX_ROOT_DIR"] = str(root)
+    from protenix.data.core import parser as module
+
+    return module.MMCIFParser
+
+
+@pytest.fixture(scope="session")
+def both(parser, ccd, deposits):
+    """`both("5zyh")`: our entry, upstream's bioassembly and its lines of the index; read once.
+
+    The bioassembly also holds upstream's `release_date` and, of tokens, `token_array`.
+    """
+    from protenix.data.tokenizer import AtomArrayTokenizer
+
+    from protenix_ms.structures import read_entry
+
+    made = {}
+
+    def read(name: str):
+        if name not in made:
+            path = deposits / f"{name}.cif.gz"
+            upstream = parser(path)
+            assembly = upstream.get_bioassembly()
+            lines = upstream.make_indices(assembly)
+            atoms = assembly["atom_array"]
+            atoms.set_annotation("resolution", [upstream.resolution] * len(atoms))
+            assembly["token_array"] = AtomArrayTokenizer(atoms).get_token_array()
+            made[name] = read_entry(path, ccd), assembly, lines
+        return made[name]
+
+    return read

@@ -2,15 +2,13 @@
 """Our parser beside upstream's: the same atoms, coordinates, bonds, annotations, index lines."""
 
 import importlib.util
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from protenix_ms.errors import InputError
 from protenix_ms.structures import read_entry
-
-pytest.importorskip("protenix", reason="parity needs protenix 2.0.0 (extra `test`)")
 
 ENTRIES = (
     "102m", "1aki", "1ay7", "1bna", "1igy", "1k1a", "1k6p", "1mol",
@@ -34,24 +32,8 @@ ANNOTATIONS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def parser(golden):
-    """Upstream's parser with the small component cache."""
-    root = Path(os.environ.get("PROTENIX_ROOT_DIR", golden.parent / "tools/oracle/protenix_root"))
-    if not (root / "common" / "components.cif").exists():
-        pytest.skip(f"upstream's component cache is not at {root}: set PROTENIX_ROOT_DIR")
-    os.environ["PROTENIX_ROOT_DIR"] = str(root)
-    from protenix.data.core import parser as module
-
-    return module.MMCIFParser
-
-
-def check(path, ccd, parser):
-    upstream = parser(path)
-    made = upstream.get_bioassembly()
-    theirs = made["atom_array"]
-    ours = read_entry(path, ccd)
-    atoms = ours.atoms
+def check(ours, made):
+    theirs, atoms = made["atom_array"], ours.atoms
     assert len(atoms) == len(theirs)
     for name, own in ANNOTATIONS.items():
         column = getattr(atoms, own) if hasattr(atoms, own) else atoms.extra[own]
@@ -63,17 +45,26 @@ def check(path, ccd, parser):
     }
     assert ours.sequences == made["sequences"]
     assert ours.n_token == made["num_tokens"]
-    assert (ours.release_date, ours.resolution) == (upstream.release_date, upstream.resolution)
-    return ours
+    assert (ours.release_date, ours.resolution) == (made["release_date"], made["resolution"])
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_deposit(name, ccd, parser, deposits):
-    check(deposits / f"{name}.cif.gz", ccd, parser)
+def test_deposit(name, both):
+    entry, assembly, _ = both(name)
+    check(entry, assembly)
 
 
 @pytest.mark.parametrize("name", edits.EDITS)
 def test_edited_deposit(name, ccd, parser, deposits, tmp_path):
     source, edit = edits.EDITS[name]
     path = edits.edited(deposits / f"{source}.cif.gz", tmp_path / f"{source}.cif", edit)
-    check(path, ccd, parser)
+    check(read_entry(path, ccd), parser(path).get_bioassembly())
+
+
+def test_lonely_molecules_are_refused(ccd, parser, deposits, tmp_path):
+    """Over twenty molecules and no two of them near each other."""
+    edit = edits.copies([500.0 * i for i in range(24)])
+    path = edits.edited(deposits / "1aki.cif.gz", tmp_path / "1aki.cif", edit)
+    assert parser(path).get_bioassembly()["atom_array"] is None
+    with pytest.raises(InputError, match="near each other"):
+        read_entry(path, ccd)
