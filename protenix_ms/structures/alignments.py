@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -13,18 +14,49 @@ from protenix_ms.io.alignment_files import AlignmentFiles
 from protenix_ms.job import Job, Polymer, PolymerKind
 from protenix_ms.msa.chain import ChainMsa, encode_ligand, encode_polymer
 from protenix_ms.structures.entry import Entry
-from protenix_ms.typing import Array
+from protenix_ms.typing import Array, Shaped
 
-KINDS: dict[str, PolymerKind] = {
+_CACHED_CHAINS = 32
+_KINDS: dict[str, PolymerKind] = {
     "polypeptide(L)": "protein",
     "polyribonucleotide": "rna",
     "polydeoxyribonucleotide": "dna",
 }
 
 
+class Alignments:
+    """Alignments by sequence, encoded when first asked for; the last few stay in memory.
+
+    Args:
+        files: where they are.
+        use_rna_msa: off, alignments of RNA are ignored (the v0.5 models never saw any).
+    """
+
+    def __init__(self, files: AlignmentFiles, use_rna_msa: bool = True) -> None:
+        self._files, self._use_rna_msa = files, use_rna_msa
+        self._known: OrderedDict[tuple[str, str, bool], ChainMsa] = OrderedDict()
+
+    def chain(self, kind: PolymerKind, sequence: str, pairing: bool) -> ChainMsa:
+        """The encoded alignments of a chain.
+
+        Raises:
+            InputError: they are unusable.
+        """
+        key = (kind, sequence, pairing)
+        if key not in self._known:
+            job = Job("", (Polymer(kind, sequence),), source=f"{kind} {sequence[:20]}...")
+            (polymer,) = self._files.attach(job).entities
+            self._known[key] = encode_polymer(
+                polymer, pairing=pairing, use_rna_msa=self._use_rna_msa
+            )
+        self._known.move_to_end(key)
+        while len(self._known) > _CACHED_CHAINS:
+            self._known.popitem(last=False)
+        return self._known[key]
+
+
 def crop_msa_features(
-    entry: Entry, tokens: TokenTable, entities: Array, files: AlignmentFiles | None,
-    use_rna_msa: bool = True,
+    entry: Entry, tokens: TokenTable, entities: Shaped[Array, "n"], alignments: Alignments
 ) -> dict[str, Array]:
     """Alignments of the chains that the crop touches, merged over them, one column per token.
 
@@ -34,41 +66,29 @@ def crop_msa_features(
     Args:
         tokens: of the crop; `asym_id` need not be without gaps.
         entities: label entity of every token.
-        files: alignments by sequence; None gives every polymer its own sequence only.
 
     Raises:
         InputError: an alignment that is unusable.
     """
-    chains, first, index = np.unique(tokens.asym_id, return_index=True, return_inverse=True)
-    polymers = {entity: _polymer(entry, entity, files) for entity in set(entities[first].tolist())}
-    proteins = {
-        polymer.sequence for entity, polymer in polymers.items()
-        if polymer is not None and KINDS.get(entry.polymers[entity]) == "protein"
-    }
+    _, first, index = np.unique(tokens.asym_id, return_index=True, return_inverse=True)
+    of_chain = entities[first].tolist()
+    kinds = {entity: _KINDS.get(entry.polymers.get(entity, "")) for entity in set(of_chain)}
+    proteins = {entry.sequences[e] for e, kind in kinds.items() if kind == "protein"}
     pairing = len(proteins) > 1
     encoded = {
-        entity: _encoded(polymer, pairing, use_rna_msa) for entity, polymer in polymers.items()
+        entity: alignments.chain(kind, entry.sequences[entity], pairing)
+        if kind else _without_alignment(entry.sequences.get(entity))
+        for entity, kind in kinds.items()
     }
-    for entity in encoded.keys() - {e for e, kind in entry.polymers.items() if kind in KINDS}:
-        encoded[entity] = replace(encoded[entity], kind="ligand")
-    return merged_msa_features(
-        [encoded[entity] for entity in entities[first].tolist()],
-        index, tokens.residue_index, pairing=pairing,
-    )
+    chains = [encoded[entity] for entity in of_chain]
+    return merged_msa_features(chains, index, tokens.residue_index, pairing=pairing)
 
 
-def _polymer(entry: Entry, entity: str, files: AlignmentFiles | None) -> Polymer | None:
-    if entity not in entry.sequences:
-        return None
-    kind = KINDS.get(entry.polymers.get(entity, ""))
-    polymer = Polymer(kind or "protein", entry.sequences[entity])
-    if files is None or kind is None:
-        return polymer
-    (attached,) = files.attach(Job(entry.name, (polymer,), source=entry.name)).entities
-    return attached
-
-
-def _encoded(polymer: Polymer | None, pairing: bool, use_rna_msa: bool) -> ChainMsa:
-    if polymer is None:
+def _without_alignment(sequence: str | None) -> ChainMsa:
+    """A ligand, or a polymer that no alignment exists for, such as a D-peptide."""
+    if sequence is None:
         return encode_ligand()
-    return encode_polymer(polymer, pairing=pairing, use_rna_msa=use_rna_msa)
+    return replace(
+        encode_polymer(Polymer("protein", sequence), pairing=False, use_rna_msa=False),
+        kind="ligand",
+    )

@@ -94,14 +94,14 @@ def _match(aligner: PairwiseAligner, first: str, second: str) -> bool:
     spans = best.aligned
     for (a, b), (c, d) in zip(*spans):
         identical += sum(x == y != "X" for x, y in zip(first[a:b], second[c:d]))
-        columns += b - a
+        columns += int(b - a)
     covered = [int(span[-1][1] - span[0][0]) for span in spans]
     columns += sum(
         int(after[0] - before[1])
         for span in spans for before, after in zip(span[:-1], span[1:])
     )
     enough = all(c >= MIN_COVERAGE * len(s) for c, s in zip(covered, (first, second)))
-    return enough and identical >= MIN_IDENTITY * columns
+    return enough and bool(identical >= MIN_IDENTITY * columns)
 
 
 _ALPHABET = frozenset(str(substitution_matrices.load("BLOSUM62").alphabet))

@@ -12,6 +12,7 @@ import numpy as np
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import InputError, ProtenixError
+from protenix_ms.structures.alignments import Alignments
 from protenix_ms.structures.crop import EmptyCropError
 from protenix_ms.structures.entry import Entry
 from protenix_ms.structures.example import ExampleOptions, TrainingExample, training_example
@@ -55,6 +56,7 @@ class DataOptions:
         seed: of the order and of every example.
         epoch_size: examples of all ranks in one epoch (upstream 10 000).
         rank, ranks: this process among those that train together.
+        use_rna_msa: off, alignments of RNA are ignored.
         ccd, conformers: component table and conformers, None for the shipped ones.
     """
 
@@ -63,6 +65,7 @@ class DataOptions:
     epoch_size: int = 10_000
     rank: int = 0
     ranks: int = 1
+    use_rna_msa: bool = True
     ccd: Path | None = None
     conformers: Path | None = None
 
@@ -71,6 +74,15 @@ class DataOptions:
         per_epoch = max(1, self.epoch_size // self.ranks)
         epoch, step = divmod(position, per_epoch)
         return epoch, step * self.ranks + self.rank
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An example, the line of the index it is of, and why lines drawn before it gave none."""
+
+    row: Row
+    example: TrainingExample
+    skipped: tuple[str, ...] = ()
 
 
 class TrainingData:
@@ -92,12 +104,15 @@ class TrainingData:
             self.rows += [(number, row) for row in rows]
             weights.append(source.share * weight / weight.sum())
         self.weights: Float[Array, "r"] = np.concatenate(weights or [np.zeros(0)])
-        self._alignments = [read_alignments(source.folder) for source in options.sources]
+        self._alignments = [
+            Alignments(files, options.use_rna_msa) if files else None
+            for files in (read_alignments(source.folder) for source in options.sources)
+        ]
         self._entries: OrderedDict[Path, Entry] = OrderedDict()
         self._orders: dict[int, Array] = {}
 
-    def example(self, position: int) -> tuple[Row, TrainingExample]:
-        """The line of the index and the example at a position of this rank.
+    def example(self, position: int) -> Drawn:
+        """The example at a position of this rank.
 
         A line that gives no example (nothing resolved in the crop, a damaged file) is replaced by
         another one, drawn at random, up to ten times.
@@ -108,11 +123,11 @@ class TrainingData:
         epoch, place = self.options.place(position)
         rng = np.random.default_rng([self.options.seed, epoch, place, _EXAMPLE_STREAM])
         index = int(self._order(epoch)[place])
-        reasons = []
+        reasons: list[str] = []
         for _ in range(ATTEMPTS):
             number, row = self.rows[index]
             try:
-                return row, self._example(number, row, rng)
+                return Drawn(row, self._example(number, row, rng), tuple(reasons))
             except (EmptyCropError, ProtenixError) as error:
                 reasons.append(f"{row['pdb_id']}: {error}")
             index = int(rng.integers(len(self.rows)))

@@ -15,8 +15,7 @@ from protenix_ms.features.msa import empty_msa_features
 from protenix_ms.features.reference import name_characters
 from protenix_ms.features.template import empty_template_features
 from protenix_ms.features.tokens import TokenTable, tokenize
-from protenix_ms.io.alignment_files import AlignmentFiles
-from protenix_ms.structures.alignments import crop_msa_features
+from protenix_ms.structures.alignments import Alignments, crop_msa_features
 from protenix_ms.structures.augmentation import (
     anonymous_ligand_names,
     shuffled_copies,
@@ -36,7 +35,7 @@ class ExampleOptions:
 
     Attributes:
         crop: size and kinds of crops.
-        use_msa, use_rna_msa: whether alignments are read.
+        use_msa: whether alignments are read, where there are any.
         rename_ligands, shuffle_molecules, shuffle_copies: see `augmentation`.
         reference_chains_only: leave out all chains but the sampled one or two.
         distillation: the structure is predicted, so its resolution says nothing.
@@ -44,7 +43,6 @@ class ExampleOptions:
 
     crop: CropOptions = field(default_factory=CropOptions)
     use_msa: bool = True
-    use_rna_msa: bool = True
     rename_ligands: bool = False
     shuffle_molecules: bool = False
     shuffle_copies: bool = False
@@ -83,7 +81,7 @@ def training_example(
     rng: np.random.Generator,
     options: ExampleOptions,
     symmetries: Symmetries,
-    alignments: AlignmentFiles | None = None,
+    alignments: Alignments | None = None,
 ) -> TrainingExample:
     """An example around the sampled chain or interface (upstream `BaseSingleDataset.process_one`).
 
@@ -138,12 +136,12 @@ def _alignment_features(
     atoms: AtomTable,
     tokens: TokenTable,
     options: ExampleOptions,
-    alignments: AlignmentFiles | None,
+    alignments: Alignments | None,
 ) -> dict[str, Array]:
     if not options.use_msa or alignments is None:
         return empty_msa_features(tokens.restype)
     entities = atoms.entity_id[tokens.centre_atom]
-    return crop_msa_features(entry, tokens, entities, alignments, options.use_rna_msa)
+    return crop_msa_features(entry, tokens, entities, alignments)
 
 
 def _labels(atoms: AtomTable) -> dict[str, Array]:

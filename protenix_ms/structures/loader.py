@@ -11,20 +11,16 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 
 from protenix_ms.errors import ResourceError
-from protenix_ms.structures.dataset import DataOptions, TrainingData
-from protenix_ms.structures.example import TrainingExample
-from protenix_ms.structures.index import Row
+from protenix_ms.structures.dataset import DataOptions, Drawn, TrainingData
 from protenix_ms.structures.transfer import Sparse, pack, unpack
 from protenix_ms.typing import Array
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """An example, its position in this rank's sequence, and the line of the index it is of."""
+class Loaded(Drawn):
+    """What was drawn, and at which position of this rank's sequence."""
 
-    position: int
-    row: Row
-    example: TrainingExample
+    position: int = 0
 
 
 class Loader:
@@ -56,7 +52,8 @@ class Loader:
     def _here(self, position: int) -> Iterator[Loaded]:
         data = TrainingData(self.options)
         while True:
-            yield Loaded(position, *data.example(position))
+            drawn = data.example(position)
+            yield Loaded(drawn.row, drawn.example, drawn.skipped, position)
             position += 1
 
     def _elsewhere(self, position: int) -> Iterator[Loaded]:
@@ -69,8 +66,9 @@ class Loader:
             while True:
                 while len(waiting) < self.ahead:
                     waiting.append(pool.submit(_make, position + len(waiting)))
-                row, packed, rest = waiting.popleft().result()
-                yield Loaded(position, row, replace(rest, features=unpack(packed)))
+                packed, drawn = waiting.popleft().result()
+                example = replace(drawn.example, features=unpack(packed))
+                yield Loaded(drawn.row, example, drawn.skipped, position)
                 position += 1
         except BrokenProcessPool:
             raise ResourceError(
@@ -88,7 +86,8 @@ def _open(options: DataOptions) -> None:
     _data[:] = [TrainingData(options)]
 
 
-def _make(position: int) -> tuple[Row, dict[str, Array | Sparse], TrainingExample]:
-    """Line, packed features, and the example without its features."""
-    row, example = _data[0].example(position)
-    return row, pack(example.features), replace(example, features={})
+def _make(position: int) -> tuple[dict[str, Array | Sparse], Drawn]:
+    """Packed features, and the rest without them."""
+    drawn = _data[0].example(position)
+    bare = replace(drawn.example, features={})
+    return pack(drawn.example.features), replace(drawn, example=bare)

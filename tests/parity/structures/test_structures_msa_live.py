@@ -8,7 +8,7 @@ import pytest
 
 from protenix_ms.features.tokens import tokenize
 from protenix_ms.io.alignment_files import AlignmentFiles
-from protenix_ms.structures.alignments import crop_msa_features
+from protenix_ms.structures.alignments import Alignments, crop_msa_features
 
 LETTERS = np.array(list("ARNDCQEGHILKMFPSTWYV-"))
 RNA_LETTERS = np.array(list("ACGU-"))
@@ -54,7 +54,7 @@ def alignments(tmp_path):
             "test", [str(tmp_path / "prot.json")], [str(tmp_path)], [str(tmp_path / "rna.json")],
             [str(tmp_path)], ["pairing"], ["pairing-non_pairing"], ["sequence"], ["sequence"],
         )
-        return upstream, AlignmentFiles(paired, unpaired)
+        return upstream, Alignments(AlignmentFiles(paired, unpaired))
 
     return make
 
