@@ -27,6 +27,9 @@ SIDES = ("ours", "upstream")
 SMALL = 16  # tokens of the input that warms up before memory is read
 MSA_ROWS = 128
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+# The allocator settings under which PyTorch is fastest here: freed memory is kept.
+KEEP_FREED = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000",
+              "MALLOC_TOP_PAD_": "500000000"}
 
 
 def memory(name: str) -> float:
@@ -54,7 +57,7 @@ def write_features(path: Path, tokens: int) -> None:
 class Ours:
     """Our network with weights by rule."""
 
-    def __init__(self, model: str, cycles: int, samples: int) -> None:
+    def __init__(self, args: argparse.Namespace) -> None:
         import mindspore
 
         from protenix_ms.config import get_config
@@ -63,9 +66,10 @@ class Ours:
         from protenix_ms.predict.weights import Weights
 
         mindspore.runtime.launch_blocking()
-        settings = {"model.N_cycle": cycles, "sample_diffusion.N_sample": samples,
-                    "mc_dropout_apply_rate": 0.0}
-        config = get_config(model, settings)
+        settings = {"model.N_cycle": args.cycles, "sample_diffusion.N_sample": args.samples,
+                    "sample_diffusion.N_step": args.steps, "mc_dropout_apply_rate": 0.0,
+                    "model.msa_module.sample_lower_bound": MSA_ROWS}
+        config = get_config(args.model, settings)
         self.model = Protenix(config)
         load_weights(self.model, Weights(random_seed=0).arrays(config))
         self.model.set_train(False)
@@ -80,7 +84,7 @@ class Ours:
 class Upstream:
     """Upstream's network with the same weights, kernels set to "torch"."""
 
-    def __init__(self, model: str, cycles: int, samples: int) -> None:
+    def __init__(self, args: argparse.Namespace) -> None:
         os.environ["LAYERNORM_TYPE"] = "torch"
         import copy
 
@@ -95,12 +99,14 @@ class Upstream:
         from protenix_ms.model.weights import rule_array
 
         tree = copy.deepcopy({**base, "data": data_configs, **inference_configs})
-        merge(tree, copy.deepcopy(model_configs[model]))
-        words = {"dtype": "fp32", "triangle_attention": "torch", "model_name": model,
+        merge(tree, copy.deepcopy(model_configs[args.model]))
+        words = {"dtype": "fp32", "triangle_attention": "torch", "model_name": args.model,
                  "triangle_multiplicative": "torch", "enable_tf32": "false",
-                 "model.N_cycle": cycles, "sample_diffusion.N_sample": samples}
+                 "model.N_cycle": args.cycles, "sample_diffusion.N_sample": args.samples,
+                 "sample_diffusion.N_step": args.steps, "data.msa.min_size.test": MSA_ROWS}
         text = " ".join(f"--{key} {value}" for key, value in words.items())
         self.torch = torch
+        skip_initialisation()
         self.model = Protenix(parse_configs(tree, text, fill_required_with_null=True)).eval()
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
@@ -120,6 +126,18 @@ class Upstream:
                        mode="inference", mc_dropout_apply_rate=0)
 
 
+def skip_initialisation() -> None:
+    """Upstream draws its initial weights with scipy, minutes for the base model; they are
+    replaced at once, so nothing is drawn."""
+    from protenix.model.modules import primitives
+    from protenix.model.triangular import layers
+
+    for module in (primitives, layers):
+        for name in vars(module):
+            if name.endswith("_init_"):
+                setattr(module, name, lambda weight, *args, **kwargs: None)
+
+
 def merge(tree: dict, changes: dict) -> None:
     """Put nested `changes` into `tree`."""
     for key, value in changes.items():
@@ -134,7 +152,7 @@ def serve(side: str, args: argparse.Namespace, folder: Path) -> None:
     import numpy as np
 
     answers, sys.stdout = sys.stdout, sys.stderr  # libraries that print do not disturb answers
-    made = {"ours": Ours, "upstream": Upstream}[side](args.model, args.cycles, args.samples)
+    made = {"ours": Ours, "upstream": Upstream}[side](args)
     made.predict(dict(np.load(folder / f"{SMALL}.npz")))
     held = memory("VmRSS")
     for line in sys.stdin:
@@ -150,9 +168,11 @@ def measure(args: argparse.Namespace, folder: Path, tokens: int) -> dict:
     children = {}
     for side in SIDES:
         command = [sys.executable, __file__, "--serve", side, str(folder), "--model", args.model,
-                   "--cycles", str(args.cycles), "--samples", str(args.samples)]
+                   "--cycles", str(args.cycles), "--samples", str(args.samples),
+                   "--steps", str(args.steps)]
+        environment = {**os.environ, **(KEEP_FREED if side == "upstream" else {})}
         children[side] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                          text=True)
+                                          text=True, env=environment)
     runs: dict[str, list[dict]] = {side: [] for side in SIDES}
     for _ in range(args.repeats + 1):
         for side, child in children.items():
@@ -174,6 +194,7 @@ def main() -> None:
     parser.add_argument("--tokens", default="64,128")
     parser.add_argument("--model", default="protenix_tiny_default_v0.5.0")
     parser.add_argument("--cycles", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--samples", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
@@ -189,8 +210,8 @@ def main() -> None:
         for n in {SMALL, *sizes}:
             write_features(Path(folder) / f"{n}.npz", n)
         rows = [measure(args, Path(folder), n) for n in sizes]
-    print(f"{args.model}, {args.cycles} cycles, {args.samples} samples, {MSA_ROWS} MSA rows; "
-          "memory above weights")
+    print(f"{args.model}, {args.cycles} cycles, {args.steps} steps, {args.samples} samples, "
+          f"{MSA_ROWS} MSA rows; memory above weights")
     print("tokens   ours s   upstream s   ratio   ours GB   upstream GB   ratio")
     for r in rows:
         print(f"{r['tokens']:6d} {r['ours_s']:8.2f} {r['upstream_s']:12.2f} "
