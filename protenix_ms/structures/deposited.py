@@ -54,9 +54,8 @@ def deposited_atoms(deposit: Deposit, ccd: ComponentDictionary) -> AtomTable:
         author = _author_numbering(sites)
         atoms = _table(sites, coord, author)
     except (KeyError, ValueError) as error:
-        raise InputError(
-            f"_atom_site cannot be read ({error})", where=deposit.name, fix="check the file"
-        ) from None
+        raise InputError("_atom_site lacks an item or holds text for a number",
+                         where=f"{deposit.name} ({error})", fix="check the file") from None
     atoms = atoms.with_columns(bonds=links)[kept]
     author = {name: column[kept] for name, column in author.items()}
     own = _component_bonds(atoms, groups(changes(*author.values())), ccd)

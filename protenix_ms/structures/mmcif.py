@@ -76,9 +76,16 @@ def read_mmcif(path: Path) -> Deposit:
     try:
         block = gemmi.cif.read(str(path)).sole_block()
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"this is not a readable mmCIF file ({error})", where=str(path), fix="check the file"
-        ) from None
+        raise InputError("this is not a readable mmCIF file", where=f"{path} ({error})",
+                         fix="check the file") from None
+    try:
+        return _deposit(block, path)
+    except (KeyError, ValueError) as error:
+        raise InputError("a category lacks an item or holds text for a number",
+                         where=f"{path} ({error})", fix="check the file") from None
+
+
+def _deposit(block: gemmi.cif.Block, path: Path) -> Deposit:
     sites = _first_model(_columns(block, "atom_site"))
     if not sites:
         raise InputError("the file has no atoms", where=str(path), fix="give a structure file")

@@ -38,6 +38,14 @@ def parser(golden):
 
 
 @pytest.fixture(scope="session")
+def distillation_parser(parser):
+    """Upstream's parser of predicted structures."""
+    from protenix.data.core import parser as module
+
+    return module.DistillationMMCIFParser
+
+
+@pytest.fixture(scope="session")
 def both(parser, ccd, deposits):
     """`both("5zyh")`: our entry, upstream's bioassembly and its lines of the index; read once.
 

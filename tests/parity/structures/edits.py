@@ -153,6 +153,16 @@ def solution(block: gemmi.cif.Block) -> None:
     block.set_pair("_exptl.method", "'SOLUTION NMR'")
 
 
+def heavy_atoms_without_water(block: gemmi.cif.Block) -> None:
+    """As a predicted structure: no water, no hydrogens."""
+
+    def change(row: dict[str, str]) -> None:
+        if row["label_comp_id"] == "HOH" or row["type_symbol"] in ("H", "D"):
+            row["label_atom_id"] = ""
+
+    _sites(block, change)
+
+
 EDITS = {
     "seven_copies": ("1mol", copies([30.0 * i for i in range(7)])),
     "many_copies": ("1mol", copies([30.0 * i for i in range(24)])),
