@@ -2,7 +2,7 @@
 """Replay recordings of upstream and compare every stage.
 
 python scripts/replay.py ../shared/golden/tiny/protenix_base_default_v1.0.0 [more folders]
-    [--out ours.npz] [--checkpoint FILE] [--chunk N] [--threads N] [--all]
+    [--out ours.npz] [--checkpoint FILE] [--chunk N] [--kernels on|off] [--threads N] [--all]
 
 Exit code 1: a stage is beyond its tolerance or missing.
 """
@@ -24,6 +24,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="write our stages here (one recording only)")
     parser.add_argument("--checkpoint", type=Path, help="weights of this file, not by rule")
     parser.add_argument("--chunk", type=int, help="rows per chunk of pair-sized work")
+    parser.add_argument("--kernels", choices=("on", "off"), default="on",
+                        help="off: MindSpore's operators in place of our own kernels")
     parser.add_argument("--threads", type=int, default=0, help="threads of our own kernels")
     parser.add_argument("--no-quirks", action="store_true",
                         help="accepted for symmetry: quirks live in features, which are given")
@@ -52,6 +54,7 @@ def main() -> int:
     from protenix_ms.predict.recording import Recording
     from protenix_ms.runtime.policy import Policy, using
 
+    chosen = Policy(chunk=args.chunk, threads=args.threads, kernels=args.kernels == "on")
     failed = []
     for folder in args.recordings:
         try:
@@ -59,7 +62,7 @@ def main() -> int:
             arrays = None
             if args.checkpoint:
                 arrays = load_arrays(args.checkpoint, replay.expected_parameters(recording))
-            with using(Policy(chunk=args.chunk, threads=args.threads)):
+            with using(chosen):
                 ours = replay.run(recording, replay.build(recording, arrays))
         except ProtenixError as error:
             print(f"{folder.name}: {error}")

@@ -36,9 +36,11 @@ def test_every_stage_of_a_prediction(golden, case):
     assert len(rows) > 80 and not failures(rows)
 
 
-def test_chunks_change_nothing(golden):
+@pytest.mark.parametrize("policy", [Policy(chunk=3), Policy(chunk=5, kernels=False, threads=1)],
+                         ids=["chunks", "chunks-and-no-kernels"])
+def test_how_it_runs_changes_nothing(golden, policy):
     recorded = recording(golden, "protenix_base_default_v1.0.0_msa")
-    with using(Policy(chunk=3)):
+    with using(policy):
         rows = replay.compare(recorded, replay.run(recorded, replay.build(recorded)))
     assert not failures(rows)
 
