@@ -98,9 +98,10 @@ class TriangleAttention(nn.Cell):
         bias = ops.reshape(self.linear.channel_first(x), (1, 1, self.n_heads, n, n))
         if not self.starting:
             bias = ops.transpose(bias, (0, 1, 2, 4, 3))
-        q, k, v = (
+        mha = self.mha
+        q, k, v, gate = (
             ops.expand_dims(self._turn(ops.reshape(linear(x), heads)), 0)
-            for linear in (self.mha.linear_q, self.mha.linear_k, self.mha.linear_v)
+            for linear in (mha.linear_q, mha.linear_k, mha.linear_v, mha.linear_g)
         )
-        o = ops.reshape(self._turn(evoformer_attention(q, k, v, bias)[0]), (n * n, -1))
-        return ops.reshape(self.mha.linear_o(gated(o, self.mha.linear_g(x))), z.shape)
+        o = self._turn(evoformer_attention(q, k, v, bias, gate=gate)[0])
+        return ops.reshape(mha.linear_o(ops.reshape(o, (n * n, -1))), z.shape)

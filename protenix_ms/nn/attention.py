@@ -9,7 +9,6 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.nn.linear import Linear
 from protenix_ms.ops.evoformer_attention import evoformer_attention
-from protenix_ms.ops.gating import gated
 from protenix_ms.typing import Float
 
 
@@ -68,13 +67,14 @@ class Attention(nn.Cell):
                 windows.
             windows: restrict attention to them; all tokens see each other otherwise.
         """
-        q = self._heads(self.linear_q(x))
+        q, gate = self._heads(self.linear_q(x)), self._heads(self.linear_g(x))
         k, v = self._heads(self.linear_k(kv)), self._heads(self.linear_v(kv))
         bias = ops.expand_dims(bias, 0)
         if windows is None:  # samples are rows of one batch: they share the bias
-            q, k, v = (ops.expand_dims(t, 0) for t in (q, k, v))
-            o = evoformer_attention(q, k, v, bias)[0]
+            q, k, v, gate = (ops.expand_dims(t, 0) for t in (q, k, v, gate))
+            o = evoformer_attention(q, k, v, bias, gate=gate)[0]
         else:
-            q, k, v = windows.queries(q), windows.keys(k), windows.keys(v)
-            o = windows.merge(evoformer_attention(q, k, v, bias))
-        return self.linear_o(gated(ops.reshape(o, x.shape), self.linear_g(x)))
+            q, gate = windows.queries(q), windows.queries(gate)
+            k, v = windows.keys(k), windows.keys(v)
+            o = windows.merge(evoformer_attention(q, k, v, bias, gate=gate))
+        return self.linear_o(ops.reshape(o, x.shape))
