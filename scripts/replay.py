@@ -3,6 +3,8 @@
 
 python scripts/replay.py ../shared/golden/tiny/protenix_base_default_v1.0.0 [more folders]
     [--out ours.npz] [--checkpoint FILE] [--chunk N] [--kernels on|off] [--threads N] [--all]
+python scripts/replay.py --train ../shared/golden/tiny/train [more folders]
+    one training step: every loss term, label and gradient; [--recompute KIND ...]
 
 Exit code 1: a stage is beyond its tolerance or missing.
 """
@@ -29,6 +31,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0, help="threads of our own kernels")
     parser.add_argument("--no-quirks", action="store_true",
                         help="accepted for symmetry: quirks live in features, which are given")
+    parser.add_argument("--train", action="store_true", help="the recordings are training steps")
+    parser.add_argument("--recompute", nargs="*", default=[], metavar="KIND",
+                        help="with --train: modules that forget their activations")
     parser.add_argument("--all", action="store_true", help="print every stage, not the worst")
     args = parser.parse_args()
     if args.out and len(args.recordings) > 1:
@@ -43,41 +48,64 @@ def show(rows: list, every: bool) -> None:
         print(f"  {row.stage:68s} {row.absolute:9.2e} {row.relative:9.2e} {mark:4s} {row.remark}")
 
 
+def predicted(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
+    """Rows, our arrays, and how many recorded values are left out, of a prediction."""
+    from ckpt_convert import load_arrays
+    from protenix_ms.predict import replay
+    from protenix_ms.predict.recording import Recording
+
+    recording = Recording.read(folder)
+    arrays = None
+    if args.checkpoint:
+        arrays = load_arrays(args.checkpoint, replay.expected_parameters(recording))
+    ours = replay.run(recording, replay.build(recording, arrays))
+    contract = {k: v for k, v in ours.items() if not k.startswith(replay.INEXACT)}
+    return replay.compare(recording, ours), contract, len(replay.absent(recording))
+
+
+def trained(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
+    """The same of a training step."""
+    from ckpt_convert import load_arrays
+    from protenix_ms.predict import replay_train
+    from protenix_ms.predict.recording_train import RecordedStep
+
+    recording = RecordedStep.read(folder)
+    arrays = None
+    if args.checkpoint:
+        arrays = load_arrays(args.checkpoint, replay_train.expected_parameters(recording))
+    result, seen = replay_train.run(recording, replay_train.build(recording, arrays))
+    ours = seen | {f"loss/{name}_loss": value for name, value in result.terms.items()}
+    ours |= {f"grad/{name}": g.asnumpy() for name, g in result.gradients.items()}
+    return replay_train.compare(recording, result, seen), ours, 0
+
+
 def main() -> int:
     args = parse()
     launch.configure("CPU")
     import numpy as np
 
-    from ckpt_convert import load_arrays
     from protenix_ms.errors import ProtenixError
-    from protenix_ms.predict import replay
-    from protenix_ms.predict.recording import Recording
     from protenix_ms.runtime.policy import Policy, using
 
-    chosen = Policy(chunk=args.chunk, threads=args.threads, kernels=args.kernels == "on")
+    chosen = Policy(chunk=args.chunk, threads=args.threads, kernels=args.kernels == "on",
+                    recompute=frozenset(args.recompute))
     failed = []
     for folder in args.recordings:
         try:
-            recording = Recording.read(folder)
-            arrays = None
-            if args.checkpoint:
-                arrays = load_arrays(args.checkpoint, replay.expected_parameters(recording))
             with using(chosen):
-                ours = replay.run(recording, replay.build(recording, arrays))
+                rows, ours, absent = (trained if args.train else predicted)(folder, args)
         except ProtenixError as error:
             print(f"{folder.name}: {error}")
             failed.append(folder.name)
             continue
-        rows = replay.compare(recording, ours)
         bad = sum(not r.ok for r in rows)
         print(f"{folder.name}: {len(rows)} stages, {bad} beyond tolerance, "
-              f"{len(replay.absent(recording))} recorded values left out by design")
+              f"{absent} recorded values left out by design")
         print(f"  {'stage':68s} {'max abs':>9s} {'max rel':>9s}")
         show(rows, args.all)
         failed += [folder.name] if bad else []
         if args.out:
-            contract = {k: v for k, v in ours.items() if not k.startswith(replay.INEXACT)}
-            np.savez(args.out, **contract)
+            np.savez(args.out, **ours)
     if failed:
         print(f"not equal: {', '.join(failed)}")
     return 1 if failed else 0

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.loss import binned
 from protenix_ms.loss.coordinates import atom_weights, bond_loss, mse_loss, noise_scale
 from protenix_ms.loss.labels import AtomRoles, Labels
 from protenix_ms.loss.smooth_lddt import Neighbours, smooth_lddt_loss, smooth_lddt_loss_dense
+from protenix_ms.runtime.policy import policy
 from protenix_ms.typing import Array, Float
 
 CONFIDENCE = ("plddt", "pde", "resolved", "pae")
@@ -93,7 +94,8 @@ class TrainingLoss:
         scale = noise_scale(d.noise_level, self.config.train_noise_sampler.sigma_data)
         weight = atom_weights(roles, labels, self.config.loss.diffusion.mse)
         near = Neighbours.of(labels, roles)
-        smooth = smooth_lddt_loss if self.config.recompute.smooth_lddt else smooth_lddt_loss_dense
+        by_rows = "smooth_lddt" in policy().recompute
+        smooth = smooth_lddt_loss if by_rows else smooth_lddt_loss_dense
         return {
             "smooth_lddt": lambda: smooth(d.x, near),
             "bond": lambda: bond_loss(d.x, labels, roles, scale),
@@ -114,5 +116,6 @@ class TrainingLoss:
         if self.judges_confidence:
             terms.update(self._confidence(confidence))
         found = {name: term() for name, term in terms.items()}
-        total = sum(self.weights[name] * value for name, value in found.items())
-        return total, found
+        if not found:  # nothing to learn from: a loss that is 0, with gradients that are
+            return ops.sum(confidence.plddt) * 0.0, found
+        return sum(self.weights[name] * value for name, value in found.items()), found

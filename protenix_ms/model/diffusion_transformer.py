@@ -12,6 +12,7 @@ from protenix_ms.model.attention_pair_bias import GATE_BIAS, AttentionPairBias
 from protenix_ms.nn import AdaptiveLayerNorm, Linear
 from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.ops.layer_norm import layer_norm
+from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
 
 CACHED_FLOATS = 2**30  # 4 GiB: biases of 24 blocks of 16 heads up to 1670 tokens
@@ -43,6 +44,8 @@ class DiffusionTransformerBlock(nn.Cell):
 
     The supplement adds both to the block's input; Protenix found that it trains badly so.
     """
+
+    recompute_kind = "diffusion_block"
 
     def __init__(self, c_a: int, c_s: int, c_z: int, n_heads: int, cross: bool) -> None:
         super().__init__()
@@ -138,5 +141,5 @@ class DiffusionTransformer(nn.Cell):
     ) -> Float[Tensor, "b n c_a"]:
         """Update `a`; the leading axis of `s` is 1 if all samples share their conditioning."""
         for i, block in enumerate(self.blocks):
-            a = block(a, s, biases[i], windows)
+            a = recomputed(block, a, s, biases[i], windows)
         return a

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.model.pairformer import PairformerBlock
-from protenix_ms.nn import LayerNorm, Linear, Transition
+from protenix_ms.nn import LayerNorm, Linear, PairMasks, RowDropout, Transition
 from protenix_ms.ops.gating import gated
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.runtime.draws import Draws
+from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Array, Float, Int
 
 OUTER_PRODUCT_WIDTH, HEADS, HEAD_WIDTH = 32, 8, 8
@@ -93,20 +95,40 @@ class MSAStack(nn.Cell):
         self.transition_m = Transition(c_m, 4)
 
     def construct(
-        self, m: Float[Tensor, "m n c_m"], z: Float[Tensor, "n n c_z"]
+        self,
+        m: Float[Tensor, "m n c_m"],
+        z: Float[Tensor, "n n c_z"],
+        mask: Float[Tensor, "1 n c_m"] | None = None,
     ) -> Float[Tensor, "m n c_m"]:
-        """Updated alignment rows."""
+        """Updated alignment rows; `mask` drops parts of the average in training."""
         weights = self.msa_pair_weighted_averaging.weights(z)
 
         def rows(part: slice) -> Tensor:
-            x = m[part] + self.msa_pair_weighted_averaging(m[part], weights)
+            change = self.msa_pair_weighted_averaging(m[part], weights)
+            x = m[part] + (change if mask is None else change * mask)
             return x + self.transition_m(x)
 
         return map_rows(rows, m.shape[0], 4 * m.shape[1] * m.shape[2])
 
 
+class Dropouts(NamedTuple):
+    """Dropout of rows and of the pair in training."""
+
+    rows: RowDropout
+    pair: RowDropout
+
+    def masks(
+        self, block: MSABlock, m: Tensor, z: Tensor
+    ) -> tuple[Tensor | None, PairMasks | None]:
+        """Masks of one block's row update and pair updates, drawn in its order of work."""
+        rows = None if block.msa_stack is None else self.rows.rows(*m.shape[1:])
+        return rows, self.pair.pair(z)
+
+
 class MSABlock(nn.Cell):
     """One block of AF3 Algorithm 8. The last has no row stack, since nothing reads its rows."""
+
+    recompute_kind = "msa_block"
 
     def __init__(self, c_m: int, c_z: int, hidden_scale_up: bool, last: bool) -> None:
         super().__init__()
@@ -115,13 +137,17 @@ class MSABlock(nn.Cell):
         self.pair_stack = PairformerBlock(c_z, hidden_scale_up=hidden_scale_up)
 
     def construct(
-        self, m: Float[Tensor, "m n c_m"], z: Float[Tensor, "n n c_z"]
+        self,
+        m: Float[Tensor, "m n c_m"],
+        z: Float[Tensor, "n n c_z"],
+        row_mask: Float[Tensor, "1 n c_m"] | None = None,
+        pair_masks: PairMasks | None = None,
     ) -> tuple[Float[Tensor, "m n c_m"], Float[Tensor, "n n c_z"]]:
-        """Updated rows and pair."""
+        """Updated rows and pair; masks drop parts of their updates in training."""
         z = z + self.outer_product_mean_msa(m)
         if self.msa_stack is not None:
-            m = self.msa_stack(m, z)
-        return m, self.pair_stack.pair(z)
+            m = self.msa_stack(m, z, row_mask)
+        return m, self.pair_stack.pair(z, pair_masks)
 
 
 def draw_rows(n_rows: int, draws: Draws, lower_bound: int, cutoff: int) -> Int[Array, "m"]:
@@ -194,6 +220,7 @@ class MSAModule(nn.Cell):
         z: Float[Tensor, "n n c_z"],
         s_inputs: Float[Tensor, "n c_s_inputs"],
         draws: Draws,
+        dropouts: Dropouts | None = None,
     ) -> Float[Tensor, "n n c_z"]:
         """The pair after the module.
 
@@ -203,11 +230,13 @@ class MSAModule(nn.Cell):
             z: pair.
             s_inputs: from the input embedder.
             draws: sites `msa_rows` and `msa_order`.
+            dropouts: in training.
         """
         if len(self.blocks) == 0 or np.ndim(features.get("msa", 0)) < 2:
             return z
         chosen = draw_rows(len(features["msa"]), draws, self.lower_bound, self.cutoff)
         m = self.embed(features, s_inputs, chosen)
         for block in self.blocks:
-            m, z = block(m, z)
+            masks = () if dropouts is None else dropouts.masks(block, m, z)
+            m, z = recomputed(block, m, z, *masks)
         return z

@@ -7,7 +7,8 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.model.attention_pair_bias import AttentionPairBias
 from protenix_ms.model.triangle import HEAD_WIDTH, TriangleAttention, TriangleMultiplication
-from protenix_ms.nn import Transition
+from protenix_ms.nn import PairMasks, RowDropout, Transition
+from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
 
 TRIANGLE_MULTIPLICATION_WIDTH, TRIANGLE_HEADS = 128, 4  # unless scaled with c_z (v2)
@@ -24,6 +25,8 @@ class PairformerBlock(nn.Cell):
         hidden_scale_up: triangle widths follow `c_z` instead of being fixed.
         expansion: of the pair transition.
     """
+
+    recompute_kind = "pairformer_block"
 
     def __init__(
         self, c_z: int, c_s: int = 0, n_heads: int = 16, hidden_scale_up: bool = False,
@@ -42,12 +45,14 @@ class PairformerBlock(nn.Cell):
             self.attention_pair_bias = AttentionPairBias(c_s, c_z, n_heads)
             self.single_transition = Transition(c_s, SINGLE_EXPANSION)
 
-    def pair(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
-        """The pair track."""
-        z = z + self.tri_mul_out(z)
-        z = z + self.tri_mul_in(z)
-        z = z + self.tri_att_start(z)
-        z = z + self.tri_att_end(z)
+    def pair(
+        self, z: Float[Tensor, "n n c_z"], masks: PairMasks | None = None
+    ) -> Float[Tensor, "n n c_z"]:
+        """The pair track; `masks` drop parts of its updates in training."""
+        updates = (self.tri_mul_out, self.tri_mul_in, self.tri_att_start, self.tri_att_end)
+        for i, update in enumerate(updates):
+            change = recomputed(update, z)
+            z = z + (change if masks is None else change * masks[i])
         return z + self.pair_transition(z)
 
     def single(
@@ -59,10 +64,13 @@ class PairformerBlock(nn.Cell):
         return s + self.single_transition(s)
 
     def construct(
-        self, s: Float[Tensor, "n c_s"] | None, z: Float[Tensor, "n n c_z"]
+        self,
+        s: Float[Tensor, "n c_s"] | None,
+        z: Float[Tensor, "n n c_z"],
+        masks: PairMasks | None = None,
     ) -> tuple[Float[Tensor, "n c_s"] | None, Float[Tensor, "n n c_z"]]:
         """Updated single (None stays None) and pair."""
-        z = self.pair(z)
+        z = self.pair(z, masks)
         return (self.single(s, z) if self.c_s else s), z
 
 
@@ -82,9 +90,12 @@ class PairformerStack(nn.Cell):
         )
 
     def construct(
-        self, s: Float[Tensor, "n c_s"] | None, z: Float[Tensor, "n n c_z"]
+        self,
+        s: Float[Tensor, "n c_s"] | None,
+        z: Float[Tensor, "n n c_z"],
+        dropout: RowDropout | None = None,
     ) -> tuple[Float[Tensor, "n c_s"] | None, Float[Tensor, "n n c_z"]]:
-        """Updated single (None stays None) and pair."""
+        """Updated single (None stays None) and pair; with dropout of the pair in training."""
         for block in self.blocks:
-            s, z = block(s, z)
+            s, z = recomputed(block, s, z, dropout and dropout.pair(z))
         return s, z

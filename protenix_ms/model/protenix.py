@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -18,14 +18,14 @@ from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.confidence import ConfidenceHead, ConfidenceOutput
 from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.constraint import ConstraintEmbedder
-from protenix_ms.model.diffusion import DiffusionModule
+from protenix_ms.model.diffusion import Conditioning, DiffusionModule
 from protenix_ms.model.distogram import DistogramHead
 from protenix_ms.model.embedders import InputFeatureEmbedder
-from protenix_ms.model.msa_module import MSAModule
+from protenix_ms.model.msa_module import Dropouts, MSAModule
 from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.model.relative_position import RelativePositionEncoding, RelativePositions
 from protenix_ms.model.template import TemplateEmbedder
-from protenix_ms.nn import LayerNorm, Linear, set_precision
+from protenix_ms.nn import LayerNorm, Linear, RowDropout, set_precision
 from protenix_ms.ops.outer_sum import outer_sum
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.trace import trace, tracing
@@ -147,31 +147,50 @@ class Protenix(nn.Cell):
         return Trunk(s_inputs, s, z)
 
     def recycle(
-        self, job: Job, start: Trunk, before: Trunk, draws: Draws, mc_dropout: bool
+        self,
+        job: Job,
+        start: Trunk,
+        before: Trunk,
+        draws: Draws,
+        dropout: Literal["none", "mc", "training"] = "none",
     ) -> Trunk:
         """Lines 8-13: one pass through the trunk.
 
         Args:
             start: from `initial`.
             before: result of the pass before, zeros at first.
-            draws: sites of the MSA module, and `mc_dropout_mask`.
-            mc_dropout: drop parts of the recycled pair.
+            draws: sites of the MSA module, `mc_dropout_mask` and `dropout`.
+            dropout: "mc" drops parts of the recycled pair, "training" of every update of the
+                pair and of alignment rows.
         """
         update = self.linear_no_bias_z_cycle(self.layernorm_z_cycle(before.z))
-        if mc_dropout:
+        if dropout == "mc":
             rate = self.config.mc_dropout_rate
             update = update * Tensor.from_numpy(draws.keep("mc_dropout_mask", rate, update.shape))
         z = start.z + update
+        in_template, in_msa, in_pairformer = self._dropouts(draws, dropout == "training")
         if self.template_embedder.n_blocks and "template_aatype" in job.features:
-            templates = self.template_embedder(job.features, z)
+            templates = self.template_embedder(job.features, z, in_template)
             trace("template_embedder", templates)
             z = z + templates
-        z = self.msa_module(job.features, z, start.s_inputs, draws)
+        z = self.msa_module(job.features, z, start.s_inputs, draws, in_msa)
         trace("msa_module", z)
         s = start.s + self.linear_no_bias_s(self.layernorm_s(before.s))
-        s, z = self.pairformer_stack(s, z)
+        s, z = self.pairformer_stack(s, z, in_pairformer)
         trace("pairformer_stack", (s, z))
         return Trunk(start.s_inputs, s, z)
+
+    def _dropouts(
+        self, draws: Draws, training: bool
+    ) -> tuple[RowDropout | None, Dropouts | None, RowDropout | None]:
+        """Dropout of templates, MSA module and pairformer; none unless in training."""
+        if not training:
+            return None, None, None
+        m = self.config.model
+        rates = (m.template_embedder.dropout, m.msa_module.msa_dropout, m.msa_module.pair_dropout,
+                 m.pairformer.dropout)
+        template, rows, pair, pairformer = (RowDropout(draws, rate) for rate in rates)
+        return template, Dropouts(rows, pair), pairformer
 
     def trunk(self, job: Job, draws: Draws, progress: Progress | None = None) -> Trunk:
         """Lines 1-13: all recycles.
@@ -183,11 +202,12 @@ class Protenix(nn.Cell):
             NonFiniteError: names the cycle.
         """
         dropped = draws.uniform("mc_dropout") < self.config.mc_dropout_apply_rate
+        dropout = "mc" if dropped else "none"
         start = self.initial(job)
         now = Trunk(start.s_inputs, ops.zeros_like(start.s), ops.zeros_like(start.z))
         cycles = self.config.model.N_cycle
         for cycle in range(cycles):
-            now = self.recycle(job, start, now, draws, dropped)
+            now = self.recycle(job, start, now, draws, dropout)
             if not np.isfinite(now.s.asnumpy()).all():
                 raise NonFiniteError(
                     "the trunk is not finite", where=f"recycle {cycle + 1} of {cycles}"
@@ -200,16 +220,34 @@ class Protenix(nn.Cell):
         self, job: Job, trunk: Trunk, draws: Draws, progress: Progress | None = None
     ) -> Float[Array, "b a 3"]:
         """Line 15: coordinates in angstrom of all samples."""
-        config = self.config.sample_diffusion
+        c = self.config.sample_diffusion
         given = self.diffusion_module.prepare(job.atoms, job.positions, *trunk)
+        return self.roll_out(given, draws, (c.N_step, c.N_sample), progress)
+
+    def roll_out(
+        self,
+        given: Conditioning,
+        draws: Draws,
+        size: tuple[int, int],
+        progress: Progress | None = None,
+    ) -> Float[Array, "b a 3"]:
+        """Sample coordinates in angstrom.
+
+        Args:
+            given: from `diffusion_module.prepare`.
+            draws: the sampler's sites.
+            size: denoising steps, samples.
+            progress: told after every step.
+        """
+        steps, samples = size
 
         def denoise(x: Array, noise_level: Array) -> Array:
             x = Tensor.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
             return self.diffusion_module(x, noise_level, given).asnumpy()
 
-        schedule = noise_schedule(self.config.inference_noise_scheduler, config.N_step)
-        size = (config.N_sample, job.atoms.n_atoms)
-        return sample(denoise, schedule, draws, SamplerOptions.of(config), size, progress)
+        schedule = noise_schedule(self.config.inference_noise_scheduler, steps)
+        options = SamplerOptions.of(self.config.sample_diffusion)
+        return sample(denoise, schedule, draws, options, (samples, given.atoms.n_atoms), progress)
 
     def predict(
         self, features: Mapping[str, Array], draws: Draws, progress: Progress | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.model.pairformer import PairformerStack
-from protenix_ms.nn import LayerNorm, Linear
+from protenix_ms.nn import LayerNorm, Linear, RowDropout
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Array, Float
 
@@ -24,12 +24,16 @@ _ARRAYS = (
 )
 
 
-def distinct_templates(features: Mapping[str, Array]) -> list[tuple[int, int]]:
-    """Templates that differ, as (index, how often it occurs).
+def distinct_templates(
+    features: Mapping[str, Array], each: bool = False
+) -> list[tuple[int, int]]:
+    """Templates that differ, as (index, how often it occurs); with `each`, all of them once.
 
     There are always four slots, and without templates three of them are the same padding
     (trap H16): what is equal is embedded once.
     """
+    if each:
+        return [(t, 1) for t in range(len(features["template_aatype"]))]
     found: list[tuple[int, int]] = []
     for t in range(len(features["template_aatype"])):
         for place, (first, count) in enumerate(found):
@@ -91,7 +95,11 @@ class TemplateEmbedder(nn.Cell):
         return len(self.pairformer_stack.blocks)
 
     def _embed(
-        self, features: Mapping[str, Array], template: int, z: Float[Tensor, "n n c"]
+        self,
+        features: Mapping[str, Array],
+        template: int,
+        z: Float[Tensor, "n n c"],
+        dropout: RowDropout | None,
     ) -> Float[Tensor, "n n c"]:
         """One template, on the normalised and projected pair."""
 
@@ -100,11 +108,14 @@ class TemplateEmbedder(nn.Cell):
             return z[part] + self.linear_no_bias_a(pairs)
 
         n = z.shape[0]
-        _, v = self.pairformer_stack(None, map_rows(rows, n, n * CHANNELS))
+        _, v = self.pairformer_stack(None, map_rows(rows, n, n * CHANNELS), dropout)
         return self.layernorm_v(v)
 
     def construct(
-        self, features: Mapping[str, Array], z: Float[Tensor, "n n c_z"]
+        self,
+        features: Mapping[str, Array],
+        z: Float[Tensor, "n n c_z"],
+        dropout: RowDropout | None = None,
     ) -> Float[Tensor, "n n c_z"]:
         """The update of the pair.
 
@@ -113,11 +124,12 @@ class TemplateEmbedder(nn.Cell):
                 `template_pseudo_beta_mask` and `template_backbone_frame_mask` ``[t, n, n]``,
                 `template_unit_vector` ``[t, n, n, 3]``, and `asym_id` ``[n]``.
             z: pair.
+            dropout: in training, where equal templates are dropped out differently.
         """
         z = self.linear_no_bias_z(self.layernorm_z(z))
         total, slots = None, 0
-        for template, count in distinct_templates(features):
-            v = self._embed(features, template, z)
+        for template, count in distinct_templates(features, dropout is not None):
+            v = self._embed(features, template, z, dropout)
             v = v * float(count) if count > 1 else v
             total, slots = (v if total is None else total + v), slots + count
         return self.linear_no_bias_u(ops.relu(total * (1.0 / (EPSILON + slots))))

@@ -30,6 +30,8 @@ class TriangleMultiplication(nn.Cell):
         outgoing: which edges meet.
     """
 
+    recompute_kind = "triangle_multiplication"
+
     def __init__(self, c_z: int, c_hidden: int, outgoing: bool) -> None:
         super().__init__()
         self.outgoing = outgoing
@@ -78,6 +80,8 @@ class TriangleAttention(nn.Cell):
         n_heads: heads of 32 channels.
         starting: which node the attending edges share.
     """
+
+    recompute_kind = "triangle_attention"
 
     def __init__(self, c_z: int, n_heads: int, starting: bool) -> None:
         super().__init__()

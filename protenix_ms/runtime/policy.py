@@ -26,6 +26,7 @@ class Policy:
             is normalised or softmaxed, so results do not depend on it.
         threads: threads of our own CPU kernels, 0 for all cores. Results do not depend on it.
         kernels: use our own kernels where they exist; MindSpore's operators otherwise.
+        recompute: kinds of modules (`recompute.KINDS`) that forget their activations in training.
     """
 
     device: Device = "CPU"
@@ -33,6 +34,7 @@ class Policy:
     chunk: int | None = None
     threads: int = 0
     kernels: bool = True
+    recompute: frozenset[str] = frozenset()
 
 
 _current = Policy()

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training example: forward pass, loss and gradients (AF3 SI section 4, figure 2c)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, ops
+from ml_collections import ConfigDict
+
+from protenix_ms.loss import binned
+from protenix_ms.loss.labels import Labels
+from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
+from protenix_ms.model.confidence import ConfidenceLogits
+from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
+from protenix_ms.model.diffusion import Conditioning
+from protenix_ms.model.protenix import Job, Protenix, Trunk
+from protenix_ms.nn import set_precision
+from protenix_ms.runtime.draws import Draws
+from protenix_ms.runtime.trace import trace
+from protenix_ms.sampler import centre_random_augmentation
+from protenix_ms.train.permutation import permute_labels
+from protenix_ms.typing import Array, Float, Int
+
+
+@runtime_checkable
+class Example(Protocol):
+    """What a step reads; `structures.example.TrainingExample` is one."""
+
+    features: Mapping[str, Array]
+    labels: Mapping[str, Array]
+    labels_full: Mapping[str, Array]
+    permutations: Sequence[Int[Array, "_ _"]]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """How distances are measured; a replay puts upstream's inexact ones here (trap H28).
+
+    Attributes:
+        between: two sets of points, for pLDDT labels.
+        within: one set, for the confidence head.
+    """
+
+    between: binned.Distances = binned.distances
+    within: binned.Distances = distances
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Loss, its terms without weights, and a gradient per trainable parameter, by name."""
+
+    loss: float
+    terms: dict[str, float]
+    gradients: dict[str, Tensor] = field(repr=False)
+
+
+def cycles_of_step(step: int, most: int) -> int:
+    """How many recycles a step makes: the same on every process (upstream `Protenix.forward`)."""
+    return int(np.random.RandomState(step).randint(1, most + 1))
+
+
+def noise_levels(draws: Draws, count: int, config: ConfigDict) -> Float[Array, "b"]:
+    """Training noise in angstrom, log-normal (AF3 SI section 3.7.1); site ``noise_level``.
+
+    Args:
+        config: ``config.train_noise_sampler``.
+    """
+    normal = draws.normal("noise_level", (count,))
+    log = normal * np.float32(config.p_std) + np.float32(config.p_mean)
+    return np.exp(log) * np.float32(config.sigma_data)
+
+
+class TrainingStep:
+    """Losses and gradients of a model.
+
+    Sites of random numbers: those of `Protenix.recycle` and of the sampler, ``anchor_chain``,
+    ``label_rotation``, ``label_translation``, ``noise_level``, ``label_noise``.
+
+    Args:
+        model: in training mode.
+        config: from `protenix_ms.config.training`; with `train_confidence_only` nothing but the
+            confidence head is differentiated, and nothing is dropped out.
+        measures: of distances.
+    """
+
+    def __init__(
+        self, model: Protenix, config: ConfigDict, measures: Measures = Measures()
+    ) -> None:
+        self.model, self.config, self.measures = model, config, measures
+        trained = model.confidence_head if config.train_confidence_only else model
+        self.parameters = [p for p in trained.get_parameters() if p.requires_grad]
+        self._dropout = "none" if config.train_confidence_only else "training"
+
+    def __call__(self, example: Example, step: int, draws: Draws) -> StepResult:
+        """Loss and gradients of one example.
+
+        Args:
+            step: number of the step, which decides how many recycles there are.
+        """
+        job = Job(example.features)
+        set_precision(self.model, job.positions.n_tokens, self.model.config.model_name)
+        cycles = cycles_of_step(step, self.model.config.model.N_cycle)
+        before = self._recycled(job, cycles - 1, draws)
+
+        def forward() -> tuple[Tensor, dict[str, Tensor]]:
+            return self._loss(example, job, before, draws)
+
+        differentiated = ms.value_and_grad(forward, None, self.parameters, has_aux=True)
+        (loss, terms), gradients = differentiated()
+        by_name = {p.name: g for p, g in zip(self.parameters, gradients, strict=True)}
+        return StepResult(float(loss), {k: float(v) for k, v in terms.items()}, by_name)
+
+    def _recycled(self, job: Job, cycles: int, draws: Draws) -> Trunk:
+        """All recycles but the last, through which no gradient passes."""
+        with ms._no_grad():
+            start = self.model.initial(job)
+            now = Trunk(start.s_inputs, ops.zeros_like(start.s), ops.zeros_like(start.z))
+            for _ in range(cycles):
+                now = self.model.recycle(job, start, now, draws, self._dropout)
+        return now
+
+    def _loss(
+        self, example: Example, job: Job, before: Trunk, draws: Draws
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The part that is differentiated."""
+        alone = self.config.train_confidence_only
+        if alone:
+            with ms._no_grad():
+                trunk, given = self._represent(job, before, draws)
+        else:
+            trunk, given = self._represent(job, before, draws)
+        x, labels = self._mini_rollout(example, given, draws)
+        confidence = self._confidence(example, trunk, x)
+        denoised = None if alone else self._denoise(labels, given, trunk, draws)
+        terms = TrainingLoss(self.config, example.features, labels, self.measures.between)
+        return terms(confidence, denoised)
+
+    def _represent(self, job: Job, before: Trunk, draws: Draws) -> tuple[Trunk, Conditioning]:
+        """The last recycle, and what the denoiser makes of it once for all samples."""
+        trunk = self.model.recycle(job, self.model.initial(job), before, draws, self._dropout)
+        return trunk, self.model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
+
+    def _mini_rollout(
+        self, example: Example, given: Conditioning, draws: Draws
+    ) -> tuple[Float[Array, "b a 3"], Labels]:
+        """A short sampling without gradient, and labels in the order that fits it best."""
+        c = self.model.config.sample_diffusion
+        with ms._no_grad():
+            size = (c.N_step_mini_rollout, c.N_sample_mini_rollout)
+            x = self.model.roll_out(given, draws, size)
+        trace("pred/coordinate_mini", x)
+        labels = (example.labels, example.labels_full)
+        found = permute_labels(x[0], example.features, labels, example.permutations, draws)
+        trace("label/coordinate", found.x)
+        trace("label/coordinate_mask", found.resolved)
+        return x, found
+
+    def _confidence(
+        self, example: Example, trunk: Trunk, x: Float[Array, "b a 3"]
+    ) -> Confidence:
+        """What the confidence head says of the mini-rollout."""
+        head, job = self.model.confidence_head, ConfidenceFeatures.of(example.features)
+        s, z = head.embed(*trunk)
+        logits = []
+        for sample in x:
+            d = self.measures.within(sample[job.representative])
+            logits.append(head.logits(job, *head.pairformer_stack(s, head.add_distances(z, d))))
+        stacked = ConfidenceLogits(*(ops.stack(values) for values in zip(*logits)))
+        for name, value in stacked._asdict().items():
+            trace(f"pred/{name}", value)
+        return Confidence(x, **stacked._asdict())
+
+    def _denoise(
+        self, labels: Labels, given: Conditioning, trunk: Trunk, draws: Draws
+    ) -> Denoised:
+        """Noisy copies of the known structure, denoised some samples at a time."""
+        count, size = self.config.diffusion_batch_size, self.config.diffusion_chunk_size
+        turned = centre_random_augmentation(
+            np.repeat(labels.x[None], count, 0),
+            draws.rotations("label_rotation", count),
+            draws.normal("label_translation", (count, 3)),
+            labels.resolved.astype(np.float32),
+        ).astype(np.float32)
+        level = noise_levels(draws, count, self.config.train_noise_sampler)
+        noisy = turned + draws.normal("label_noise", turned.shape) * level[:, None, None]
+        parts = [
+            self.model.diffusion_module(
+                Tensor.from_numpy(np.ascontiguousarray(noisy[i : i + size])),
+                level[i : i + size], given,
+            )
+            for i in range(0, count, size)
+        ]
+        x = parts[0] if len(parts) == 1 else ops.concat(parts, 0)
+        distogram = self.model.distogram_head(trunk.z)
+        trace("pred/coordinate", x)
+        trace("pred/distogram", distogram)
+        return Denoised(x, level, distogram)
