@@ -48,6 +48,19 @@ inline void Check(bool ok, const A&... parts) {
     if (!ok) Fail(parts...);
 }
 
+// A place in the sources as one number.
+inline std::vector<const char*> files;
+inline int Here(const char* file, int line) {
+    size_t i = 0;
+    while (i < files.size() && files[i] != file) ++i;
+    if (i == files.size()) files.push_back(file);
+    return static_cast<int>(i) * 10000 + line;
+}
+inline std::string Site(int place) {
+    std::string file = files.empty() ? "" : files[place / 10000];
+    return file.substr(file.rfind('/') + 1) + ":" + std::to_string(place % 10000);
+}
+
 // ---- what a test may spoil: one call ignored, or one number changed
 
 struct Mutant {
@@ -188,7 +201,7 @@ class Instruction {
 
     std::string Where() const {
         std::ostringstream s;
-        s << name_ << " (line " << line_ << ", " << (core_.cube ? "cube" : "vector") << " core of block "
+        s << name_ << " (" << Site(line_) << ", " << (core_.cube ? "cube" : "vector") << " core of block "
           << core_.block << "): ";
         return s.str();
     }

@@ -2,6 +2,11 @@
 // Part of kernel_operator.h: the vector pipe. An instruction repeats over groups of up to 256 bytes;
 // strides between the 32-byte blocks of a group and between groups are in blocks.
 
+// A stride, which a mutation may change where it matters.
+inline uint32_t Stride(const char* kind, int line, uint32_t repeat, uint32_t value) {
+    return repeat > 1 ? emu::Number(kind, line, value) : value;
+}
+
 struct UnaryRepeatParams {
     uint16_t dstBlkStride = 1, srcBlkStride = 1;
     uint8_t dstRepStride = 8, srcRepStride = 8;
@@ -59,8 +64,8 @@ void Unary(const char* name, int line, const LocalTensor<T>& dst, const LocalTen
     Instruction in(PIPE_V, name, line);
     constexpr uint32_t most = 256 / std::max(sizeof(T), sizeof(U));
     CheckRepeat(in, mask, repeat, most);
-    Lanes<T> to{dst, p.dstBlkStride, emu::Number("vector dst", line, p.dstRepStride)};
-    Lanes<U> from{src, p.srcBlkStride, emu::Number("vector src", line, p.srcRepStride)};
+    Lanes<T> to{dst, p.dstBlkStride, Stride("vector dst", line, repeat, p.dstRepStride)};
+    Lanes<U> from{src, p.srcBlkStride, Stride("vector src", line, repeat, p.srcRepStride)};
     float x[128];
     for (uint32_t r = 0; r < repeat; ++r) {
         from.Get(in, r, mask, x);
@@ -74,9 +79,9 @@ void Binary(const char* name, int line, const LocalTensor<T>& dst, const LocalTe
     static_assert(sizeof(T) == 4);
     Instruction in(PIPE_V, name, line);
     CheckRepeat(in, mask, repeat, 64);
-    Lanes<T> to{dst, p.dstBlkStride, emu::Number("vector dst", line, p.dstRepStride)};
-    Lanes<T> l{a, p.src0BlkStride, emu::Number("vector src0", line, p.src0RepStride)};
-    Lanes<T> q{b, p.src1BlkStride, emu::Number("vector src1", line, p.src1RepStride)};
+    Lanes<T> to{dst, p.dstBlkStride, Stride("vector dst", line, repeat, p.dstRepStride)};
+    Lanes<T> l{a, p.src0BlkStride, Stride("vector src0", line, repeat, p.src0RepStride)};
+    Lanes<T> q{b, p.src1BlkStride, Stride("vector src1", line, repeat, p.src1RepStride)};
     float x[64], y[64];
     for (uint32_t r = 0; r < repeat; ++r) {
         l.Get(in, r, mask, x);
@@ -137,7 +142,7 @@ template <class T, class U>
 void Cast(const LocalTensor<T>& dst, const LocalTensor<U>& src, RoundMode mode, uint64_t mask, uint8_t repeat,
           const UnaryRepeatParams& p, EMU_LINE) {
     constexpr bool narrows = sizeof(T) < sizeof(U);
-    Check(narrows ? mode == RoundMode::CAST_RINT : mode == RoundMode::CAST_NONE, "Cast: round mode, line ", line);
+    Check(narrows ? mode == RoundMode::CAST_RINT : mode == RoundMode::CAST_NONE, "Cast: round mode, ", emu::Site(line));
     Unary("Cast", line, dst, src, mask, repeat, p, [](float x) { return x; });
 }
 
@@ -175,7 +180,7 @@ void WholeReduce(const char* name, int line, const LocalTensor<float>& dst, cons
                  uint32_t repeat, uint32_t dstRep, uint32_t srcBlk, uint32_t srcRep, F f) {
     Instruction in(PIPE_V, name, line);
     CheckRepeat(in, mask, repeat, 64);
-    Lanes<float> from{src, srcBlk, emu::Number("vector src", line, srcRep)};
+    Lanes<float> from{src, srcBlk, Stride("vector src", line, repeat, srcRep)};
     float x[64];
     for (uint32_t r = 0; r < repeat; ++r) {
         from.Get(in, r, mask, x);

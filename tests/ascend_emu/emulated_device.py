@@ -24,33 +24,34 @@ class Objection(Exception):
     """What the emulated machine found wrong."""
 
 
+def _fields(names: str, kind: type = ctypes.c_uint32) -> list[tuple[str, type]]:
+    return [(name, kind) for name in names.split()]
+
+
 class Shape(ctypes.Structure):
     """`EvoShape`."""
 
-    _fields_ = [(n, ctypes.c_uint32) for n in "G H Sq Sk D biasDiv hasBias hasMask".split()]
-    _fields_ += [("scale", ctypes.c_float)]
+    _fields_ = [*_fields("G H Sq Sk D biasDiv hasBias hasMask"), ("scale", ctypes.c_float)]
 
 
 class Tiling(ctypes.Structure):
     """`EvoTiling`."""
 
     _fields_ = [
-        (n, ctypes.c_uint32)
-        for n in (
+        *_fields(
             "G H Sq Sk D Dp biasDiv hasBias hasMask needDbias tileQ tileK passRows half nq nk "
             "nflag nTask blocks segments perSegment"
-        ).split()
+        ),
+        ("scale", ctypes.c_float), ("workspacePerBlock", ctypes.c_uint64),
     ]
-    _fields_ += [("scale", ctypes.c_float), ("workspacePerBlock", ctypes.c_uint64)]
 
 
 class Counters(ctypes.Structure):
     """Work done by all cores: instructions' repeats, bytes moved, 16x16x16 products."""
 
-    _fields_ = [
-        (n, ctypes.c_uint64)
-        for n in "vector_repeats vector_calls mte1 mte2 mte3 fix mmad scalar".split()
-    ]
+    _fields_ = _fields(
+        "vector_repeats vector_calls mte1 mte2 mte3 fix mmad scalar", ctypes.c_uint64
+    )
 
 
 class _Buffer(ctypes.Structure):
@@ -60,7 +61,7 @@ class _Buffer(ctypes.Structure):
 class _Run(ctypes.Structure):
     _fields_ = [
         ("shape", Shape),
-        *[(n, ctypes.c_uint32) for n in ("dtype", "cores", "grad", "needDbias")],
+        *_fields("dtype cores grad needDbias"),
         ("ub", ctypes.c_uint64),
         ("tensors", _Buffer * 13),
         ("count", ctypes.c_uint32), ("listing", ctypes.c_uint32),

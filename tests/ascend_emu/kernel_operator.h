@@ -9,7 +9,7 @@
 #define __aicore__
 #define __global__
 #define __gm__
-#define EMU_LINE int line = __builtin_LINE()
+#define EMU_LINE int line = emu::Here(__builtin_FILE(), __builtin_LINE())
 #define ASCEND_IS_AIC (emu::Me().cube)
 #define ASCEND_IS_AIV (!emu::Me().cube)
 #define KERNEL_TASK_TYPE_DEFAULT(type)
@@ -131,8 +131,9 @@ class TBuf {
     template <class T>
     LocalTensor<T> GetWithOffset(uint32_t elements, uint32_t bytes, EMU_LINE) const {
         uint64_t from = at_ + bytes, size = static_cast<uint64_t>(elements) * sizeof(T);
-        Check(from + size <= end_ && bytes % 32 == 0, "a slice exceeds its TBuf or is not aligned, line ", line);
-        if (emu::Spoiled("shrink", line, static_cast<int>(bytes))) size -= 32;
+        Check(from + size <= end_ && bytes % 32 == 0, "a slice exceeds its TBuf or is not aligned, ", emu::Site(line));
+        // L0B is cut by what it has, not by what a tile needs.
+        if (P != TPosition::B2 && emu::Spoiled("shrink", line, static_cast<int>(bytes))) size -= 32;
         return {&emu::Me().at(PlaceOf(P)), from, from + size, PlaceOf(P)};
     }
     uint64_t at_ = 0, end_ = 0;
@@ -171,7 +172,7 @@ void SetFlag(int32_t id, EMU_LINE) {
     Check(id >= 0 && id < 8, "event id ", id);
     if (emu::Spoiled("set", line, key) || emu::Spoiled("event", 0, key)) return;
     auto& events = emu::Me().events;
-    Check(!events.count(key), "SetFlag (line ", line, "): set twice without a wait, event ", key / 8, " id ", id);
+    Check(!events.count(key), "SetFlag (", emu::Site(line), "): set twice without a wait, event ", key / 8, " id ", id);
     Instruction(p.from, "SetFlag", line);
     events[key] = emu::Finished(p.from);
 }
@@ -181,7 +182,7 @@ void WaitFlag(int32_t id, EMU_LINE) {
     int key = static_cast<int>(E) * 8 + id;
     if (emu::Spoiled("wait", line, key) || emu::Spoiled("event", 0, key)) return;
     auto& events = emu::Me().events;
-    Check(events.count(key), "WaitFlag (line ", line, "): nobody sets event ", key / 8, " id ", id);
+    Check(events.count(key), "WaitFlag (", emu::Site(line), "): nobody sets event ", key / 8, " id ", id);
     emu::Join(emu::Me().clock[p.to], events[key]);
     events.erase(key);
 }
@@ -204,7 +205,7 @@ void CrossCoreSetFlag(uint16_t id, EMU_LINE) {
     for (auto& other : emu::machine->cores) {
         if (other->block != c.block || other->cube == c.cube) continue;
         uint32_t sender = c.cube ? 2 : c.sub;
-        Check(!other->cross[id].count(sender), "CrossCoreSetFlag (line ", line, "): flag ", id,
+        Check(!other->cross[id].count(sender), "CrossCoreSetFlag (", emu::Site(line), "): flag ", id,
               " is set again before it was waited for");
         other->cross[id][sender] = now;
     }

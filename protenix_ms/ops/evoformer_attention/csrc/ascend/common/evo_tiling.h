@@ -121,19 +121,17 @@ EVO_FN EvoBackwardBuffers EvoBackwardLayout(uint32_t rows, uint32_t tileK, uint3
 
 // Byte offsets in L1 of the cube core.
 struct EvoForwardL1 {
-    uint32_t q[2], k[2], v[2], p[2], end;
+    uint32_t q, k[2], v[2], p[2], end;
 };
 
 EVO_FN EvoForwardL1 EvoForwardL1Layout(uint32_t tileQ, uint32_t tileK, uint32_t Dp) {
     EvoForwardL1 l{};
+    l.q = EvoTake(l.end, tileQ * Dp * 2);
     for (uint32_t i = 0; i < 2; ++i) {
-        l.q[i] = EvoTake(l.end, tileQ * Dp * 2);
         l.k[i] = EvoTake(l.end, tileK * Dp * 2);
         l.v[i] = EvoTake(l.end, tileK * Dp * 2);
+        l.p[i] = EvoTake(l.end, tileQ * tileK * 2);
     }
-    l.p[0] = EvoTake(l.end, tileQ * tileK * 2);
-    // Two tiles of weights if they fit, else one that is waited for.
-    l.p[1] = l.end + tileQ * tileK * 2 <= EVO_L1 ? EvoTake(l.end, tileQ * tileK * 2) : l.p[0];
     return l;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Backward, cube core: S and dP of the next group while the vector cores work on this one, then
 // dv += P^T dO, dk += dS^T Q, dq += dS K, added atomically into fp32 gradients (dq and dk without
-// the scale of the logits). Events between L1 and L0A/L0B: inputs 0-1, P and dS 2-3.
+// the scale of the logits). Events between L1 and L0A/L0B: inputs 0-1, P and dS 2-3. None guards P
+// and dS against overwriting: those of two groups later come only after this group's gradients.
 #ifndef EVO_BACKWARD_CUBE_H
 #define EVO_BACKWARD_CUBE_H
 #include "evo_cube.h"
@@ -61,7 +62,7 @@ class EvoBackwardCube {
             ds_[i] = l1_.template GetWithOffset<T>(t.tileQ * t.tileK, at.ds[i]);
         }
         cube_.Init(pipe);
-        for (int32_t id = 0; id < 4; ++id) {
+        for (int32_t id = 0; id < 2; ++id) {
             AscendC::SetFlag<AscendC::HardEvent::MTE1_MTE2>(id);
         }
         AscendC::SyncAll<false>();  // the vector cores fill the gradients with zeros
@@ -69,7 +70,7 @@ class EvoBackwardCube {
         for (uint32_t id = units.begin; id < units.end; ++id) {
             Unit(EvoUnitOf(t_, id));
         }
-        for (int32_t id = 0; id < 4; ++id) {
+        for (int32_t id = 0; id < 2; ++id) {
             AscendC::WaitFlag<AscendC::HardEvent::MTE1_MTE2>(id);
         }
         cube_.Drain();
@@ -127,7 +128,6 @@ class EvoBackwardCube {
         uint64_t query = Row(g, t_.Sq, u.qt * t_.tileQ) * width + head;
         uint64_t key = Row(g, t_.Sk, u.kt * t_.tileK) * width + head;
         AscendC::CrossCoreWaitFlag(EVO_WEIGHTS + slot);
-        AscendC::WaitFlag<AscendC::HardEvent::MTE1_MTE2>(2 + slot);
         cube_.ToL1(p_[slot], x_->p[slot], rows_, columns_, t_.tileK);
         cube_.ToL1(ds_[slot], x_->ds[slot], rows_, columns_, t_.tileK);
         EvoHandOver<AscendC::HardEvent::MTE2_MTE1>(2 + slot);
@@ -140,7 +140,6 @@ class EvoBackwardCube {
         cube_.RightAs(k_[slot], n_, t_.Dp, 0, n_);
         cube_.Multiply(m_, t_.Dp, columns_, true);
         AscendC::SetFlag<AscendC::HardEvent::MTE1_MTE2>(slot);
-        AscendC::SetFlag<AscendC::HardEvent::MTE1_MTE2>(2 + slot);
         cube_.Store(x_->dq[query], rows_, t_.Dp, width, m_);
         AscendC::SetAtomicNone();
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Backward, vector core: P and dS of its half of the queries. The tile of bias stays on chip while
 // all groups that share it pass by, and so does its gradient, which is therefore written once.
-// Events: V_MTE2 and MTE2_V 0-1 S and dP by parity of the pass, 2-3 mask, log-sum-exp and delta by
-// parity of the group, 4 bias; MTE3_V and V_MTE3 0-1 P and dS by parity of the pass, 2 dBias.
+// Events: V_MTE2 and MTE2_V 0-1 S and dP by parity of the pass, 2 bias, 3 log-sum-exp, delta and
+// mask; MTE3_V and V_MTE3 0-1 P and dS by parity of the pass, 2 dBias. None guards log-sum-exp,
+// delta and mask against overwriting: S of two groups later comes only after their last use.
 #ifndef EVO_BACKWARD_VEC_H
 #define EVO_BACKWARD_VEC_H
 #include "evo_backward_cube.h"
@@ -18,7 +19,7 @@ class EvoBackwardVec {
         Buffers(pipe);
         Zeros();
         AscendC::SyncAll<false>();
-        for (int32_t id = 0; id < 5; ++id) {
+        for (int32_t id = 0; id < 2; ++id) {
             AscendC::SetFlag<AscendC::HardEvent::V_MTE2>(id);
         }
         for (int32_t id = 0; id < 3; ++id) {
@@ -28,7 +29,7 @@ class EvoBackwardVec {
         for (uint32_t id = units.begin; id < units.end; ++id) {
             Unit(EvoUnitOf(t_, id));
         }
-        for (int32_t id = 0; id < 5; ++id) {
+        for (int32_t id = 0; id < 2; ++id) {
             AscendC::WaitFlag<AscendC::HardEvent::V_MTE2>(id);
         }
         for (int32_t id = 0; id < 3; ++id) {
@@ -108,12 +109,10 @@ class EvoBackwardVec {
         AscendC::WaitFlag<AscendC::HardEvent::MTE3_V>(0);
         for (uint32_t r0 = 0; r0 < rows_; r0 += t_.passRows) {
             EvoRows a{EvoMin(t_.passRows, rows_ - r0), columns_, t_.tileK};
-            AscendC::WaitFlag<AscendC::HardEvent::V_MTE2>(4);
-            EvoHandOver<AscendC::HardEvent::V_MTE2>(5);  // the buffer's last reader was another pipe
+            EvoHandOver<AscendC::HardEvent::V_MTE2>(2);  // and with it what this pipe waited for
             EvoLoad(p_[0], x_->bias[tile + static_cast<uint64_t>(r0) * t_.Sk], a.rows, columns_, t_.Sk, t_.tileK);
-            EvoHandOver<AscendC::HardEvent::MTE2_V>(4);
+            EvoHandOver<AscendC::HardEvent::MTE2_V>(2);
             a.Widen(bias_[r0 * t_.tileK], p_[0]);
-            AscendC::SetFlag<AscendC::HardEvent::V_MTE2>(4);
         }
         AscendC::SetFlag<AscendC::HardEvent::MTE3_V>(0);
         EvoRows::Wait();
@@ -135,7 +134,6 @@ class EvoBackwardVec {
     __aicore__ inline void Group(const EvoUnit& u, uint32_t g, bool masked) {
         AscendC::CrossCoreWaitFlag(EVO_SCORES + slot_);
         if (rows_) {
-            AscendC::WaitFlag<AscendC::HardEvent::V_MTE2>(2 + slot_);
             uint64_t row = (static_cast<uint64_t>(g) * t_.H + u.h) * t_.Sq + q0_;
             EvoLoad(lse_[slot_], x_->lse[row], 1, rows_, rows_, EvoUp(rows_, 8));
             EvoLoad(delta_[slot_], x_->delta[row], 1, rows_, rows_, EvoUp(rows_, 8));
@@ -143,7 +141,7 @@ class EvoBackwardVec {
                 EvoLoad(mask_[slot_], x_->mask[static_cast<uint64_t>(g) * t_.Sk + u.kt * t_.tileK], 1, columns_,
                         columns_, t_.tileK);
             }
-            EvoHandOver<AscendC::HardEvent::MTE2_V>(2 + slot_);
+            EvoHandOver<AscendC::HardEvent::MTE2_V>(3);
             EvoRows all{rows_, columns_, t_.tileK};
             EvoRows::Wait();
             all.Spread(rowsLse_, lse_[slot_]);
@@ -152,7 +150,6 @@ class EvoBackwardVec {
                 Pass({EvoMin(t_.passRows, rows_ - r0), columns_, t_.tileK}, r0, masked);
                 pass_ ^= 1;
             }
-            AscendC::SetFlag<AscendC::HardEvent::V_MTE2>(2 + slot_);
         }
         AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(EVO_WEIGHTS + slot_);
     }

@@ -3,7 +3,8 @@
 //
 // The softmax of a tile precedes the update of the output with the tile before it, so that the cube
 // core multiplies meanwhile. Events: V_MTE2 and MTE2_V 0-1 logits and bias by parity of the pass,
-// 2-3 mask by parity of the tile, 4 weighted values; MTE3_V and V_MTE3 0-1 weights by parity of the pass.
+// 2 weighted values; MTE3_V and V_MTE3 0-1 weights by parity of the pass. The mask needs none: the
+// logits that follow it hand it over, and those two tiles later come only after its last use.
 #ifndef EVO_FORWARD_VEC_H
 #define EVO_FORWARD_VEC_H
 #include "evo_forward_cube.h"
@@ -17,7 +18,7 @@ class EvoForwardVec {
         x_ = &x;
         first_ = static_cast<uint32_t>(AscendC::GetSubBlockIdx()) * t.half;
         Buffers(pipe);
-        for (int32_t id = 0; id < 5; ++id) {
+        for (int32_t id = 0; id < 3; ++id) {
             AscendC::SetFlag<AscendC::HardEvent::V_MTE2>(id);
         }
         for (int32_t id = 0; id < 2; ++id) {
@@ -27,7 +28,7 @@ class EvoForwardVec {
         for (uint32_t id = tasks.begin; id < tasks.end; ++id) {
             Task(id % t_.G, id / t_.G / t_.nq, id / t_.G % t_.nq);
         }
-        for (int32_t id = 0; id < 5; ++id) {
+        for (int32_t id = 0; id < 3; ++id) {
             AscendC::WaitFlag<AscendC::HardEvent::V_MTE2>(id);
         }
         for (int32_t id = 0; id < 2; ++id) {
@@ -100,18 +101,13 @@ class EvoForwardVec {
         AscendC::CrossCoreWaitFlag(EVO_SCORES + slot_);
         if (rows_) {
             if (masked) {
-                AscendC::WaitFlag<AscendC::HardEvent::V_MTE2>(2 + slot_);
                 EvoLoad(mask_[slot_], x_->mask[static_cast<uint64_t>(g) * t_.Sk + k0], 1, columns, columns, t_.tileK);
-                EvoHandOver<AscendC::HardEvent::MTE2_V>(2 + slot_);
             }
             uint64_t group = static_cast<uint64_t>(g / t_.biasDiv) * t_.H + h;
             for (uint32_t r0 = 0; r0 < rows_; r0 += t_.passRows) {
                 EvoRows a{EvoMin(t_.passRows, rows_ - r0), columns, t_.tileK};
                 Pass(a, r0, (group * t_.Sq + q0_ + r0) * t_.Sk + k0, masked);
                 pass_ ^= 1;
-            }
-            if (masked) {
-                AscendC::SetFlag<AscendC::HardEvent::V_MTE2>(2 + slot_);
             }
         }
         AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(EVO_WEIGHTS + slot_);
@@ -181,16 +177,16 @@ class EvoForwardVec {
             return;
         }
         EvoRows a{rows_, t_.Dp, t_.Dp};
-        AscendC::WaitFlag<AscendC::HardEvent::V_MTE2>(4);
+        AscendC::WaitFlag<AscendC::HardEvent::V_MTE2>(2);
         EvoLoad(pv_, x_->pv[slot][first_ * t_.Dp], 1, rows_ * t_.Dp, rows_ * t_.Dp, rows_ * t_.Dp);
         EvoRows::Wait();
         a.Spread(spread_, alpha_[slot]);
         EvoRows::Wait();
         a.TimesEach(o_, spread_);
         EvoRows::Wait();
-        EvoHandOver<AscendC::HardEvent::MTE2_V>(4);
+        EvoHandOver<AscendC::HardEvent::MTE2_V>(2);
         a.Plus(o_, pv_);
-        AscendC::SetFlag<AscendC::HardEvent::V_MTE2>(4);
+        AscendC::SetFlag<AscendC::HardEvent::V_MTE2>(2);
         EvoRows::Wait();
         EvoSerial();
     }

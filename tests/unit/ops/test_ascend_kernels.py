@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Ascend kernels, their very sources, on the emulated machine against float64. Not hardware."""
+
+import shutil
+
+import emulated_device as device
+import numpy as np
+import pytest
+from emulated_device import BF16, HALF, Machine, Objection
+from mutations import Trial, relative_error, survivors
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+TOLERANCE = {HALF: 2e-3, BF16: 1.6e-2}
+
+# (g, h, sq, sk, d), groups of bias, masked, dtype, cores
+CASES = [
+    ((1, 1, 16, 16, 16), None, False, HALF, 1),
+    ((1, 1, 1, 1, 8), 1, False, HALF, 1),
+    ((3, 2, 1, 65, 16), 3, True, HALF, 4),
+    ((2, 2, 37, 77, 24), 1, True, HALF, 2),
+    ((3, 1, 129, 520, 64), 3, True, HALF, 2),
+    ((4, 2, 100, 300, 48), 2, True, BF16, 3),
+    ((3, 3, 33, 191, 40), 1, True, BF16, 4),
+    ((5, 2, 32, 128, 32), 5, True, HALF, 3),  # atom windows
+    ((8, 1, 64, 64, 32), 1, False, HALF, 4),  # groups of one bias in several segments
+    ((1, 1, 512, 512, 32), 1, True, HALF, 2),
+]
+
+
+@pytest.mark.parametrize("sizes, groups, masked, dtype, cores", CASES)
+def test_forward_and_backward(sizes, groups, masked, dtype, cores):
+    trial = Trial(device.random_case(sizes, groups, masked, dtype), cores)
+    for grad in (False, True):
+        for name, x in trial.run(grad, Machine(cores=cores)).items():
+            tolerance = TOLERANCE[dtype] if name not in ("lse", "dbias") else 1e-5
+            assert relative_error(x, trial.answer[name]) < tolerance, name
+
+
+def test_a_row_without_keys_is_zero_and_so_are_its_gradients():
+    case = device.random_case((3, 1, 20, 70, 16))
+    case.keep[1] = False
+    trial = Trial(case, 2)
+    out, lse = device.forward(case, Machine())
+    assert not out[1].any() and (lse[1] > 1e29).all() and out[0].any()
+    found = trial.run(True, Machine())
+    assert all(not found[n][1].any() for n in ("dq", "dk", "dv")) and found["dq"][0].any()
+
+
+def test_result_does_not_depend_on_the_number_of_cores():
+    case = device.random_case((3, 2, 50, 100, 24))
+    one, _ = device.forward(case, Machine(cores=1))
+    many, _ = device.forward(case, Machine(cores=5))
+    np.testing.assert_allclose(one, many, atol=2e-3)
+
+
+def test_every_ablation_computes_the_same(tmp_path):
+    off = [f"-DEVO_OPT_{n}=0" for n in ("ARENA", "ASYNC", "MASK", "TILING", "LEVEL0")]
+    slow = device.compile_machine(tmp_path, tuple(off))
+    trial = Trial(device.random_case((3, 1, 70, 200, 24)), 2)
+    fast, plain = Machine(), Machine()
+    expected = device.forward(trial.case, fast)[0]
+    found = device.forward(trial.case, plain, slow)[0]
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    assert plain.counters.vector_calls > 3 * fast.counters.vector_calls
+    given = (trial.dout, trial.answer["lse"], trial.answer["delta"])
+    for x, name in zip(device.backward(trial.case, *given, Machine(), slow), ("dq", "dk", "dv")):
+        assert relative_error(x, trial.answer[name]) < 2e-3
+
+
+def test_the_machine_refuses_a_buffer_that_does_not_fit():
+    lib = device.default_machine()
+    assert lib is not None
+    with pytest.raises(Objection, match="tiling refuses"):
+        device.forward(device.random_case((1, 1, 16, 16, 72)), Machine())
+    with pytest.raises(Objection, match="tiling refuses"):
+        device.forward(device.random_case((1, 1, 64, 64, 64)), Machine(ub=4096))
+
+
+@pytest.mark.parametrize("grad", [False, True], ids=["forward", "backward"])
+def test_every_mutant_is_noticed(grad):
+    """Each synchronisation removed, each stride off by one, each buffer a block too small."""
+    alive, count = survivors(grad)
+    assert count > 150 and not alive
