@@ -20,7 +20,7 @@ SITES_ROOM = 1 << 16
 LOWEST = -1e9
 
 
-class Objection(Exception):
+class EmulationError(Exception):
     """What the emulated machine found wrong."""
 
 
@@ -210,7 +210,7 @@ def _launch(case: Case, machine: Machine, inputs: list, outputs: list, grad: boo
     lines = (line.split("|") for line in sites.value.decode().splitlines())
     machine.sites = [Site(kind, int(line), int(number)) for kind, line, number in lines]
     if failed:
-        raise Objection(message.value.decode())
+        raise EmulationError(message.value.decode())
 
 
 def forward(

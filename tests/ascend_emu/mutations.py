@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import emulated_device as device
 import numpy as np
-from emulated_device import Case, Machine, Objection, Site
+from emulated_device import Case, EmulationError, Machine, Site
 
 TOLERANCE = 3e-3
 
@@ -40,7 +40,7 @@ class Trial:
         """What is wrong with a run, nothing if all is well."""
         try:
             found = self.run(grad, machine)
-        except Objection as objection:
+        except EmulationError as objection:
             return str(objection)
         errors = {n: relative_error(x, self.answer[n]) for n, x in found.items()}
         wrong = [n for n, error in errors.items() if not error <= TOLERANCE]
@@ -77,7 +77,7 @@ def survivors(grad: bool) -> tuple[list[Site], int]:
         machine = Machine(cores=trial.cores, listing=True)
         complaint = trial.complaint(grad, machine)
         if complaint:
-            raise Objection(f"the kernel itself fails: {complaint}")
+            raise EmulationError(f"the kernel itself fails: {complaint}")
         for site in machine.sites:
             # A buffer is as large as it must be only where a shape fills it.
             if site.kind != "shrink" or trial.fills_buffers:

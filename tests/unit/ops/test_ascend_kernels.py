@@ -6,7 +6,7 @@ import shutil
 import emulated_device as device
 import numpy as np
 import pytest
-from emulated_device import BF16, HALF, Machine, Objection
+from emulated_device import BF16, HALF, EmulationError, Machine
 from mutations import Trial, relative_error, survivors
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
@@ -70,9 +70,9 @@ def test_every_ablation_computes_the_same(tmp_path):
 def test_the_machine_refuses_a_buffer_that_does_not_fit():
     lib = device.default_machine()
     assert lib is not None
-    with pytest.raises(Objection, match="tiling refuses"):
+    with pytest.raises(EmulationError, match="tiling refuses"):
         device.forward(device.random_case((1, 1, 16, 16, 72)), Machine())
-    with pytest.raises(Objection, match="tiling refuses"):
+    with pytest.raises(EmulationError, match="tiling refuses"):
         device.forward(device.random_case((1, 1, 64, 64, 64)), Machine(ub=4096))
 
 
