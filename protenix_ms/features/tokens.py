@@ -44,12 +44,15 @@ def tokenize(atoms: AtomTable) -> TokenTable:
     """Tokens of an annotated atom table (`features.annotation.annotate`).
 
     A standard residue of a polymer type is one token, whatever chain it stands in; all other
-    atoms are tokens of their own. Upstream: `AtomArrayTokenizer`.
+    atoms, and those of the column `split` if there is one, are tokens of their own. Upstream:
+    `AtomArrayTokenizer`.
 
     Raises:
         ChemistryError: a standard residue has lost its centre atom, or carries two.
     """
     standard = atoms.extra["standard"]
+    if "split" in atoms.extra:
+        standard = standard & ~atoms.extra["split"]
     starts = ~standard
     starts[atoms.residue_starts()] = True
     atom_to_token = np.cumsum(starts) - 1

@@ -1,12 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From experimental structures to training examples: parse, filter, crop, sample, label."""
+"""From experimental structures to training examples: parse, filter, crop, sample, label.
 
+`read_entry` makes an `Entry` of an mmCIF file (upstream `MMCIFParser`); `training_example` makes
+features, labels and permutations of a crop of it (upstream `BaseSingleDataset`); `preparation`
+does the first for a folder, and `loader` the second, ahead of time and in an order that does not
+change.
+"""
+
+from protenix_ms.structures.constraint_options import ConstraintSampling
 from protenix_ms.structures.crop import CropOptions, EmptyCropError
+from protenix_ms.structures.dataset import DataOptions, Source, TrainingData
 from protenix_ms.structures.entry import Entry, read_entry
 from protenix_ms.structures.example import ExampleOptions, TrainingExample, training_example
+from protenix_ms.structures.loader import Loaded, Loader
+from protenix_ms.structures.sampling import RowFilter, Weighting
 from protenix_ms.structures.symmetry import Symmetries
 
 __all__ = [
-    "CropOptions", "EmptyCropError", "Entry", "ExampleOptions", "Symmetries", "TrainingExample",
-    "read_entry", "training_example",
+    "ConstraintSampling", "CropOptions", "DataOptions", "EmptyCropError", "Entry",
+    "ExampleOptions", "Loaded", "Loader", "RowFilter", "Source", "Symmetries", "TrainingData",
+    "TrainingExample", "Weighting", "read_entry", "training_example",
 ]  # fmt: skip

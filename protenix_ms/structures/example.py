@@ -21,6 +21,8 @@ from protenix_ms.structures.augmentation import (
     shuffled_copies,
     shuffled_molecules,
 )
+from protenix_ms.structures.constraint_options import ConstraintSampling
+from protenix_ms.structures.constraint_sampling import sample_constraints
 from protenix_ms.structures.crop import Crop, CropOptions, EmptyCropError, draw_crop
 from protenix_ms.structures.entry import Entry
 from protenix_ms.structures.symmetry import Symmetries, permutation_lists
@@ -38,6 +40,7 @@ class ExampleOptions:
         use_msa: whether alignments are read, where there are any.
         rename_ligands, shuffle_molecules, shuffle_copies: see `augmentation`.
         reference_chains_only: leave out all chains but the sampled one or two.
+        constraints: sample distance constraints (constraint model only); None for none.
         distillation: the structure is predicted, so its resolution says nothing.
     """
 
@@ -48,6 +51,7 @@ class ExampleOptions:
     shuffle_copies: bool = False
     reference_chains_only: bool = False
     distillation: bool = False
+    constraints: ConstraintSampling | None = None
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,15 @@ def training_example(
     if not len(crop.tokens) or (crop.method == "contiguous" and resolved < MIN_RESOLVED):
         raise EmptyCropError(f"a {crop.method} crop with {resolved} resolved atoms")
     tokens = tokenize(atoms)
+    constraints = empty_constraint_features(len(tokens))
+    if options.constraints:
+        made = sample_constraints(whole, atoms, rng, options.constraints)
+        whole, atoms, tokens, constraints = made.whole, made.atoms, made.tokens, made.features
     features = structure_features(atoms, tokens, rng, distant_polymer_bonds=False)
     if options.rename_ligands:
         features["ref_atom_name_chars"] = name_characters(anonymous_ligand_names(atoms))
     features |= _alignment_features(entry, atoms, tokens, options, alignments)
-    features |= empty_template_features(len(tokens)) | empty_constraint_features(len(tokens))
+    features |= empty_template_features(len(tokens)) | constraints
     resolution = -1.0 if options.distillation else entry.resolution
     features["resolution"] = np.array([resolution], np.float32)
     features["is_distillation"] = np.array([options.distillation])

@@ -14,6 +14,7 @@ from protenix_ms.structures.augmentation import (
     shuffled_copies,
     shuffled_molecules,
 )
+from protenix_ms.structures.constraint_options import ConstraintSampling, PairSampling
 from protenix_ms.structures.crop import EmptyCropError
 from protenix_ms.structures.example import training_example
 from protenix_ms.structures.index import entry_rows
@@ -146,3 +147,27 @@ def test_ligand_names_tell_nothing(entry):
     assert (names[~ligand] == entry.atoms.atom_name[~ligand]).all()
     assert {"P1", "P2", "P3", "C1", "C10", "MG1"} <= set(names[ligand].tolist())
     assert "PG" not in names[ligand]
+
+
+def test_constraints_come_with_an_example(entry, ccd):
+    """Split residues have labels and permutations like all others."""
+    near = (("PP", 6.0, 12.0), ("PL", 4.0, 10.0))
+    sampling = ConstraintSampling(
+        contact=PairSampling(1.0, near, 3.0), contact_atom=PairSampling(1.0, near, 2.0)
+    )
+    plain = ExampleOptions(CropOptions(size=0))
+    told = replace(plain, constraints=sampling)
+    made = [
+        training_example(entry, ["A"], np.random.default_rng(1), options, Symmetries(ccd))
+        for options in (plain, told)
+    ]
+    n = [len(example.tokens) for example in made]
+    assert n[1] > n[0]
+    features = made[1].features
+    assert features["constraint_feature/contact_atom"].shape == (n[1], n[1], 2)
+    assert features["constraint_feature/contact"].any()
+    assert features["pae_rep_atom_mask"].sum() == n[1] == features["token_bonds"].shape[0]
+    assert made[1].labels_full["pae_rep_atom_mask"].sum() == n[1]
+    for name in ("coordinate", "coordinate_mask"):
+        np.testing.assert_array_equal(made[0].labels[name], made[1].labels[name])
+    assert made[1].labels_full["entity_mol_id"].max() > made[0].labels_full["entity_mol_id"].max()
