@@ -52,12 +52,14 @@ class ConstraintSampling:
     """All four kinds, with the probabilities that upstream's constraint model was trained at."""
 
     pocket: PairSampling = field(
-        default_factory=lambda: PairSampling(0.2, (("PP", 6, 20), ("LP", 6, 20)))
+        default_factory=lambda: PairSampling(0.2, (("PP", 6.0, 20.0), ("LP", 6.0, 20.0)))
     )
     contact: PairSampling = field(
-        default_factory=lambda: PairSampling(0.1, (("PP", 6, 30), ("PL", 4, 10)))
+        default_factory=lambda: PairSampling(0.1, (("PP", 6.0, 30.0), ("PL", 4.0, 10.0)))
     )
     contact_atom: PairSampling = field(
-        default_factory=lambda: PairSampling(0.1, (("PP", 2, 12), ("PL", 2, 8)), min_distance=-1)
+        default_factory=lambda: PairSampling(
+            0.1, (("PP", 2.0, 12.0), ("PL", 2.0, 8.0)), min_distance=-1.0
+        )
     )
     substructure: SubstructureSampling = field(default_factory=lambda: SubstructureSampling(0.5))

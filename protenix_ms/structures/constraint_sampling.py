@@ -138,7 +138,7 @@ def draw_contacts(
     """Random pairs (lower index first) and their distance limits."""
     limits = [(kinds, float(rng.uniform(low, high))) for kinds, low, high in options.ranges]
     pairs, limit = valid_contacts(sites, limits, [
-        float(rng.uniform(0, top)) if options.min_distance == -1 else options.min_distance
+        float(rng.uniform(0, top)) if options.min_distance < 0 else options.min_distance
         for _, top in limits
     ])
     chosen = rng.permutation(len(pairs))[: _size(options.size, rng)]
