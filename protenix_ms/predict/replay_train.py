@@ -36,14 +36,9 @@ def build(
 
 
 def upstream_measures(recording: RecordedStep) -> Measures:
-    """Upstream's inexact distances.
-
-    The confidence head gets those of upstream's own mini-rollout: their error depends on the last
-    bit of a coordinate.
-    """
-    representative = recording.features["distogram_rep_atom_mask"].astype(bool)
-    x = recording.outputs["pred/coordinate_mini"][0, representative]
-    return Measures(upstream_distances, lambda _: upstream_distances(x))
+    """Upstream's inexact distances, on upstream's own mini-rollout, to which ours is compared."""
+    x = recording.outputs["pred/coordinate_mini"]
+    return Measures(upstream_distances, upstream_distances, lambda _: x)
 
 
 def run(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -39,15 +39,18 @@ class Example(Protocol):
 
 @dataclass(frozen=True)
 class Measures:
-    """How distances are measured; a replay puts upstream's inexact ones here (trap H28).
+    """What is judged and how distances are measured, for a replay to change (trap H28).
 
     Attributes:
-        between: two sets of points, for pLDDT labels.
-        within: one set, for the confidence head.
+        between: distances between two sets of points, for pLDDT labels.
+        within: distances within one set, for the confidence head.
+        judged: the mini-rollout that labels and confidence are about, made from ours. A label on
+            the edge of a bin depends on the last bit of a coordinate.
     """
 
     between: binned.Distances = binned.distances
-    within: binned.Distances = distances
+    within: Callable[[Array], Array] = distances
+    judged: Callable[[Array], Array] = lambda x: x
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class TrainingStep:
         model: in training mode.
         config: from `protenix_ms.config.training`; with `train_confidence_only` nothing but the
             confidence head is differentiated, and nothing is dropped out.
-        measures: of distances.
+        measures: of distances, for a replay.
     """
 
     def __init__(
@@ -154,6 +157,7 @@ class TrainingStep:
             size = (c.N_step_mini_rollout, c.N_sample_mini_rollout)
             x = self.model.roll_out(given, draws, size)
         trace("pred/coordinate_mini", x)
+        x = self.measures.judged(x)
         labels = (example.labels, example.labels_full)
         found = permute_labels(x[0], example.features, labels, example.permutations, draws)
         trace("label/coordinate", found.x)
