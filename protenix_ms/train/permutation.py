@@ -18,7 +18,7 @@ FEWEST = 3  # known atoms that an alignment needs
 
 def useful_orders(
     orders: Int[Array, "a p"], known: Bool[Array, "a"]
-) -> Int[Array, "p a"]:
+) -> Int[Array, "_ a"]:
     """The identity, then every order that moves a known atom, each once."""
     identity = np.arange(len(orders))
     distinct = np.unique(orders, axis=1).T
