@@ -29,6 +29,7 @@ from protenix_ms.structures.symmetry import Symmetries, permutation_lists
 from protenix_ms.typing import Array, Bool, Int
 
 MIN_RESOLVED = 5  # atoms of a contiguous crop
+_BY_ROW = ("msa", "msa_mask", "deletion_matrix", "deletion_value", "has_deletion")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class ExampleOptions:
     Attributes:
         crop: size and kinds of crops.
         use_msa: whether alignments are read, where there are any.
+        msa_rows: at most so many rows, drawn at random beside the query (the first row).
         rename_ligands, shuffle_molecules, shuffle_copies: see `augmentation`.
         reference_chains_only: leave out all chains but the sampled one or two.
         constraints: sample distance constraints (constraint model only); None for none.
@@ -46,6 +48,7 @@ class ExampleOptions:
 
     crop: CropOptions = field(default_factory=CropOptions)
     use_msa: bool = True
+    msa_rows: int = 16384
     rename_ligands: bool = False
     shuffle_molecules: bool = False
     shuffle_copies: bool = False
@@ -100,24 +103,21 @@ def training_example(
     whole = _augmented(entry.atoms, chains, rng, options)
     whole_tokens = tokenize(whole)
     crop = draw_crop(whole, whole_tokens, chains, options.crop, rng)
-    chosen = np.isin(whole_tokens.atom_to_token, crop.tokens)
-    atoms = whole[chosen]
+    atoms = whole[np.isin(whole_tokens.atom_to_token, crop.tokens)]
     resolved = int(atoms.extra["is_resolved"].sum())
-    if not len(crop.tokens) or (crop.method == "contiguous" and resolved < MIN_RESOLVED):
+    if not len(atoms) or (crop.method == "contiguous" and resolved < MIN_RESOLVED):
         raise EmptyCropError(f"a {crop.method} crop with {resolved} resolved atoms")
     tokens = tokenize(atoms)
     constraints = empty_constraint_features(len(tokens))
     if options.constraints:
         made = sample_constraints(whole, atoms, rng, options.constraints)
         whole, atoms, tokens, constraints = made.whole, made.atoms, made.tokens, made.features
-    features = structure_features(atoms, tokens, rng, distant_polymer_bonds=False)
-    if options.rename_ligands:
-        features["ref_atom_name_chars"] = name_characters(anonymous_ligand_names(atoms))
-    features |= _alignment_features(entry, atoms, tokens, options, alignments)
-    features |= empty_template_features(len(tokens)) | constraints
-    resolution = -1.0 if options.distillation else entry.resolution
-    features["resolution"] = np.array([resolution], np.float32)
-    features["is_distillation"] = np.array([options.distillation])
+    features = _structure_features(entry, atoms, tokens, rng, options) | constraints
+    features |= empty_template_features(len(tokens)) | empty_msa_features(tokens.restype)
+    if options.use_msa and alignments is not None:
+        entities = atoms.entity_id[tokens.centre_atom]
+        rows = crop_msa_features(entry, tokens, entities, alignments)
+        features |= sampled_rows(rows, options.msa_rows, rng)
     return TrainingExample(
         features=features,
         labels=_labels(atoms),
@@ -127,6 +127,22 @@ def training_example(
         tokens=tokens,
         crop=crop,
     )
+
+
+def _structure_features(
+    entry: Entry,
+    atoms: AtomTable,
+    tokens: TokenTable,
+    rng: np.random.Generator,
+    options: ExampleOptions,
+) -> dict[str, Array]:
+    features = structure_features(atoms, tokens, rng, distant_polymer_bonds=False)
+    if options.rename_ligands:
+        features["ref_atom_name_chars"] = name_characters(anonymous_ligand_names(atoms))
+    resolution = -1.0 if options.distillation else entry.resolution
+    features["resolution"] = np.array([resolution], np.float32)
+    features["is_distillation"] = np.array([options.distillation])
+    return features
 
 
 def _augmented(
@@ -139,17 +155,16 @@ def _augmented(
     return shuffled_copies(atoms, rng) if options.shuffle_copies else atoms
 
 
-def _alignment_features(
-    entry: Entry,
-    atoms: AtomTable,
-    tokens: TokenTable,
-    options: ExampleOptions,
-    alignments: Alignments | None,
+def sampled_rows(
+    features: dict[str, Array], count: int, rng: np.random.Generator
 ) -> dict[str, Array]:
-    if not options.use_msa or alignments is None:
-        return empty_msa_features(tokens.restype)
-    entities = atoms.entity_id[tokens.centre_atom]
-    return crop_msa_features(entry, tokens, entities, alignments)
+    """MSA features with the query and `count` - 1 of the other rows, in their order."""
+    depth = len(features["msa"])
+    if depth <= count:
+        return features
+    others = 1 + np.sort(rng.choice(depth - 1, max(0, count - 1), replace=False))
+    rows = np.concatenate([[0], others])
+    return features | {name: features[name][rows] for name in _BY_ROW if name in features}
 
 
 def _labels(atoms: AtomTable) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 
-from protenix_ms.errors import ResourceError
+from protenix_ms.errors import ProtenixError, ResourceError
 from protenix_ms.structures.dataset import DataOptions, Drawn, TrainingData
 from protenix_ms.structures.transfer import Sparse, pack, unpack
 from protenix_ms.typing import Array
@@ -79,15 +79,22 @@ class Loader:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_data: list[TrainingData] = []  # of this worker process
+_data: list[TrainingData | ProtenixError] = []  # of this worker process
 
 
 def _open(options: DataOptions) -> None:
-    _data[:] = [TrainingData(options)]
+    """Open the data; why that failed is told when the first example is asked for."""
+    try:
+        _data[:] = [TrainingData(options)]
+    except ProtenixError as error:
+        _data[:] = [error]
 
 
 def _make(position: int) -> tuple[dict[str, Array | Sparse], Drawn]:
     """Packed features, and the rest without them."""
-    drawn = _data[0].example(position)
+    (data,) = _data
+    if isinstance(data, ProtenixError):
+        raise data
+    drawn = data.example(position)
     bare = replace(drawn.example, features={})
     return pack(drawn.example.features), replace(drawn, example=bare)

@@ -12,11 +12,12 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protenix_ms.chem.ccd import ComponentDictionary
-from protenix_ms.errors import InputError, ProtenixError
+from protenix_ms.errors import InputError, ProtenixError, ResourceError
 from protenix_ms.io.alignment_files import AlignmentFiles
 from protenix_ms.io.atomic import write_text
 from protenix_ms.structures.clusters import cluster
@@ -91,7 +92,11 @@ def entry_name(path: Path) -> str:
 def prepare_files(
     files: list[Path], preparation: Preparation, processes: int
 ) -> Iterator[Outcome]:
-    """Every file's outcome, as it comes; entries are written on the way."""
+    """Every file's outcome, as it comes; entries are written on the way.
+
+    Raises:
+        ResourceError: a process was killed.
+    """
     first: dict[str, Path] = {}
     for path in files:
         first.setdefault(entry_name(path), path)
@@ -109,6 +114,12 @@ def prepare_files(
             futures = [pool.submit(prepare_file, path, preparation) for path in unique]
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool:
+            raise ResourceError(
+                "a process that prepares entries died",
+                fix="most often memory ran out: run again with fewer --processes; entries that "
+                "are done are kept",
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 

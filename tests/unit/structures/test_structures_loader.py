@@ -11,6 +11,7 @@ from protenix_ms.cli.main import main
 from protenix_ms.errors import InputError
 from protenix_ms.structures import CropOptions, ExampleOptions
 from protenix_ms.structures.dataset import DataOptions, Source, TrainingData
+from protenix_ms.structures.example import sampled_rows
 from protenix_ms.structures.index import read_index
 from protenix_ms.structures.loader import Loader
 from protenix_ms.structures.preparation import ENTRIES, read_alignments
@@ -136,6 +137,39 @@ def test_ranks_share_one_order(options):
         mine, theirs = alone.example(position), pair[position % 2].example(position // 2)
         assert mine.row == theirs.row
         same(mine.example, theirs.example)
+
+
+def test_loader_tells_what_is_wrong_with_the_data(options, tmp_path):
+    nothing = replace(options, sources=(Source(tmp_path),))
+    for processes in (0, 1):
+        with pytest.raises(InputError, match="index.csv"):
+            next(Loader(nothing, processes=processes).examples())
+
+
+def test_sources_have_their_share(prepared):
+    first = Source(prepared, share=3.0, rows=RowFilter(names=frozenset({"1abc"})), example=SMALL)
+    second = Source(prepared, rows=RowFilter(names=frozenset({"2xyz"})), weighting=None,
+                    example=replace(SMALL, distillation=True))
+    data = TrainingData(DataOptions((first, second), epoch_size=400))
+    assert data.weights.sum() == pytest.approx(4.0)
+    order = epoch_order(data.weights, 4000, 0, 0)
+    assert np.mean([data.rows[i][0] == 0 for i in order]) == pytest.approx(0.75, abs=0.03)
+    for position in range(12):
+        drawn = data.example(position)
+        assert drawn.example.features["is_distillation"][0] == (drawn.row["pdb_id"] == "2xyz")
+        resolution = 2.5 if drawn.row["pdb_id"] == "1abc" else -1.0
+        assert drawn.example.features["resolution"][0] == np.float32(resolution)
+
+
+def test_rows_of_alignments_are_sampled():
+    rng = np.random.default_rng(0)
+    features = {"msa": np.arange(50)[:, None] * np.ones((1, 3), int), "profile": np.ones((3, 32)),
+                "has_deletion": np.arange(50)[:, None] * np.ones((1, 3))}
+    made = sampled_rows(features, 8, rng)
+    assert made["msa"].shape == (8, 3) and made["profile"].shape == (3, 32)
+    assert made["msa"][0, 0] == 0 and (np.diff(made["msa"][:, 0]) > 0).all()
+    np.testing.assert_array_equal(made["msa"], made["has_deletion"])
+    assert sampled_rows(features, 50, rng) is features
 
 
 def test_loader_reads_ahead_and_resumes(options):
