@@ -11,17 +11,17 @@ from protenix_ms.chem.ccd import SHIPPED, ComponentDictionary
 
 @pytest.fixture(scope="session")
 def ccd(golden) -> ComponentDictionary:
-    """The shipped table, or the one that PROTENIX_MS_CCD names."""
-    path = Path(os.environ.get("PROTENIX_MS_CCD", SHIPPED))
-    if not path.exists():
+    """The shipped table with upstream's conformers."""
+    if not SHIPPED.exists():
         pytest.skip("the component table is not built yet: scripts/build_ccd.py")
-    return ComponentDictionary.load(path).with_conformers(golden / "conformers.npz")
+    return ComponentDictionary.load().with_conformers(golden / "conformers.npz")
 
 
 @pytest.fixture(scope="session")
-def deposits(shared_examples) -> Path:
-    """Folder of gzipped mmCIF files."""
-    return shared_examples / "cif"
+def deposits(golden, request) -> Path:
+    """Folder of gzipped mmCIF files: beside the recordings, else among the examples."""
+    beside = golden / "cif"
+    return beside if beside.is_dir() else request.getfixturevalue("shared_examples") / "cif"
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+from protenix_ms.errors import ResourceError
 from protenix_ms.geometry.contacts import near_pairs
 from protenix_ms.structures.chain_choice import _loser
 from protenix_ms.structures.clusters import cluster, exact_clusters
@@ -102,6 +103,24 @@ def test_clusters_do_not_depend_on_order_or_repetition():
     sequences = ["".join(rng.choice(list("ACDEFGHIKL"), 40)) for _ in range(12)]
     assert cluster(sequences) == cluster([*sequences[::-1], *sequences])
     assert exact_clusters([]) == {}
+
+
+MMSEQS = """#!/bin/sh
+[ "$1" = easy-cluster ] || exit 3
+printf '0\t0\n0\t2\n1\t1\n' > "$3_cluster.tsv"
+"""
+
+
+def test_mmseqs_is_asked_when_it_is_there(tmp_path):
+    program = tmp_path / "mmseqs"
+    program.write_text(MMSEQS)
+    program.chmod(0o755)
+    sequences = ["A" * 30, "C" * 20, "D" * 10]
+    found = cluster(sequences, str(program))
+    assert found[sequences[0]] == found[sequences[2]] != found[sequences[1]]
+    program.write_text("#!/bin/sh\necho no space left >&2\nexit 1\n")
+    with pytest.raises(ResourceError, match="no space left"):
+        cluster(sequences, str(program))
 
 
 def test_packing_gives_the_arrays_back():
