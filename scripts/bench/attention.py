@@ -22,7 +22,8 @@ os.environ.setdefault("GLOG_v", "4")
 
 import mindspore
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Tensor
+from sides import peak_gflops
 
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.runtime.policy import policy, using
@@ -130,17 +131,6 @@ def pytorch(site: Site, arrays: list[np.ndarray]) -> dict[str, Callable]:
             x.requires_grad_(False)
 
     return {"forward": inference, "gradients": gradients}
-
-
-def peak_gflops() -> float:
-    """Best of five 2048^3 products."""
-    x = Tensor.from_numpy(np.ones((2048, 2048), np.float32))
-    product, best = ops.MatMul(), float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        product(x, x).asnumpy()
-        best = min(best, time.perf_counter() - start)
-    return 2 * 2048**3 / best / 1e9
 
 
 def measure(ways: dict[str, Callable], repeats: int) -> dict[str, float]:

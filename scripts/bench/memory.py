@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Peak memory of a prediction by stage and size, the estimate beside it.
+
+    python scripts/bench/memory.py --tokens 64,128,256,512 --json memory.json
+
+Every size runs in a process of its own, as the command runs it. The peak is the whole process's,
+weights and program included, as `predict/memory.py` estimates it; the system forgets it at the end
+of every stage (Linux, /proc/self/clear_refs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sides import MSA_ROWS, environment, make_features, memory
+
+STAGES = {"recycle": "trunk", "step": "diffusion", "sample": "confidence"}
+
+
+def forget_peak() -> None:
+    """VmHWM starts anew at what is held now."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def measure(args: argparse.Namespace, tokens: int) -> dict:
+    """One prediction: seconds and peak GB of every stage, the estimate."""
+    import mindspore
+
+    from protenix_ms.config import get_config
+    from protenix_ms.model.protenix import Protenix
+    from protenix_ms.model.weights import load_weights
+    from protenix_ms.predict.memory import Size, estimate_bytes
+    from protenix_ms.predict.weights import Weights
+    from protenix_ms.runtime.draws import SeededDraws
+
+    mindspore.runtime.launch_blocking()
+    settings = {"model.N_cycle": args.cycles, "sample_diffusion.N_sample": args.samples,
+                "sample_diffusion.N_step": args.steps,
+                "model.msa_module.sample_lower_bound": MSA_ROWS}
+    config = get_config(args.model, settings)
+    model = Protenix(config)
+    load_weights(model, Weights(random_seed=0).arrays(config))
+    model.set_train(False)
+    features = make_features(tokens)
+    size = Size(tokens, len(features["atom_to_token_idx"]), MSA_ROWS, args.samples)
+    peaks = {"start": memory("VmHWM"), **dict.fromkeys(STAGES.values(), 0.0)}
+    forget_peak()
+
+    def progress(stage: str, done: int, total: int) -> None:
+        name = STAGES[stage]
+        peaks[name] = max(peaks[name], memory("VmHWM"))
+        forget_peak()
+
+    start = time.perf_counter()
+    model.predict(features, SeededDraws(1), progress)
+    seconds = time.perf_counter() - start
+    estimate = estimate_bytes(config, size) / 1e9
+    return {"tokens": tokens, "atoms": size.atoms, "seconds": seconds, "peaks_gb": peaks,
+            "estimate_gb": estimate, "ratio": estimate / max(peaks.values())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", default="64,128,256,512")
+    parser.add_argument("--model", default="protenix_tiny_default_v0.5.0")
+    parser.add_argument("--cycles", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--samples", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args, args.one)))
+        return
+    print(f"{args.model}, {args.cycles} cycles, {args.steps} steps, {args.samples} samples, "
+          f"{MSA_ROWS} MSA rows; peak GB of the process")
+    print(f"{'tokens':>6s}{'seconds':>9s}{'start':>8s}{'trunk':>8s}{'diffusion':>11s}"
+          f"{'confidence':>12s}{'estimate':>10s}{'estimate/peak':>15s}")
+    rows = []
+    for tokens in args.tokens.split(","):
+        command = [sys.executable, __file__, "--one", tokens, f"--model={args.model}",
+                   f"--cycles={args.cycles}", f"--steps={args.steps}", f"--samples={args.samples}"]
+        done = subprocess.run(command, env=environment("ours"), stdout=subprocess.PIPE, check=True)
+        rows.append(row := json.loads(done.stdout.splitlines()[-1]))
+        p = row["peaks_gb"]
+        print(f"{tokens:>6s}{row['seconds']:9.1f}{p['start']:8.2f}{p['trunk']:8.2f}"
+              f"{p['diffusion']:11.2f}{p['confidence']:12.2f}{row['estimate_gb']:10.2f}"
+              f"{row['ratio']:15.2f}", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
