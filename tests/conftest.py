@@ -6,7 +6,6 @@ import re
 import sys
 from pathlib import Path
 
-TOLD = frozenset(os.environ)  # before any test module sets a default of its own
 os.environ.setdefault("GLOG_v", "4")
 os.environ.setdefault("LAYERNORM_TYPE", "torch")  # upstream reads it when first imported
 
@@ -16,6 +15,7 @@ from jaxtyping import install_import_hook
 install_import_hook("protenix_ms", "beartype.beartype")
 
 ROOT = Path(__file__).resolve().parents[1]
+TOLD = frozenset(os.environ)  # before any test module sets a default of its own
 
 
 def pytest_collection_finish() -> None:

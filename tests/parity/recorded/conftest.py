@@ -73,7 +73,8 @@ def recording(golden):
     def read(case: str) -> Recording:
         if case not in cache:
             folder = golden / case
-            assert folder.is_dir(), f"no recording at {folder}"
+            if not folder.is_dir():
+                pytest.skip(f"no recording at {folder}: set PROTENIX_MS_GOLDEN")
             cache[case] = Recording(folder)
         return cache[case]
 
