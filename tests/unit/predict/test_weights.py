@@ -50,7 +50,7 @@ def test_the_rule_is_that_of_the_recordings(golden):
     torch = pytest.importorskip("torch")
     path = golden / "tiny/protenix_base_default_v1.0.0/protenix_base_default_v1.0.0.pt"
     if not path.is_file():
-        pytest.skip(f"no checkpoint at {path}")
+        pytest.skip(f"no recording with a checkpoint at {path}: set PROTENIX_MS_GOLDEN")
     state = torch.load(path, map_location="cpu", weights_only=True)["model"]
     state = {name.removeprefix("module."): value for name, value in state.items()}
     for name, value in list(state.items())[::37]:
