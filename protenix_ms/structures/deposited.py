@@ -170,13 +170,12 @@ def _label_numbering(
 ) -> Int[Array, "a"]:
     """Label positions; residues without them are counted from 1 in their chain.
 
-    A fall in the author's numbers starts a new count, as upstream does.
+    Upstream starts a new count where the author's numbers fall, so that residues of a glycan
+    share a number and the entry fails; that is not followed.
     """
     result = np.where(np.isin(label, _ABSENT), "0", label).astype(np.int64)
-    starts = changes(chain)
-    starts[1:] |= author["number"][1:] < author["number"][:-1]
     residues = changes(chain, author["number"], author["insertion"], author["name"])
-    for rows in groups(starts):
+    for rows in groups(changes(chain)):
         if label[rows.start] in _ABSENT:
             counted = residues[rows].copy()
             counted[0] = True

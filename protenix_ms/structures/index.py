@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -164,4 +165,5 @@ def read_index(path: Path) -> list[Row]:
     if missing:
         raise InputError(f"the index lacks columns {', '.join(sorted(missing))}",
                          where=str(path), fix="make it with prepare-data")
-    return list(reader)
+    # equal values share one string: an index of the whole PDB has over a million lines
+    return [{key: sys.intern(value) for key, value in row.items()} for row in reader]

@@ -163,6 +163,24 @@ def heavy_atoms_without_water(block: gemmi.cif.Block) -> None:
     _sites(block, change)
 
 
+def falling_numbers(block: gemmi.cif.Block) -> None:
+    """The author counts the residues of glycans downwards."""
+    glycans = set(block.get_mmcif_category("_pdbx_branch_scheme.")["asym_id"])
+
+    def turned(chain: str, number: str) -> str:
+        return str(500 - int(number)) if chain in glycans else number
+
+    def change(row: dict[str, str]) -> None:
+        row["auth_seq_id"] = turned(row["label_asym_id"], row["auth_seq_id"])
+
+    _sites(block, change)
+    links = block.get_mmcif_category("_struct_conn.")
+    for place in ("1", "2"):
+        key = f"ptnr{place}_auth_seq_id"
+        links[key] = list(map(turned, links[f"ptnr{place}_label_asym_id"], links[key]))
+    block.set_mmcif_category("_struct_conn.", links)
+
+
 EDITS = {
     "seven_copies": ("1mol", copies([30.0 * i for i in range(7)])),
     "many_copies": ("1mol", copies([30.0 * i for i in range(24)])),

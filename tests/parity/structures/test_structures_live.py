@@ -76,6 +76,15 @@ def test_unfiltered(name, ccd, distillation_parser, deposits, tmp_path):
     check(ours, made, but=("mol_id", "entity_mol_id", "mol_atom_index"))
 
 
+def test_glycans_counted_downwards_keep_their_residues(ccd, deposits, tmp_path):
+    """Upstream numbers them all 1 and drops the entry."""
+    path = edits.edited(deposits / "1igy.cif.gz", tmp_path / "1igy.cif", edits.falling_numbers)
+    ours, plain = read_entry(path, ccd).atoms, read_entry(deposits / "1igy.cif.gz", ccd).atoms
+    assert (ours.bonds == plain.bonds).all()
+    for column in ("chain_id", "res_id", "res_name", "atom_name", "coord"):
+        assert (getattr(ours, column) == getattr(plain, column)).all(), column
+
+
 def test_lonely_molecules_are_refused(ccd, parser, deposits, tmp_path):
     """Over twenty molecules and no two of them near each other."""
     edit = edits.copies([500.0 * i for i in range(24)])
