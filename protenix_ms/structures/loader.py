@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from protenix_ms.errors import ProtenixError, ResourceError
+from protenix_ms.errors import ProtenixError
 from protenix_ms.structures.dataset import DataOptions, Drawn, TrainingData
 from protenix_ms.structures.transfer import Sparse, pack, unpack
+from protenix_ms.structures.workers import worker_pool
 from protenix_ms.typing import Array
 
 
@@ -57,12 +56,8 @@ class Loader:
             position += 1
 
     def _elsewhere(self, position: int) -> Iterator[Loaded]:
-        context = multiprocessing.get_context("spawn")  # a fork of a MindSpore process hangs
-        pool = ProcessPoolExecutor(
-            self.processes, mp_context=context, initializer=_open, initargs=(self.options,)
-        )
         waiting: deque[Future] = deque()
-        try:
+        with worker_pool(self.processes, "makes training examples", _open, self.options) as pool:
             while True:
                 while len(waiting) < self.ahead:
                     waiting.append(pool.submit(_make, position + len(waiting)))
@@ -70,13 +65,6 @@ class Loader:
                 example = replace(drawn.example, features=unpack(packed))
                 yield Loaded(drawn.row, example, drawn.skipped, position)
                 position += 1
-        except BrokenProcessPool:
-            raise ResourceError(
-                f"a process that makes training examples died at position {position}",
-                fix="most often memory ran out: use fewer loader processes or a smaller crop",
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 _data: list[TrainingData | ProtenixError] = []  # of this worker process

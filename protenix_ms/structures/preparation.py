@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protenix_ms.chem.ccd import ComponentDictionary
-from protenix_ms.errors import InputError, ProtenixError, ResourceError
+from protenix_ms.errors import InputError, ProtenixError
 from protenix_ms.io.alignment_files import AlignmentFiles
 from protenix_ms.io.atomic import write_text
 from protenix_ms.structures.clusters import cluster
@@ -30,6 +28,7 @@ from protenix_ms.structures.index import (
     with_clusters,
 )
 from protenix_ms.structures.store import FORMAT, SUFFIX, read_about, write_entry
+from protenix_ms.structures.workers import worker_pool
 
 ENTRIES, INDEX, ALIGNMENTS, SETTINGS = "entries", "index.csv", "alignments.json", "prepared.json"
 _ENDINGS = (".cif", ".cif.gz", ".mmcif", ".mmcif.gz")
@@ -108,20 +107,10 @@ def prepare_files(
     if processes <= 1:
         yield from (prepare_file(path, preparation) for path in unique)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        try:
-            futures = [pool.submit(prepare_file, path, preparation) for path in unique]
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool:
-            raise ResourceError(
-                "a process that prepares entries died",
-                fix="most often memory ran out: run again with fewer --processes; entries that "
-                "are done are kept",
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with worker_pool(processes, "prepares entries") as pool:
+        futures = [pool.submit(prepare_file, path, preparation) for path in unique]
+        for future in as_completed(futures):
+            yield future.result()
 
 
 def prepare_file(path: Path, preparation: Preparation) -> Outcome:

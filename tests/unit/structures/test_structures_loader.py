@@ -2,13 +2,16 @@
 """Prepared data: resume, table of the dropped, sampling, and a loader that repeats itself."""
 
 import csv
+import multiprocessing
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from protenix_ms.cli.main import main
-from protenix_ms.errors import InputError
+from protenix_ms.errors import InputError, ResourceError
 from protenix_ms.structures import CropOptions, ExampleOptions
 from protenix_ms.structures.dataset import DataOptions, Source, TrainingData
 from protenix_ms.structures.example import sampled_rows
@@ -183,6 +186,16 @@ def test_loader_reads_ahead_and_resumes(options):
     for mine, expected in zip(both, here, strict=True):
         assert (mine.position, mine.row) == (expected.position, expected.row)
         same(mine.example, expected.example)
+
+
+def test_a_killed_process_is_told(options):
+    examples = Loader(options, processes=1, ahead=2).examples()
+    next(examples)
+    (child,) = multiprocessing.active_children()
+    os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(ResourceError, match="makes training examples died"):
+        for _ in range(4):
+            next(examples)
 
 
 def test_a_damaged_entry_costs_no_step(deposit_files, prepared, tmp_path):
