@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batch and rows as one axis of groups, and the mask in the forms that the Ascend ops read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import mindspore
+from mindspore import Tensor, ops
+
+from protenix_ms.typing import Bool, Float
+
+FLAG_KEYS = 64
+"""Keys per tile flag: `EVO_FLAG_COLUMNS` of csrc/ascend/common/evo_tiling.h."""
+
+MASKED = -1e9
+ABSENT = -1e8
+"""At or below this an additive mask takes a key away."""
+
+
+class Groups(NamedTuple):
+    """One attention with g = batch * rows.
+
+    Attributes:
+        q, k, v: ``[g, s, h, d]``.
+        bias: ``[g', h, q, k]`` where g' divides g, consecutive groups share; None if there is none.
+        keep: ``[g, k]`` bool, True keeps a key; None if all are kept.
+        added: ``[g, k]`` float32, what the mask adds to logits; None with `keep`.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    bias: Tensor | None
+    keep: Tensor | None
+    added: Tensor | None
+
+
+def _grouped_bias(bias: Tensor, batch: int, rows: int) -> Tensor:
+    b, r, *rest = bias.shape
+    if r == 1 or rows == 1:
+        return ops.reshape(bias, (b * r, *rest))
+    if b != batch:  # shared over the batch but not over rows: no group is next to its like
+        bias = ops.broadcast_to(bias, (batch, r, *rest))
+    return ops.reshape(bias, (batch * r, *rest))
+
+
+def grouped(
+    q: Float[Tensor, "b r q h d"],
+    k: Float[Tensor, "b r k h d"],
+    v: Float[Tensor, "b r k h d"],
+    pair_bias: Float[Tensor, "_ _ h q k"] | None,
+    mask: Bool[Tensor, "_ r 1 1 k"] | Float[Tensor, "_ r 1 1 k"] | None,
+) -> Groups:
+    """Joins batch and rows; see `evoformer_attention` for the arguments."""
+    batch, rows = q.shape[:2]
+    q, k, v = (ops.reshape(x, (batch * rows, *x.shape[2:])) for x in (q, k, v))
+    bias = None if pair_bias is None else _grouped_bias(pair_bias, batch, rows)
+    if mask is None:
+        return Groups(q, k, v, bias, None, None)
+    keys = k.shape[1]
+    mask = ops.reshape(ops.broadcast_to(mask, (batch, rows, 1, 1, keys)), (batch * rows, keys))
+    if mask.dtype == mindspore.bool_:
+        keep = mask
+        added = (1.0 - keep.astype(mindspore.float32)) * MASKED
+    else:
+        added = mask.astype(mindspore.float32)
+        keep = added > ABSENT
+    return Groups(q, k, v, bias, keep, added)
+
+
+def tile_flags(keep: Bool[Tensor, "g k"]) -> Tensor:
+    """Per `FLAG_KEYS` keys 0 if none is kept, 2 if all are, else 1: uint8 ``[g, tiles]``."""
+    groups, keys = keep.shape
+    tiles = -(-keys // FLAG_KEYS)
+    missing = tiles * FLAG_KEYS - keys
+    kept = keep.astype(mindspore.float32)
+    gone = 1.0 - kept
+    if missing:
+        nothing = ops.zeros((groups, missing), mindspore.float32)
+        kept, gone = ops.concat([kept, nothing], 1), ops.concat([gone, nothing], 1)
+    kept, gone = (ops.reshape(x, (groups, tiles, FLAG_KEYS)).sum(-1) for x in (kept, gone))
+    some, all_ = (kept > 0).astype(mindspore.int32), (gone == 0).astype(mindspore.int32)
+    return (some + some * all_).astype(mindspore.uint8)
