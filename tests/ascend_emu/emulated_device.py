@@ -92,8 +92,8 @@ class Machine:
     tiling: Tiling | None = None
 
 
-def compile_machine(folder: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
-    """The kernels with `flags`, such as -DEVO_OPT_ASYNC=0, as a library."""
+def compile_machine(folder: Path, flags: tuple[str, ...] = ()) -> Path:
+    """The library of the kernels compiled with `flags`, such as -DEVO_OPT_ASYNC=0."""
     target = folder / "machine.so"
     here = Path(__file__).parent
     command = [
@@ -104,13 +104,19 @@ def compile_machine(folder: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
     built = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if built.returncode:
         raise RuntimeError(built.stderr[-4000:])
-    return ctypes.CDLL(str(target))
+    return target
+
+
+@cache
+def default_library() -> Path:
+    """The kernels as they are, compiled once a session."""
+    return compile_machine(Path(tempfile.mkdtemp(prefix="ascend_emu")))
 
 
 @cache
 def default_machine() -> ctypes.CDLL:
-    """The kernels as they are, compiled once a session."""
-    return compile_machine(Path(tempfile.mkdtemp(prefix="ascend_emu")))
+    """`default_library`, loaded."""
+    return ctypes.CDLL(str(default_library()))
 
 
 def to_device(x: np.ndarray, dtype: int) -> np.ndarray:

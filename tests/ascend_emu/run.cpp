@@ -102,4 +102,34 @@ int evo_run(Run* run, char* message, uint64_t room, char* sites, uint64_t siteRo
     if (siteRoom) std::snprintf(sites, siteRoom, "%s", list.c_str());
     return Report(m, message, room);
 }
+
+// The same as entry points of MindSpore's `Custom` on CPU: inputs, then outputs, as on the device.
+static int FromMindSpore(int count, void** data, int* ranks, int64_t** shapes, const char** types, bool grad) {
+    auto run = std::make_unique<Run>();
+    auto dim = [&](int i, int d) { return static_cast<uint32_t>(shapes[i][d]); };
+    bool biased = ranks[3] == 4, masked = ranks[4] == 2;
+    uint32_t G = dim(0, 0), H = dim(0, 2), D = dim(0, 3);
+    run->shape = {G, H, dim(0, 1), dim(1, 1), D, biased ? G / dim(3, 0) : G, biased, masked, 1 / std::sqrt(float(D))};
+    run->dtype = std::string(types[0]) == "float16" ? EVO_HALF : EVO_BF16;
+    run->cores = 2, run->grad = grad, run->needDbias = biased, run->ub = 188160, run->kind = "";
+    run->count = count;
+    for (int i = 0; i < count; ++i) {
+        uint64_t bytes = std::string(types[i]) == "uint8" ? 1 : std::string(types[i]) == "float32" ? 4 : 2;
+        uint64_t unit = bytes;
+        for (int d = 0; d < ranks[i]; ++d) bytes *= dim(i, d);
+        bool output = i >= (grad ? 9 : 6) && !(grad && i == 12 && !biased);
+        bool rows = grad && i < 12;  // of D padded to 16
+        run->tensors[i] = {static_cast<uint8_t*>(data[i]), bytes, output ? (rows ? 64 : i == 6 ? D * unit : unit) : 0};
+    }
+    char message[2000];
+    int failed = evo_run(run.get(), message, sizeof message, nullptr, 0);
+    if (failed) std::fprintf(stderr, "%s\n", message);
+    return failed;
+}
+int evo_ms_forward(int n, void** data, int* ranks, int64_t** shapes, const char** types, void*, void*) {
+    return FromMindSpore(n, data, ranks, shapes, types, false);
+}
+int evo_ms_backward(int n, void** data, int* ranks, int64_t** shapes, const char** types, void*, void*) {
+    return FromMindSpore(n, data, ranks, shapes, types, true);
+}
 }

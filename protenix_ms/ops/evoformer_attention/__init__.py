@@ -3,24 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from mindspore import ops
 
-from mindspore import float32, ops
-
-from protenix_ms.ops.evoformer_attention.reference import reference_attention
-from protenix_ms.ops.native import kernels_serve
+from protenix_ms.ops.evoformer_attention.dispatch import form, implementation
 from protenix_ms.typing import Bool, Float, Tensor
 
 __all__ = ["evoformer_attention"]
-
-
-@cache
-def _kernel() -> Callable:
-    """The C++ form; importing it needs the compiled library."""
-    from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
-
-    return kernel_attention
 
 
 def evoformer_attention(
@@ -42,7 +30,8 @@ def evoformer_attention(
         gate: the output is multiplied by its sigmoid.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    if q.dtype == float32 and kernels_serve():
-        return _kernel()(q, k, v, pair_bias, mask, scale, gate)
-    o = reference_attention(q, k, v, pair_bias, mask, scale)
+    name = implementation(q)
+    if name == "cpu":
+        return form(name)(q, k, v, pair_bias, mask, scale, gate)
+    o = form(name)(q, k, v, pair_bias, mask, scale)
     return o if gate is None else o * ops.sigmoid(gate)

@@ -29,7 +29,7 @@ LARGEST_LAUNCH = 2**36
 _FLOAT32 = ("mask", "lse", "delta", *GRAD_OUTPUTS)
 
 
-def registration(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> dict | str:
+def registration(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> dict:
     """What `ops.Custom` must know of an op: names, and types for fp16 and for bf16."""
 
     def types(argument: str, low: tuple[str, str]) -> tuple[str, str]:
@@ -42,7 +42,7 @@ def registration(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -
         info = info.input(i, argument, "required")
     for i, argument in enumerate(outputs):
         info = info.output(i, argument, "required")
-    for low in (DataType.F16_Default, ("bfloat16", "DefaultFormat")):
+    for low in (DataType.F16_Default, DataType.BF16_Default):
         info = info.dtype_format(*(types(a, low) for a in (*inputs, *outputs)))
     return info.target("Ascend").get_op_info()
 
@@ -100,21 +100,27 @@ def backward_op() -> ops.Custom:
     return ops.Custom(BACKWARD, backward_shapes, backward_types, "aot", None, info)
 
 
+def _launches(groups: int, logits: int, shared: int) -> tuple[tuple[int, int], ...]:
+    """Ranges of groups, of so many logits each, one per launch.
+
+    Groups that share a bias by parts stay together: few have so many logits.
+    """
+    at_once = groups if shared not in (1, groups) else max(1, LARGEST_LAUNCH // logits)
+    return tuple((i, min(i + at_once, groups)) for i in range(0, groups, at_once))
+
+
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor, flags: Tensor) -> Tensor:
     """One launch, or several over groups where one would last too long."""
     groups, length, heads, _ = q.shape
-    at_once = max(1, LARGEST_LAUNCH // (length * heads * k.shape[1]))
     shared = bias.shape[0] if len(bias.shape) == 4 else 1
-    if at_once >= groups or shared not in (1, groups):
+    if groups * length * heads * k.shape[1] <= LARGEST_LAUNCH:
         return forward_op()(q, k, v, bias, mask, flags)[0]
+    masked = len(mask.shape) == 2
     parts = []
-    for start in range(0, groups, at_once):
-        g = slice(start, min(start + at_once, groups))
-        own = bias[g] if shared > 1 else bias
-        masked = len(mask.shape) == 2
-        parts.append(forward_op()(
-            q[g], k[g], v[g], own, mask[g] if masked else mask, flags[g] if masked else flags
-        )[0])
+    for i, j in _launches(groups, length * heads * k.shape[1], shared):
+        own = bias[i:j] if shared > 1 else bias
+        part = (mask[i:j], flags[i:j]) if masked else (mask, flags)
+        parts.append(forward_op()(q[i:j], k[i:j], v[i:j], own, *part)[0])
     return ops.concat(parts, 0)
 
 
@@ -135,10 +141,11 @@ def ascend_attention(
     """See `evoformer_attention`; q as `serves` says, the bias is cast to its type."""
     shape, low = q.shape, q.dtype
     factor = scale * shape[-1] ** 0.5
-    x = grouped(q if abs(factor - 1) < 1e-6 else q * factor, k, v, pair_bias, mask)
-    bias = ops.zeros((1,), low) if x.bias is None else x.bias.astype(low)
-    if x.keep is None:
+    q = q if abs(factor - 1) < 1e-6 else q * factor
+    q, k, v, bias, keep, added = grouped(q, k, v, pair_bias, mask)
+    bias = ops.zeros((1,), low) if bias is None else bias.astype(low)
+    if keep is None:
         added, flags = ops.zeros((1,), mindspore.float32), ops.zeros((1,), mindspore.uint8)
     else:
-        added, flags = x.added, tile_flags(x.keep)
-    return ops.reshape(_attend(x.q, x.k, x.v, bias, added, flags), shape)
+        flags = tile_flags(keep)
+    return ops.reshape(_attend(q, k, v, bias, added, flags), shape)

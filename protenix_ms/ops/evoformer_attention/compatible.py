@@ -76,7 +76,8 @@ def evo_attention(
     """
     if input_layout not in ("BSND", "BNSD", "BSH", "SBH"):
         raise ConfigError(
-            f"unknown layout '{input_layout}'", where="evo_attention", fix="use BSND, BNSD, BSH or SBH"
+            f"unknown layout '{input_layout}'", where="evo_attention",
+            fix="use BSND, BNSD, BSH or SBH",
         )
     q, k, v = (
         ops.expand_dims(_to_bsnd(x, head_num, input_layout), 0) for x in (query, key, value)

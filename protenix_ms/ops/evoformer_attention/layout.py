@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import mindspore
 from mindspore import Tensor, ops
 
@@ -18,22 +16,13 @@ ABSENT = -1e8
 """At or below this an additive mask takes a key away."""
 
 
-class Groups(NamedTuple):
-    """One attention with g = batch * rows.
+Groups = tuple[Tensor, Tensor, Tensor, "Tensor | None", "Tensor | None", "Tensor | None"]
+"""One attention with g = batch * rows. A plain tuple: MindSpore's graphs know no named one.
 
-    Attributes:
-        q, k, v: ``[g, s, h, d]``.
-        bias: ``[g', h, q, k]`` where g' divides g, consecutive groups share; None if there is none.
-        keep: ``[g, k]`` bool, True keeps a key; None if all are kept.
-        added: ``[g, k]`` float32, what the mask adds to logits; None with `keep`.
-    """
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    bias: Tensor | None
-    keep: Tensor | None
-    added: Tensor | None
+q, k, v ``[g, s, h, d]``; bias ``[g', h, q, k]``, where consecutive groups share, or None; keep
+``[g, k]`` bool, True keeps a key, or None if all are; added ``[g, k]`` float32, what the mask adds
+to logits, or None with keep.
+"""
 
 
 def _grouped_bias(bias: Tensor, batch: int, rows: int) -> Tensor:
@@ -57,7 +46,7 @@ def grouped(
     q, k, v = (ops.reshape(x, (batch * rows, *x.shape[2:])) for x in (q, k, v))
     bias = None if pair_bias is None else _grouped_bias(pair_bias, batch, rows)
     if mask is None:
-        return Groups(q, k, v, bias, None, None)
+        return q, k, v, bias, None, None
     keys = k.shape[1]
     mask = ops.reshape(ops.broadcast_to(mask, (batch, rows, 1, 1, keys)), (batch * rows, keys))
     if mask.dtype == mindspore.bool_:
@@ -66,7 +55,7 @@ def grouped(
     else:
         added = mask.astype(mindspore.float32)
         keep = added > ABSENT
-    return Groups(q, k, v, bias, keep, added)
+    return q, k, v, bias, keep, added
 
 
 def tile_flags(keep: Bool[Tensor, "g k"]) -> Tensor:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Ascend kernels, their very sources, on the emulated machine against float64. Not hardware."""
 
+import ctypes
 import shutil
 
 import emulated_device as device
@@ -55,7 +56,7 @@ def test_result_does_not_depend_on_the_number_of_cores():
 
 def test_every_ablation_computes_the_same(tmp_path):
     off = [f"-DEVO_OPT_{n}=0" for n in ("ARENA", "ASYNC", "MASK", "TILING", "LEVEL0")]
-    slow = device.compile_machine(tmp_path, tuple(off))
+    slow = ctypes.CDLL(str(device.compile_machine(tmp_path, tuple(off))))
     trial = Trial(device.random_case((3, 1, 70, 200, 24)), 2)
     fast, plain = Machine(), Machine()
     expected = device.forward(trial.case, fast)[0]
