@@ -30,7 +30,7 @@ def evoformer_attention(
         gate: the output is multiplied by its sigmoid.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    name = implementation(q)
+    name = implementation(q.dtype, q.shape[-1])
     if name == "cpu":
         return form(name)(q, k, v, pair_bias, mask, scale, gate)
     o = form(name)(q, k, v, pair_bias, mask, scale)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 import mindspore
 import numpy as np
@@ -120,8 +120,9 @@ def _on_ascend(wish: env.Choice, low: bool, width: int) -> env.Choice:
     return "vendor" if reason else "ascend"
 
 
-def implementation(q: Tensor) -> env.Choice:
-    """The implementation for queries like q under the policy in force.
+@lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it
+def implementation(dtype: mindspore.Type, width: int) -> env.Choice:
+    """The implementation for queries of this type and head dimension, under the policy in force.
 
     Raises:
         ResourceError: if PROTENIX_MS_EVO_ATTN asks for one that cannot serve here.
@@ -131,9 +132,9 @@ def implementation(q: Tensor) -> env.Choice:
     if wish == "reference" or not policy().kernels:
         return "reference"
     if policy().device == "Ascend":
-        return _on_ascend(wish, q.dtype != mindspore.float32, q.shape[-1])
+        return _on_ascend(wish, dtype != mindspore.float32, width)
     if wish in ("ascend", "vendor"):
         _refuse(wish, "the device is CPU")
     if wish == "cpu" and library_path() is None:
         _refuse(wish, "its kernels could not be compiled")
-    return "cpu" if q.dtype == mindspore.float32 and kernels_serve() else "reference"
+    return "cpu" if dtype == mindspore.float32 and kernels_serve() else "reference"

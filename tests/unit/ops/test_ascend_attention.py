@@ -248,26 +248,25 @@ def test_obstacles_are_named_with_their_remedy(toolkit, tmp_path):
 
 
 def test_order_of_implementations(monkeypatch):
-    half, single = (ms.Tensor(np.zeros((1, 1, 4, 1, 32)), t) for t in (ms.float16, ms.float32))
+    choose, half = dispatch.implementation, ms.float16
     with using(replace(policy(), device="Ascend", kernels=True)):
         monkeypatch.setattr(dispatch, "_ascend_obstacle", lambda: None)
-        assert dispatch.implementation(half) == "ascend"
-        assert dispatch.implementation(single) == "reference"
-        wide = ms.Tensor(np.zeros((1, 1, 4, 1, 72)), ms.float16)
-        assert dispatch.implementation(wide) == "vendor"
+        assert choose(half, 32) == choose(ms.bfloat16, 24) == "ascend"
+        assert choose(ms.float32, 32) == "reference"
+        assert choose(half, 72) == "vendor"
         monkeypatch.setattr(dispatch, "_ascend_obstacle", lambda: "it is not built")
-        assert dispatch.implementation(half) == "vendor"
+        assert choose(half, 32) == "vendor"
         monkeypatch.setenv(env.VARIABLE, "ascend")
         with pytest.raises(ResourceError, match="it is not built"):
-            dispatch.implementation(half)
+            choose(half, 32)
         monkeypatch.setenv(env.VARIABLE, "reference")
-        assert dispatch.implementation(half) == "reference"
+        assert choose(half, 32) == "reference"
         monkeypatch.setenv(env.VARIABLE, "fastest")
         with pytest.raises(ConfigError, match="fastest"):
-            dispatch.implementation(half)
+            choose(half, 32)
     monkeypatch.setenv(env.VARIABLE, "vendor")
     with pytest.raises(ResourceError, match="CPU"):
-        dispatch.implementation(single)
+        choose(ms.float32, 32)
 
 
 @needs_compiler
