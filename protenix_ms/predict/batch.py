@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from protenix_ms.errors import ProtenixError
+from protenix_ms.errors import CheckpointError, ProtenixError
 from protenix_ms.job import Job, Polymer
 from protenix_ms.predict.api import load_predictor
 from protenix_ms.predict.fingerprint import fingerprint
@@ -66,7 +66,11 @@ class Batch:
     _content: dict | None = None
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Every job with all its seeds; an interrupt ends the run and keeps what is finished."""
+        """Every job with all its seeds; an interrupt ends the run and keeps what is finished.
+
+        Raises:
+            CheckpointError: the weights cannot be used, so nothing can start.
+        """
         outcomes: list[Outcome] = []
         if self.settings.plots and not can_plot():
             self.reporter.line("no pictures: matplotlib is not installed (extra 'plot')")
@@ -87,6 +91,8 @@ class Batch:
         """One job and seed; errors become part of the outcome."""
         try:
             return self._seed(folder, job, seed)
+        except CheckpointError:
+            raise  # no job can run without weights
         except ProtenixError as error:
             detail = str(error)
         except DEFECTS as error:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from protenix_ms.errors import NonFiniteError
+from protenix_ms.errors import CheckpointError, NonFiniteError
 from protenix_ms.predict.batch import Batch
 
 
@@ -148,3 +148,11 @@ def test_seeds_of_the_command_win_over_the_jobs(make_settings, jobs):
     assert make_settings(seeds=()).seeds_of(job) == (7, 8)
     assert make_settings(seeds=(1,)).seeds_of(job) == (1,)
     assert make_settings(seeds=()).seeds_of(jobs[0]) == (101,)
+
+
+def test_unusable_weights_end_the_run(jobs, make_settings):
+    def damaged(_):
+        raise CheckpointError("cut short", where="w.pt")
+
+    with pytest.raises(CheckpointError, match="cut short"):
+        Batch(make_settings(), Silent(), load=damaged).run(jobs)
