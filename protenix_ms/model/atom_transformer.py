@@ -135,7 +135,8 @@ class AtomAttentionEncoder(nn.Cell):
             if z_pair is not None:
                 pairs = atoms.token_pair[part.start * per_window : part.stop * per_window]
                 p = p + ops.reshape(ops.gather(z_pair, pairs, 0), p.shape)
-            p = p + of_query[part] + of_key[part]
+            p = p + ops.tile(of_query[part], (1, 1, KEYS, 1))  # repeated: see ops.for_samples
+            p = p + ops.tile(of_key[part], (1, QUERIES, 1, 1))
             return p + self.small_mlp(p)
 
         n_windows = atoms.windows.n_windows

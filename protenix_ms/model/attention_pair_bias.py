@@ -10,6 +10,7 @@ from protenix_ms.nn.attention import Attention, Windows
 from protenix_ms.nn.linear import Linear
 from protenix_ms.nn.norm import LayerNorm
 from protenix_ms.ops.for_samples import for_samples
+from protenix_ms.ops.gating import gated
 from protenix_ms.typing import Float
 
 GATE_BIAS = -2.0  # initial offset of adaptive output gates: sigmoid(-2) = 0.12
@@ -81,4 +82,4 @@ class AttentionPairBias(nn.Cell):
         a = self.attention(a, kv, bias, windows)
         if s is None:
             return a
-        return a * for_samples(ops.sigmoid(self.linear_a_last(s)), a.shape[0])
+        return gated(a, for_samples(self.linear_a_last(s), a.shape[0]))

@@ -11,6 +11,7 @@ from protenix_ms.model.atom_windows import AtomWindows
 from protenix_ms.model.attention_pair_bias import GATE_BIAS, AttentionPairBias
 from protenix_ms.nn import AdaptiveLayerNorm, Linear
 from protenix_ms.ops.for_samples import for_samples
+from protenix_ms.ops.gating import gated, swiglu
 from protenix_ms.ops.layer_norm import layer_norm
 from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
@@ -35,8 +36,8 @@ class ConditionedTransitionBlock(nn.Cell):
         self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"]
     ) -> Float[Tensor, "b n c_a"]:
         a = self.adaln(a, s)
-        b = ops.silu(self.linear_nobias_a1(a)) * self.linear_nobias_a2(a)
-        return self.linear_nobias_b(b) * for_samples(ops.sigmoid(self.linear_s(s)), a.shape[0])
+        b = self.linear_nobias_b(swiglu(self.linear_nobias_a2(a), self.linear_nobias_a1(a)))
+        return gated(b, for_samples(self.linear_s(s), a.shape[0]))
 
 
 class DiffusionTransformerBlock(nn.Cell):

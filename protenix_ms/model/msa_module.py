@@ -37,17 +37,21 @@ class OuterProductMean(nn.Cell):
         self.linear_out = Linear(c_hidden**2, c_z, bias=True, init="zeros")
 
     def construct(self, m: Float[Tensor, "m n c_m"]) -> Float[Tensor, "n n c_z"]:
-        """The update of the pair. Outer products exist for some rows of the pair at a time."""
-        n_rows, n, _ = m.shape
-        m = self.layer_norm(m)
-        a = self.linear_1(m)
-        b = ops.reshape(self.linear_2(m), (n_rows, -1))
-        width = a.shape[-1]
+        """The update of the pair. Outer products exist for some rows of the pair at a time.
+
+        Each channel of one side is a product of its own, and the channels are joined: one large
+        product would need a permute, which takes as long as both products.
+        """
+        n_rows, n, c_m = m.shape
+        flat = ops.reshape(self.layer_norm(m), (-1, c_m))
+        a = ops.reshape(self.linear_1.channel_first(flat), (-1, n_rows, n))
+        b = ops.reshape(self.linear_2(flat), (n_rows, -1))
+        width = a.shape[0]
 
         def rows(part: slice) -> Tensor:
-            outer = _outer(ops.reshape(a[:, part], (n_rows, -1)), b)
-            outer = ops.transpose(ops.reshape(outer, (-1, width, n, width)), (0, 2, 1, 3))
-            return self.linear_out(ops.reshape(outer, (-1, n, width**2)))
+            by_channel = [_outer(a[c][:, part], b) for c in range(width)]
+            outer = ops.concat([ops.reshape(x, (-1, n, width)) for x in by_channel], -1)
+            return self.linear_out(outer)
 
         return map_rows(rows, n, n * width**2) * (1.0 / (n_rows + EPSILON))
 

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from protenix_ms.nn.linear import Linear
 from protenix_ms.nn.norm import LayerNorm
 from protenix_ms.ops.for_samples import for_samples
+from protenix_ms.ops.gating import gated
 from protenix_ms.typing import Float
 
 
@@ -28,5 +29,5 @@ class AdaptiveLayerNorm(nn.Cell):
         self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"]
     ) -> Float[Tensor, "b n c_a"]:
         s, b = self.layernorm_s(s), a.shape[0]
-        scale = for_samples(ops.sigmoid(self.linear_s(s)), b)
-        return scale * self.layernorm_a(a) + for_samples(self.linear_nobias_s(s), b)
+        scaled = gated(self.layernorm_a(a), for_samples(self.linear_s(s), b))
+        return scaled + for_samples(self.linear_nobias_s(s), b)
