@@ -62,6 +62,8 @@ def training_config() -> ConfigDict:
     return ConfigDict(
         {
             "seed": 42,
+            "checkpoint_interval": 1000,  # updates
+            "keep_checkpoints": 3,
             "train_crop_size": 384,
             "diffusion_batch_size": 48,
             "diffusion_chunk_size": 4,  # samples per denoiser call

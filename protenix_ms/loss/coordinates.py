@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Tensor, ops
 from ml_collections import ConfigDict
 
+from protenix_ms.errors import NonFiniteError
 from protenix_ms.geometry.superposition import superpose
 from protenix_ms.loss.labels import AtomRoles, Labels
 from protenix_ms.typing import Array, Float
@@ -43,7 +44,12 @@ def aligned_labels(
 
     In float64 on the host: the samples are small beside the network that made them, and a
     singular value decomposition of 3 x 3 has no place on an accelerator.
+
+    Raises:
+        NonFiniteError: a sample is not finite.
     """
+    if not np.isfinite(x).all():
+        raise NonFiniteError("denoised coordinates are not finite", where="loss")
     known = labels.x * labels.resolved[:, None]
     if not labels.resolved.any():
         return np.zeros_like(x)

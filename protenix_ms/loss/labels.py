@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from protenix_ms.errors import NonFiniteError
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
 
@@ -76,6 +77,12 @@ class Labels:
 
     @classmethod
     def of(cls, labels: Mapping[str, Shaped[Array, "..."]]) -> Labels:
-        """From `coordinate` and `coordinate_mask`."""
-        return cls(np.asarray(labels["coordinate"], np.float32),
-                   np.asarray(labels["coordinate_mask"]).astype(bool))
+        """From `coordinate` and `coordinate_mask`.
+
+        Raises:
+            NonFiniteError: a coordinate is no number.
+        """
+        x = np.asarray(labels["coordinate"], np.float32)
+        if not np.isfinite(x).all():
+            raise NonFiniteError("known coordinates are not finite", where="labels")
+        return cls(x, np.asarray(labels["coordinate_mask"]).astype(bool))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 from ml_collections import ConfigDict
@@ -21,6 +20,7 @@ from protenix_ms.model.diffusion import Conditioning
 from protenix_ms.model.protenix import Job, Protenix, Trunk
 from protenix_ms.nn import set_precision
 from protenix_ms.runtime.draws import Draws
+from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
 from protenix_ms.runtime.trace import trace
 from protenix_ms.sampler import centre_random_augmentation
 from protenix_ms.train.permutation import permute_labels
@@ -104,6 +104,9 @@ class TrainingStep:
 
         Args:
             step: number of the step, which decides how many recycles there are.
+
+        Raises:
+            NonFiniteError: the mini-rollout left the numbers.
         """
         job = Job(example.features)
         set_precision(self.model, job.positions.n_tokens, self.model.config.model_name)
@@ -113,14 +116,12 @@ class TrainingStep:
         def forward() -> tuple[Tensor, dict[str, Tensor]]:
             return self._loss(example, job, before, draws)
 
-        differentiated = ms.value_and_grad(forward, None, self.parameters, has_aux=True)
-        (loss, terms), gradients = differentiated()
-        by_name = {p.name: g for p, g in zip(self.parameters, gradients, strict=True)}
-        return StepResult(float(loss), {k: float(v) for k, v in terms.items()}, by_name)
+        loss, terms, gradients = value_and_gradients(forward, self.parameters)
+        return StepResult(float(loss), {k: float(v) for k, v in terms.items()}, gradients)
 
     def _recycled(self, job: Job, cycles: int, draws: Draws) -> Trunk:
         """All recycles but the last, through which no gradient passes."""
-        with ms._no_grad():
+        with without_gradient():
             start = self.model.initial(job)
             now = Trunk(start.s_inputs, ops.zeros_like(start.s), ops.zeros_like(start.z))
             for _ in range(cycles):
@@ -133,7 +134,7 @@ class TrainingStep:
         """The part that is differentiated."""
         alone = self.config.train_confidence_only
         if alone:
-            with ms._no_grad():
+            with without_gradient():
                 trunk, given = self._represent(job, before, draws)
         else:
             trunk, given = self._represent(job, before, draws)
@@ -153,7 +154,7 @@ class TrainingStep:
     ) -> tuple[Float[Array, "b a 3"], Labels]:
         """A short sampling without gradient, and labels in the order that fits it best."""
         c = self.model.config.sample_diffusion
-        with ms._no_grad():
+        with without_gradient():
             size = (c.N_step_mini_rollout, c.N_sample_mini_rollout)
             x = self.model.roll_out(given, draws, size)
         trace("pred/coordinate_mini", x)

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of a variant in one of its stages: `--config configs/train.py:stage1`.
+
+Another variant: `configs/train.py:stage1,protenix_tiny_default_v0.5.0`.
+"""
+
+from protenix_ms.config import get_config as variant
+from protenix_ms.config.training import stage_config
+
+
+def get_config(choice="stage1"):
+    stage, _, model_name = choice.partition(",")
+    config = variant(model_name or "protenix_base_default_v1.0.0")
+    with config.unlocked():
+        config.training = stage_config(stage)
+    return config

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gradients with respect to parameters, and parts of a forward pass that have none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mindspore as ms
+from mindspore import Parameter, Tensor
+from mindspore.common.api import _pynative_executor
+
+without_gradient = ms._no_grad
+"""``with without_gradient():`` nothing is recorded for a backward pass, even inside a forward one.
+
+MindSpore 2.10 has this under a private name only.
+"""
+
+
+def value_and_gradients(
+    forward: Callable[[], tuple[Tensor, Any]], parameters: Sequence[Parameter]
+) -> tuple[Tensor, Any, dict[str, Tensor]]:
+    """What `forward` returns, a value and something else, and the value's gradient by name.
+
+    An exception in `forward` leaves MindSpore able to go on. By itself it would stay in the
+    middle of a recording, and refuse the next index of a tensor.
+    """
+    finished = False
+    try:
+        differentiated = ms.value_and_grad(forward, None, list(parameters), has_aux=True)
+        (value, rest), gradients = differentiated()
+        finished = True
+    finally:
+        if not finished:
+            _pynative_executor.clear_res()
+    return value, rest, {p.name: g for p, g in zip(parameters, gradients, strict=True)}

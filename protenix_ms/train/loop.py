@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: examples to updates, with a log and checkpoints.
+
+What happens at a step follows from the seed, the step and the weights alone; a run that was
+killed and goes on from its last checkpoint gives the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mindspore import Tensor
+from ml_collections import ConfigDict
+
+from protenix_ms.errors import NonFiniteError
+from protenix_ms.model.protenix import Protenix
+from protenix_ms.model.weights import load_weights
+from protenix_ms.runtime.draws import SeededDraws
+from protenix_ms.train.checkpoint import (
+    Snapshot,
+    arrays_of,
+    read_snapshot,
+    snapshots,
+    write_snapshot,
+)
+from protenix_ms.train.optimiser import Adam, MovingAverage, clip, words
+from protenix_ms.train.schedule import learning_rate
+from protenix_ms.train.step import Example, StepResult, TrainingStep
+
+Examples = Callable[[int], Iterator[Example]]
+"""Examples from a position on, without end; the same ones at every call."""
+
+Report = Callable[[dict], None]
+
+
+@dataclass
+class _Sum:
+    """Losses, terms and gradients of the examples of one update."""
+
+    count: int = 0
+    loss: float = 0.0
+    terms: dict[str, float] = field(default_factory=dict)
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, result: StepResult, share: float) -> None:
+        self.count += 1
+        self.loss += result.loss * share
+        for name, value in result.terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + value * share
+        for name, gradient in result.gradients.items():
+            part = gradient * share if share != 1 else gradient
+            self.gradients[name] = self.gradients[name] + part if name in self.gradients else part
+
+
+class Trainer:
+    """A run.
+
+    Args:
+        model: with its initial weights.
+        config: from `protenix_ms.config.training`.
+        examples: where examples come from.
+        output: folder of the run: ``log.jsonl`` and ``checkpoints/``.
+        rank: of this process; only rank 0 writes.
+    """
+
+    def __init__(
+        self, model: Protenix, config: ConfigDict, examples: Examples, output: Path, rank: int = 0
+    ) -> None:
+        self.model, self.config, self.examples = model.set_train(True), config, examples
+        self.output, self.rank = output, rank
+        self.step = self.skipped = 0
+        parameters = {p.name: p for p in model.get_parameters() if p.requires_grad}
+        self.optimiser = Adam(parameters, config.adam)
+        self.average = None
+        if config.ema_decay > 0:
+            names = words(config.ema_names)
+            self.average = MovingAverage(parameters, config.ema_decay, names)
+        self.differentiate = TrainingStep(model, config)
+        self._stop = False
+
+    def resume(self) -> bool:
+        """Go on from the latest checkpoint of `output`; False if there is none.
+
+        Raises:
+            CheckpointError: it is damaged, or of another model.
+        """
+        found = snapshots(self.output / "checkpoints")
+        if not found:
+            return False
+        last = read_snapshot(found[-1])
+        load_weights(self.model, last.weights.items(), str(found[-1]))
+        self.optimiser.restore(last.moments.items(), last.updates)
+        if self.average is not None and last.average:
+            trained = set(self.average.average)
+            self.average.restore((k, v) for k, v in last.average.items() if k in trained)
+        self.step, self.skipped = last.step, last.skipped
+        return True
+
+    def run(self, report: Report | None = None) -> None:
+        """Train up to `max_steps`; SIGTERM ends it after the present step, with a checkpoint.
+
+        Args:
+            report: told the line of the log after every update.
+        """
+        per_update = self.config.iters_to_accumulate
+        source = self.examples(self.step * per_update)
+        with self._stopping_at_sigterm():
+            while self.step < self.config.max_steps and not self._stop:
+                line = self._update([next(source) for _ in range(per_update)])
+                self._log(line, report)
+                due = self.step % max(1, self.config.checkpoint_interval) == 0
+                if due or self._stop or self.step == self.config.max_steps:
+                    self.save()
+
+    def _update(self, examples: list[Example]) -> dict:
+        """One update from some examples; those that are not finite are left out and counted."""
+        start, total = time.perf_counter(), _Sum()
+        for part, example in enumerate(examples):
+            draws = SeededDraws(self.config.seed, self.rank, self.step, part)
+            try:
+                result = self.differentiate(example, self.step, draws)
+            except NonFiniteError:
+                result = None
+            if result is None or not math.isfinite(result.loss):
+                self.skipped += 1
+                continue
+            total.add(result, 1 / len(examples))
+        norm = self._apply(total) if total.count else math.nan
+        line = {"step": self.step, "loss": total.loss if total.count else None, **total.terms,
+                "gradient_norm": norm if math.isfinite(norm) else None, "skipped": self.skipped,
+                "rate": self.rate(""), "seconds": round(time.perf_counter() - start, 3)}
+        self.step += 1
+        return line
+
+    def _apply(self, total: _Sum) -> float:
+        """Clip and update; gradients that are not finite change nothing. Returns their norm."""
+        gradients, norm = clip(total.gradients, self.config.grad_clip_norm)
+        if not math.isfinite(norm):
+            self.skipped += total.count
+            return norm
+        self.optimiser.update(gradients, self.rate)
+        if self.average is not None:
+            self.average.update()
+        return norm
+
+    def rate(self, name: str) -> float:
+        """Learning rate of a parameter at the present step."""
+        chosen = words(self.config.finetune_names)
+        if name and any(word in name for word in chosen):
+            return learning_rate(self.step, self.config.finetune)
+        return learning_rate(self.step, self.config)
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        if self.rank:
+            return
+        weights = arrays_of((p.name, p) for p in self.model.get_parameters())
+        average = {}
+        if self.average is not None:  # with the constants, so that `predict` takes the file
+            average = weights | arrays_of(self.average.average.items())
+        snapshot = Snapshot(self.step, self.skipped, weights, average,
+                            dict(self.optimiser.state()), self.optimiser.updates)
+        write_snapshot(self.output / "checkpoints", snapshot, self.model.config.model_name,
+                       self.config.keep_checkpoints)
+
+    def _log(self, line: dict, report: Report | None) -> None:
+        if self.rank:
+            return
+        self.output.mkdir(parents=True, exist_ok=True)
+        with (self.output / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if report is not None:
+            report(line)
+
+    @contextmanager
+    def _stopping_at_sigterm(self) -> Iterator[None]:
+        """Handlers can be set in the main thread only; elsewhere nothing stops a run."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(*_: object) -> None:
+            self._stop = True
+
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
