@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening a checkpoint of any format we read; the format is told by its first bytes."""
+"""Opening a checkpoint of any format we read; the format is told by its first bytes.
+
+Upstream's own is a zip around a serialised state dict (trap H32); see `torch_file`.
+"""
 
 from __future__ import annotations
 

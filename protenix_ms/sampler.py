@@ -73,7 +73,7 @@ def centre_random_augmentation(
     translations: Float[Array, "b 3"],
     mask: Float[Array, "a"] | None = None,
 ) -> Float[Array, "b a 3"]:
-    """Centre, rotate and move each structure (AF3 Algorithm 19).
+    """Centre, rotate and move each structure (AF3 Algorithm 19); before every step (trap H4).
 
     Args:
         x: angstrom.

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("GLOG_v", "4")
-os.environ.setdefault("LAYERNORM_TYPE", "torch")  # upstream reads it when first imported
+os.environ.setdefault("LAYERNORM_TYPE", "torch")  # at import, else it compiles CUDA (trap H34)
 
 import pytest
 from jaxtyping import install_import_hook

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reference conformers by distance geometry (AF3 SI 2.8: RDKit, ETKDGv3), seeded and bounded."""
+"""Reference conformers by distance geometry (AF3 SI 2.8: RDKit, ETKDGv3), seeded and bounded.
+
+Upstream embeds without a seed (trap H36): its conformers can be imported, never regenerated.
+"""
 
 from __future__ import annotations
 

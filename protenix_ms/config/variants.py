@@ -14,6 +14,7 @@ from protenix_ms.errors import ConfigError
 
 _BASE = {"model": {"N_cycle": 10}, "sample_diffusion": {"N_step": 200}}
 _V1 = {"model": {"N_cycle": 10, "template_embedder": {"n_blocks": 2}}}
+# Wider pair track; triangle heads and products follow c_z (trap H39).
 _V2 = {
     "model": {
         "N_cycle": 10,

@@ -12,7 +12,9 @@ from protenix_ms.ops.unfold import windows as sliding_windows
 from protenix_ms.typing import Array, Float, Shaped
 
 QUERIES, KEYS = 32, 128
-MASKED = -1e9  # never -inf, which corrupts softmax on CPU (reference mindspore.md rule 4)
+# Upstream has -1e10 here and -1e9 in triangles (trap H6): both are exact zeros after a softmax.
+# Never -inf, which corrupts softmax on CPU (reference mindspore.md rule 4).
+MASKED = -1e9
 LEFT = (KEYS - QUERIES) // 2  # keys before a window's first query
 
 

@@ -16,7 +16,8 @@ from protenix_ms.ops.layer_norm import layer_norm
 from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
 
-CACHED_FLOATS = 2**30  # 4 GiB: biases of 24 blocks of 16 heads up to 1670 tokens
+# Biases kept over all steps (trap H31); 4 GiB hold 24 blocks of 16 heads up to 1670 tokens.
+CACHED_FLOATS = 2**30
 
 _channel_first = ops.MatMul(transpose_b=True)
 
@@ -82,6 +83,7 @@ class PairBiases(Sequence):
         windows: AtomWindows | None = None,
     ) -> None:
         self._grid, self._windows = z.shape[:-1], windows
+        # One norm without affine for all blocks; each folds its scale into its weight (trap H10).
         self._z = ops.reshape(layer_norm(z), (-1, z.shape[-1]))
         attention = [block.attention_pair_bias for block in blocks]
         self._weights = [a.linear_nobias_z.weight * a.layernorm_z.weight for a in attention]

@@ -91,7 +91,8 @@ class MSAPairWeightedAveraging(nn.Cell):
 
 
 class MSAStack(nn.Cell):
-    """Lines 7-8 of AF3 Algorithm 8, by chunks of alignment rows, which do not interact."""
+    """Lines 7-8 of AF3 Algorithm 8, by chunks of alignment rows, which do not
+    interact, so that the order of updates is free (trap H24)."""
 
     def __init__(self, c_m: int, c_z: int) -> None:
         super().__init__()

@@ -24,6 +24,9 @@ _incoming = ops.BatchMatMul(transpose_a=True)  # sum_k a[k, i] b[k, j]
 class TriangleMultiplication(nn.Cell):
     """AF3 Algorithms 12 (outgoing) and 13 (incoming).
 
+    Upstream's in-place inference branch is the same function, but for a dead path that would gate
+    with an un-normalised z (trap H7); there is one form here.
+
     Args:
         c_z: pair channels.
         c_hidden: channels of the product.

@@ -93,6 +93,7 @@ def _clip(deletions: Int[Array, "m n"]) -> Int[Array, "m n"]:
 
 
 def _profile(rows: Int[Array, "m n"]) -> Float[Array, "n 32"]:
+    """Frequencies over the unpaired rows alone, before pairing removes any (trap H21)."""
     depth, width = rows.shape
     classes = len(RESTYPES)
     cell = np.arange(width) * classes

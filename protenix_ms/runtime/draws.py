@@ -3,7 +3,8 @@
 
 The model never owns a generator: it is handed a `Draws`. `SeededDraws` derives an independent
 numpy generator from (seed, site, count), so that a draw does not depend on what else was drawn;
-a replay hands over recorded arrays instead.
+a replay hands over recorded arrays instead. (Upstream mixes the global streams of Python, numpy and
+torch, trap H3.)
 """
 
 from __future__ import annotations

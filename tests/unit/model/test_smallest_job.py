@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs at the edge of shapes: one token of one atom (an ion), without MSA, templates or bonds."""
+"""Jobs at the edge of shapes: one token of one atom (an ion), without MSA, templates or bonds
+(trap H26)."""
 
 import numpy as np
 import pytest
