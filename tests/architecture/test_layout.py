@@ -32,6 +32,8 @@ BANNED_NAMES = {"utils", "common", "helpers", "misc", "v2", "new"}
 BANNED_IMPORTS = {"pickle", "marshal", "shelve", "dill", "cPickle"}
 # Each function there is a module of the model by the same name, as its first lines say.
 SELF_EVIDENT = {"protenix_ms/config/manifest.py"}
+# Signatures that another project prescribes: (file, function).
+FOREIGN = {("protenix_ms/ops/evoformer_attention/compatible.py", "evo_attention")}
 MAX_LINES, MEDIAN_LINES = 400, 160
 TOP_LEVEL = {
     "setup.py", "protenix_ms", "configs", "scripts", "tests", "ckpt_convert", "README.md",
@@ -231,6 +233,7 @@ def test_functions_fit_a_screen(path):
             named = [a for a in arguments if a.arg not in ("self", "cls")]
             free = node.name in ("__init__", "construct", "bprop") or node.name.startswith("_")
             limit = 10 if free else 7
+            limit = limit if (relative(path), node.name) not in FOREIGN else 8
             assert len(named) <= limit, f"{node.name} takes {len(named)} arguments"
 
 
