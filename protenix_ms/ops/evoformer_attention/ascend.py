@@ -8,6 +8,7 @@ MindSpore's `Custom`, in PyNative and in graphs alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import mindspore
@@ -47,23 +48,26 @@ def registration(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -
     return info.target("Ascend").get_op_info()
 
 
-def forward_shapes(q, k, v, bias, mask, flags):
+def forward_shapes(q: Sequence[int], *others: Sequence[int]) -> tuple:
     """Shapes of the output and of log-sum-exp, ``[g, h, q]``."""
     return q, [q[0], q[2], q[1]]
 
 
-def forward_types(q, *others):
+def forward_types(q: mindspore.Type, *others: mindspore.Type) -> tuple:
     """Types of the outputs."""
     return q, mindspore.float32
 
 
-def backward_shapes(q, k, v, bias, *others):
+def backward_shapes(
+    q: Sequence[int], k: Sequence[int], v: Sequence[int], bias: Sequence[int],
+    *others: Sequence[int],
+) -> tuple:
     """Shapes of the gradients; channels are padded to a multiple of 16."""
     wide = [-(-q[3] // 16) * 16]
     return [*q[:3], *wide], [*k[:3], *wide], [*v[:3], *wide], list(bias)
 
 
-def backward_types(*inputs):
+def backward_types(*inputs: mindspore.Type) -> tuple:
     """Types of the gradients."""
     return (mindspore.float32,) * 4
 
