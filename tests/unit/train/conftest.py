@@ -2,12 +2,12 @@
 """A tiny model and one example, without recordings."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from protenix_ms.config import get_config
-from protenix_ms.config.training import training_config
+from protenix_ms.cli.configuration import load_config
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.model.weights import load_weights, rule_array
 
@@ -15,21 +15,9 @@ TOKENS, ATOMS = 6, 18
 
 
 def tiny_config():
-    """The v1.0.0 graph at a width that a test can train."""
-    config = get_config("protenix_base_default_v1.0.0", shared={
-        "c_s": 16, "c_z": 8, "c_s_inputs": 81, "c_atom": 8, "c_atompair": 4, "c_token": 16})
-    m = config.model
-    m.N_cycle = m.pairformer.n_heads = 2
-    m.template_embedder.n_blocks = m.pairformer.n_blocks = m.confidence_head.n_blocks = 1
-    m.template_embedder.c = m.msa_module.c_m = 8
-    m.msa_module.n_blocks = 2
-    d = m.diffusion_module
-    d.c_token = 16
-    for part in (d.atom_encoder, d.atom_decoder, d.transformer):
-        part.n_blocks, part.n_heads = 1, 2
-    config.sample_diffusion.N_step_mini_rollout = 2
-    config.inference_noise_scheduler.s_max = 2.0
-    return config
+    """`tests/data/tiny_training.py`, read as the command reads it."""
+    file = Path(__file__).resolve().parents[2] / "data" / "tiny_training.py"
+    return load_config(None, str(file), (), {})
 
 
 @dataclass
@@ -97,10 +85,7 @@ def new_model():
 @pytest.fixture
 def training():
     """Fast settings: two samples, an update of full rate at once."""
-    config = training_config()
-    config.update({"diffusion_batch_size": 2, "warmup_steps": 1, "max_steps": 4,
-                   "checkpoint_interval": 1, "ema_decay": 0.5})
-    return config
+    return tiny_config().training
 
 
 @pytest.fixture

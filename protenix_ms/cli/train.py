@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`protenix-ms train`: prepared data in, checkpoints out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from protenix_ms.cli import launch
+from protenix_ms.cli.configuration import load_config
+from protenix_ms.config.training import STAGES, stage_config
+from protenix_ms.errors import ConfigError, OutputError
+from protenix_ms.predict.settings import require_device, require_embeddings
+from protenix_ms.predict.weights import Weights, find_weights
+
+DEFAULT_MODEL = "protenix_base_default_v1.0.0"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = ("Train from scratch, or from a checkpoint with --init. A run stopped by "
+                          "SIGTERM, or killed, goes on with --resume.")
+    add = parser.add_argument
+    add("--data", type=Path, action="append", required=True, metavar="DIR",
+        help="what prepare-data wrote; may be given more than once")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder of the run")
+    add("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}")
+    add("--stage", choices=tuple(STAGES), default="stage1", help="without --config")
+    add("--config", metavar="FILE[:ARG]", help="e.g. configs/train.py:stage1")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="any setting, e.g. training.lr=1e-3")
+    add("--init", type=Path, metavar="FILE", help="weights to start from")
+    add("--resume", action="store_true", help="go on from the latest checkpoint of --output")
+    add("--loaders", type=int, default=1, metavar="N", help="processes that make examples")
+    add("--device", choices=("CPU", "Ascend"), default="CPU")
+    add("--quiet", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything, then train; 0 done or stopped with a checkpoint.
+
+    Raises:
+        ProtenixError: nothing could start.
+    """
+    config = configuration(args)
+    require_device(args.device, "fp32")
+    require_embeddings(config)
+    weights = find_weights(config.model_name, args.init, None) if args.init else None
+    started = (args.output / "log.jsonl").exists()
+    if started and not args.resume:
+        raise OutputError("the folder holds a run", where=str(args.output),
+                          fix="add --resume, or choose another --output")
+    examples = source(args, config)
+    launch.configure(args.device)
+    from protenix_ms.runtime.policy import Policy, using
+
+    kinds = frozenset(name for name, on in config.training.recompute.items() if on)
+    with using(Policy(device=args.device, recompute=kinds)):
+        trainer = _trainer(args, config, weights, examples)
+        if not args.quiet:
+            print(f"{config.model_name}: from step {trainer.step} to {config.training.max_steps}")
+        trainer.run(None if args.quiet else _print_line)
+    return 0
+
+
+def configuration(args: argparse.Namespace) -> ConfigDict:
+    """The model's tree with `training`, overridden.
+
+    Raises:
+        ConfigError: unknown variant, stage or key; a file without `training`.
+    """
+    if args.config:
+        config = load_config(args.model, args.config, (), {})
+        if "training" not in config:
+            raise ConfigError("the configuration has no part `training`", where=args.config,
+                              fix="start from configs/train.py")
+    else:
+        config = load_config(args.model or DEFAULT_MODEL, None, (), {})
+        with config.unlocked():
+            config.training = stage_config(args.stage)
+    return load_config_words(config, args.overrides)
+
+
+def load_config_words(config: ConfigDict, overrides: list[str]) -> ConfigDict:
+    """`config` with ``KEY=VALUE`` words applied. Raises ConfigError."""
+    from protenix_ms.config import apply_overrides
+
+    for word in overrides:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"expected KEY=VALUE, got {word!r}", where="--set",
+                              fix="for example --set training.lr=1e-3")
+        apply_overrides(config, {key: value})
+    return config
+
+
+def flag_words(arguments: list[str]) -> list[str]:
+    """``--config.KEY=VALUE``, as ml_collections' users write it, becomes ``--set KEY=VALUE``."""
+    words = []
+    for word in arguments:
+        key = word.removeprefix("--config.")
+        words += [word] if key == word else ["--set", key]
+    return words
+
+
+def source(args: argparse.Namespace, config: ConfigDict) -> Callable[[int], Iterator]:
+    """Examples from a position on.
+
+    Raises:
+        InputError: a folder without prepared data.
+    """
+    from protenix_ms.structures.crop import CropOptions
+    from protenix_ms.structures.dataset import DataOptions, Source, TrainingData
+    from protenix_ms.structures.example import ExampleOptions
+    from protenix_ms.structures.loader import Loader
+
+    crop = replace(CropOptions(), size=config.training.train_crop_size)
+    each = ExampleOptions(crop=crop, use_msa=config.use_msa)
+    options = DataOptions(tuple(Source(folder, example=each) for folder in args.data),
+                          seed=config.training.seed)
+    TrainingData(options)  # refuses unusable folders now
+    loader = Loader(options, args.loaders)
+
+    def examples(start: int) -> Iterator:
+        return (loaded.example for loaded in loader.examples(start))
+
+    return examples
+
+
+def _trainer(
+    args: argparse.Namespace, config: ConfigDict, weights: Weights | None, examples: Callable
+) -> object:
+    import numpy as np
+
+    from protenix_ms.model.protenix import Protenix
+    from protenix_ms.model.weights import load_weights
+    from protenix_ms.nn import initialise
+    from protenix_ms.train.loop import Trainer
+
+    model = Protenix(config)
+    if weights is not None:
+        load_weights(model, weights.arrays(config), str(weights.path))
+    else:
+        initialise(model, np.random.default_rng(config.training.seed))
+    trainer = Trainer(model, config.training, examples, args.output)
+    if args.resume:
+        trainer.resume()
+    return trainer
+
+
+def _print_line(line: dict) -> None:
+    loss = "not finite" if line["loss"] is None else f"{line['loss']:.4f}"
+    print(f"step {line['step']}: loss {loss}, rate {line['rate']:.2e}, {line['seconds']:.1f} s",
+          flush=True)
