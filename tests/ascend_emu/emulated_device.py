@@ -119,6 +119,14 @@ def default_machine() -> ctypes.CDLL:
     return ctypes.CDLL(str(default_library()))
 
 
+def tiling_of(
+    shape: Shape, grad: bool, cores: int, ub: int = UNIFIED_BUFFER
+) -> Tiling | None:
+    """How the host cuts a shape; None where it refuses."""
+    run = _Run(shape=shape, grad=grad, needDbias=1, cores=cores, ub=ub)
+    return run.tiling if default_machine().evo_tiling(ctypes.byref(run)) else None
+
+
 def to_device(x: np.ndarray, dtype: int) -> np.ndarray:
     """fp16, or bf16 as its 16 bits, rounded to nearest even."""
     if dtype == HALF:

@@ -139,8 +139,18 @@ class TBuf {
     uint64_t at_ = 0, end_ = 0;
 };
 
+// On this architecture a cube core's TPipe sets M_MTE1 0 to 2 when made, for the toolkit's matrix
+// classes, and waits for them when destroyed.
 class TPipe {
  public:
+    TPipe() {
+        for (int id = 0; id < 3 && emu::Me().cube; ++id) emu::Me().events[KEY + id] = emu::Finished(PIPE_M);
+    }
+    ~TPipe() {
+        for (int id = 0; id < 3 && emu::Me().cube; ++id)
+            if (!emu::Me().events.erase(KEY + id) && emu::machine->failure.empty())
+                emu::machine->failure = "an event of TPipe was consumed, M_MTE1 id " + std::to_string(id);
+    }
     template <TPosition P>
     void InitBuffer(TBuf<P>& buffer, uint32_t bytes) {
         emu::Core& c = emu::Me();
@@ -151,6 +161,9 @@ class TPipe {
         Check(c.used[p] <= c.memory[p].size, "InitBuffer: ", c.used[p], " bytes asked of a memory of ",
               c.memory[p].size);
     }
+
+ private:
+    static constexpr int KEY = static_cast<int>(HardEvent::M_MTE1) * 8;
 };
 
 // ---- where we are

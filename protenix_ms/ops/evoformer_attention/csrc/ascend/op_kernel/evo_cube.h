@@ -2,11 +2,14 @@
 // Matrix products of the cube core on tiles in L1, ping-pong in L0A, L0B and L0C.
 //
 // Tiles lie in L1 as the hardware wants them: columns of 16x16 fractals (Nz), rows padded to
-// `rows`, a multiple of 16. Events: M_MTE1 and MTE1_M 0 and 1 by slot of L0A/L0B, FIX_M and M_FIX
-// 0 and 1 by slot of L0C.
+// `rows`, a multiple of 16. Events: MTE1_M 0 and 1 and M_MTE1 4 and 5 by slot of L0A/L0B, FIX_M and
+// M_FIX 0 and 1 by slot of L0C. TPipe itself sets M_MTE1 0 to 2 when made and waits for them in the
+// end, so those are not ours to set.
 #ifndef EVO_CUBE_H
 #define EVO_CUBE_H
 #include "evo_sync.h"
+
+constexpr int32_t EVO_L0_FREE = 4;
 
 template <class T>
 class EvoCube {
@@ -19,13 +22,13 @@ class EvoCube {
             a_[i] = bufferA_.template GetWithOffset<T>(EVO_L0_SLOT / sizeof(T), i * EVO_L0_SLOT);
             b_[i] = bufferB_.template GetWithOffset<T>(EVO_L0_SLOT / sizeof(T), i * EVO_L0_SLOT);
             c_[i] = bufferC_.template GetWithOffset<float>(EVO_L0C_SLOT / 4, i * EVO_L0C_SLOT);
-            AscendC::SetFlag<AscendC::HardEvent::M_MTE1>(i);
+            AscendC::SetFlag<AscendC::HardEvent::M_MTE1>(EVO_L0_FREE + i);
             AscendC::SetFlag<AscendC::HardEvent::FIX_M>(i);
         }
     }
     __aicore__ inline void Drain() {
         for (uint32_t i = 0; i < 2; ++i) {
-            AscendC::WaitFlag<AscendC::HardEvent::M_MTE1>(i);
+            AscendC::WaitFlag<AscendC::HardEvent::M_MTE1>(EVO_L0_FREE + i);
             AscendC::WaitFlag<AscendC::HardEvent::FIX_M>(i);
         }
     }
@@ -46,7 +49,7 @@ class EvoCube {
     }
 
     // Before the loads of one product's operands.
-    __aicore__ inline void Open() { AscendC::WaitFlag<AscendC::HardEvent::M_MTE1>(l0_); }
+    __aicore__ inline void Open() { AscendC::WaitFlag<AscendC::HardEvent::M_MTE1>(EVO_L0_FREE + l0_); }
 
     // A = X[:, k0 : k0 + k], X of `rows` rows.
     __aicore__ inline void LeftAs(const AscendC::LocalTensor<T>& x, uint32_t rows, uint32_t k0, uint32_t k) {
@@ -94,7 +97,7 @@ class EvoCube {
         p.k = k;
         p.cmatrixInitVal = first;
         AscendC::Mmad(c_[lc_], a_[l0_], b_[l0_], p);
-        AscendC::SetFlag<AscendC::HardEvent::M_MTE1>(l0_);
+        AscendC::SetFlag<AscendC::HardEvent::M_MTE1>(EVO_L0_FREE + l0_);
         l0_ ^= 1;
         EvoSerial();
     }
