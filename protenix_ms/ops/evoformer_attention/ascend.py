@@ -15,7 +15,7 @@ import mindspore
 from mindspore import Tensor, ops
 from mindspore.ops import CustomRegOp, DataType
 
-from protenix_ms.ops.evoformer_attention.layout import grouped, tile_flags
+from protenix_ms.ops.evoformer_attention.layout import grouped, low_bias, tile_flags
 from protenix_ms.typing import Bool, Float
 
 INPUTS = ("query", "key", "value", "pair_bias", "mask", "tile_flag")
@@ -147,7 +147,7 @@ def ascend_attention(
     factor = scale * shape[-1] ** 0.5
     q = q if abs(factor - 1) < 1e-6 else q * factor
     q, k, v, bias, keep, added = grouped(q, k, v, pair_bias, mask)
-    bias = ops.zeros((1,), low) if bias is None else bias.astype(low)
+    bias = ops.zeros((1,), low) if bias is None else low_bias(bias, low)
     if keep is None:
         added, flags = ops.zeros((1,), mindspore.float32), ops.zeros((1,), mindspore.uint8)
     else:

@@ -12,6 +12,7 @@ FLAG_KEYS = 64
 """Keys per tile flag: `EVO_FLAG_COLUMNS` of csrc/ascend/common/evo_tiling.h."""
 
 MASKED = -1e9
+FP16_LOWEST = -6e4
 ABSENT = -1e8
 """At or below this an additive mask takes a key away."""
 
@@ -56,6 +57,13 @@ def grouped(
         added = mask.astype(mindspore.float32)
         keep = added > ABSENT
     return q, k, v, bias, keep, added
+
+
+def low_bias(bias: Tensor, dtype: mindspore.Type) -> Tensor:
+    """A bias in fp16 or bf16; what forbids a key, as in atom windows, stays finite in fp16."""
+    if dtype == mindspore.float16 and bias.dtype != dtype:
+        bias = ops.clamp(bias, min=FP16_LOWEST)
+    return bias.astype(dtype)
 
 
 def tile_flags(keep: Bool[Tensor, "g k"]) -> Tensor:

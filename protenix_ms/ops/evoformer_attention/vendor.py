@@ -12,7 +12,7 @@ from __future__ import annotations
 import mindspore
 from mindspore import Tensor, nn, ops
 
-from protenix_ms.ops.evoformer_attention.layout import Groups, grouped
+from protenix_ms.ops.evoformer_attention.layout import FP16_LOWEST, Groups, grouped, low_bias
 from protenix_ms.runtime.chunk import rows_per_chunk
 from protenix_ms.typing import Bool, Float
 
@@ -38,14 +38,14 @@ def vendor_arguments(
     q, k, v, bias, keep, _ = x
     if keep is not None:
         kept = ops.reshape(keep.astype(k.dtype), (*keep.shape, 1, 1))
-        lowest = max(MASKED_LOGIT / scale, -6e4)
+        lowest = max(MASKED_LOGIT / scale, FP16_LOWEST)
         channel = ops.broadcast_to((1 - kept) * lowest, (*k.shape[:-1], 1)).astype(k.dtype)
         q = ops.concat([q, ops.ones((*q.shape[:-1], 1), q.dtype)], -1)
         k, v = ops.concat([k, channel], -1), v * kept
     wide = -(-q.shape[-1] // CHANNELS) * CHANNELS
     shift = None
     if bias is not None:
-        shift = (bias.astype(mindspore.float32) / scale).astype(q.dtype)
+        shift = low_bias(bias.astype(mindspore.float32) / scale, q.dtype)
         if shift.shape[0] not in (1, q.shape[0]):
             shift = ops.repeat_interleave(shift, q.shape[0] // shift.shape[0], 0)
     return _padded(q, wide), _padded(k, wide), _padded(v, wide), shift

@@ -134,6 +134,20 @@ def test_the_vendor_path_has_gradients_in_a_graph(emulated_vendor):
 
 
 @needs_compiler
+@pytest.mark.parametrize("form", [ascend.ascend_attention, vendor.vendor_attention])
+def test_a_bias_that_forbids_keys_as_atom_windows_do(emulated_ops, emulated_vendor, form):
+    """-1e9 is infinite in fp16; a tile may consist of it."""
+    (q, k, v, bias), _ = arguments((1, R))
+    forbidden = np.array(bias.astype(ms.float32).asnumpy())
+    forbidden[..., :66] = -1e9
+    inputs = (*(x.astype(ms.float32) for x in (q, k, v)), ms.Tensor(forbidden))
+    exact = reference_attention(*inputs, None, SCALE).asnumpy()
+    found = form(q, k, v, inputs[3], None, SCALE).asnumpy()
+    np.testing.assert_allclose(found, exact, atol=5e-3)
+    assert np.isfinite(found).all()
+
+
+@needs_compiler
 def test_long_launches_are_cut(emulated_ops, monkeypatch):
     inputs, mask = arguments((1, 1))
     whole = ascend.ascend_attention(*inputs, mask, SCALE).asnumpy()
