@@ -47,6 +47,17 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _gib(text: str) -> int:
+    """Bytes of a positive number of GiB."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected GiB above 0, got {text!r}")
+    return int(size * 2**30)
+
+
 def _natural(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
@@ -86,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = running.add_argument
     add("--overwrite", action="store_true", help="redo finished seeds")
     add("--no-plots", action="store_true", help="draw no pictures")
+    add("--memory", type=_gib, metavar="GIB", help="memory a job may take (default: what is free)")
     add("--ignore-memory", action="store_true", help="start jobs that will hardly fit")
     add("--quiet", action="store_true", help="only errors and the final table")
 
@@ -113,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     from protenix_ms.predict.batch import Batch
     from protenix_ms.runtime.policy import Policy, using
 
-    with using(Policy(device=args.device, dtype=args.dtype)):
+    with using(Policy(device=args.device, dtype=args.dtype, memory=args.memory)):
         outcomes = Batch(settings, console).run(jobs)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
     rows += [("-", "-", "refused", error) for error in refused]

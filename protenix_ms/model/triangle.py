@@ -13,9 +13,11 @@ from mindspore import Tensor, nn, ops
 from protenix_ms.nn import LayerNorm, Linear
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.ops.gating import gated
+from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Float
 
 HEAD_WIDTH = 32
+FEWEST_CHANNELS = 16  # of a chunk: each reads the whole normalised pair four times
 
 _outgoing = ops.BatchMatMul(transpose_b=True)  # sum_k a[i, k] b[j, k]
 _incoming = ops.BatchMatMul(transpose_a=True)  # sum_k a[k, i] b[k, j]
@@ -51,10 +53,16 @@ class TriangleMultiplication(nn.Cell):
         """The update of `z`."""
         n, _, c_z = z.shape
         x = ops.reshape(self.layer_norm_in(z), (n * n, c_z))
-        a = gated(self.linear_a_p.channel_first(x), self.linear_a_g.channel_first(x))
-        b = gated(self.linear_b_p.channel_first(x), self.linear_b_g.channel_first(x))
         product = _outgoing if self.outgoing else _incoming
-        o = product(ops.reshape(a, (-1, n, n)), ops.reshape(b, (-1, n, n)))
+
+        def channels(part: slice) -> Tensor:
+            a, b = (
+                ops.reshape(gated(p.channel_first(x, part), g.channel_first(x, part)), (-1, n, n))
+                for p, g in ((self.linear_a_p, self.linear_a_g), (self.linear_b_p, self.linear_b_g))
+            )
+            return product(a, b)
+
+        o = map_rows(channels, self.linear_a_p.weight.shape[0], n * n, FEWEST_CHANNELS)
         o = self.layer_norm_out.from_channel_first(ops.reshape(o, (-1, n * n)))
         return ops.reshape(gated(self.linear_z(o), self.linear_g(x)), z.shape)
 

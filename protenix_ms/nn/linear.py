@@ -66,9 +66,15 @@ class Linear(nn.Cell):
     def _product(self, matmul: ops.MatMul, a: Tensor, b: Tensor) -> Tensor:
         return bf16_product(matmul, a, b) if self.bf16 else matmul(a, b)
 
-    def channel_first(self, x: Float[Tensor, "m c_in"]) -> Float[Tensor, "c_out m"]:
-        """``W x^T`` (no offset): the transpose comes out of the matrix product, at no cost."""
-        return self._product(_matmul, self.weight, x)
+    def channel_first(
+        self, x: Float[Tensor, "m c_in"], channels: slice | None = None
+    ) -> Float[Tensor, "c_out m"]:
+        """``W x^T`` (no offset): the transpose comes out of the matrix product, at no cost.
+
+        `channels`: only these of the output.
+        """
+        whole = channels is None or channels == slice(0, self.weight.shape[0])
+        return self._product(_matmul, self.weight if whole else self.weight[channels], x)
 
     def from_channel_first(self, x: Float[Tensor, "c_in m"]) -> Float[Tensor, "m c_out"]:
         """``x^T W^T`` (no offset), of what `channel_first` gave."""

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from protenix_ms.config.manifest import parameter_count
 from protenix_ms.errors import ResourceError
+from protenix_ms.runtime.policy import policy
 
 _FLOAT = 4  # bytes
 _BASE = 0.6e9  # interpreter, MindSpore, chemistry tables
@@ -85,13 +86,16 @@ def resident_bytes() -> float:
 def require_memory(config: ConfigDict, size: Size, where: str = "") -> float:
     """Refuse a job that cannot fit; the estimate in bytes otherwise.
 
-    What the process holds already is part of the estimate, so it counts as there.
+    What the process holds already is part of the estimate, so it counts as there. The policy's
+    `memory` is a limit too.
 
     Raises:
         ResourceError: with both numbers and remedies.
     """
     needed, free = estimate_bytes(config, size), available_bytes()
-    there = None if free is None else free + resident_bytes()
+    limits = [] if free is None else [free + resident_bytes()]
+    limits += [] if policy().memory is None else [policy().memory]
+    there = min(limits, default=None)
     if there is not None and needed > there:
         raise ResourceError(
             f"{size.tokens} tokens, {size.atoms} atoms and {size.samples} samples need about "

@@ -9,13 +9,30 @@ from mindspore import Tensor, ops
 
 from protenix_ms.runtime.policy import policy
 
-DEFAULT_FLOATS = 2**26  # 256 MB: large enough that chunking costs nothing, small beside the weights
+MOST_FLOATS = 2**24  # 64 MB; several are alive at once
+FEWEST_FLOATS = 2**20
+SHARE = 256  # a chunk is this part of a given memory budget: 64 MB of 16 GiB
 
 
-def rows_per_chunk(rows: int, floats_per_row: int) -> int:
-    """Rows at once: the policy's `chunk`, else as many as keep a chunk within 256 MB."""
-    chosen = policy().chunk or DEFAULT_FLOATS // max(1, floats_per_row)
-    return max(1, min(rows, chosen))
+def chunk_floats() -> int:
+    """Numbers in the largest array of a chunk: 64 MB, less if the policy's memory is small."""
+    if policy().memory is None:
+        return MOST_FLOATS
+    return min(MOST_FLOATS, max(FEWEST_FLOATS, policy().memory // SHARE // 4))
+
+
+def rows_per_chunk(rows: int, floats_per_row: int, least: int = 1) -> int:
+    """Rows at once: the policy's `chunk`, else equal chunks as large as `chunk_floats` allows.
+
+    Args:
+        rows: how many there are.
+        floats_per_row: size of the largest intermediate array of one row.
+        least: rows below which a chunk would waste more time than it saves memory.
+    """
+    if policy().chunk:
+        return max(1, min(rows, policy().chunk))
+    most = max(least, chunk_floats() // max(1, floats_per_row))
+    return -(-rows // -(-rows // most)) if rows else 1
 
 
 def chunks(rows: int, size: int) -> Iterator[slice]:
@@ -25,16 +42,15 @@ def chunks(rows: int, size: int) -> Iterator[slice]:
 
 
 def map_rows(
-    function: Callable[[slice], Tensor], rows: int, floats_per_row: int
+    function: Callable[[slice], Tensor], rows: int, floats_per_row: int, least: int = 1
 ) -> Tensor:
     """``function(slice)`` for row chunks, joined on axis 0.
 
     Args:
         function: work on some rows; rows must not depend on each other.
-        rows: how many there are.
-        floats_per_row: size of the largest intermediate array of one row.
+        rows, floats_per_row, least: as of `rows_per_chunk`.
     """
-    size = rows_per_chunk(rows, floats_per_row)
+    size = rows_per_chunk(rows, floats_per_row, least)
     if size == rows:
         return function(slice(0, rows))
     return ops.concat([function(part) for part in chunks(rows, size)], 0)

@@ -24,6 +24,8 @@ class Policy:
         dtype: "fp32" or "bf16"; which modules stay fp32 under bf16 is `precision.ISLANDS`.
         chunk: rows per chunk of pair-sized work, None for whole arrays. Never splits an axis that
             is normalised or softmaxed, so results do not depend on it.
+        memory: bytes that a job may take, None for what the machine has. Little of it makes chunks
+            small.
         threads: threads of our own CPU kernels, 0 for all cores. Results do not depend on it.
         kernels: use our own kernels where they exist; MindSpore's operators otherwise.
         recompute: kinds of modules (`recompute.KINDS`) that forget their activations in training.
@@ -32,6 +34,7 @@ class Policy:
     device: Device = "CPU"
     dtype: Literal["fp32", "bf16"] = "fp32"
     chunk: int | None = None
+    memory: int | None = None
     threads: int = 0
     kernels: bool = True
     recompute: frozenset[str] = frozenset()

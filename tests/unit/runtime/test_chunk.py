@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chunks cover all rows, are equal in size, and shrink with the memory."""
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+
+from protenix_ms.model.triangle import TriangleMultiplication
+from protenix_ms.model.weights import load_weights, rule_array
+from protenix_ms.runtime import chunk
+from protenix_ms.runtime.chunk import chunks, map_rows, rows_per_chunk
+from protenix_ms.runtime.policy import Policy, using
+
+
+@pytest.mark.parametrize("rows", [1, 2, 100, 113, 128])
+@pytest.mark.parametrize("per_row", [1, 2**18, 2**30])
+def test_equal_chunks_that_fit(rows, per_row):
+    size = rows_per_chunk(rows, per_row)
+    parts = list(chunks(rows, size))
+    assert [i for p in parts for i in range(p.start, p.stop)] == list(range(rows))
+    assert size == 1 or size * per_row <= chunk.MOST_FLOATS
+    assert len(parts) * size - rows < len(parts)
+
+
+def test_fewest_rows_and_policy():
+    assert rows_per_chunk(128, 2**30, least=16) == 16
+    with using(Policy(chunk=5)):
+        assert rows_per_chunk(128, 2**30, least=16) == 5
+    with using(Policy(memory=2**30)):
+        assert rows_per_chunk(128, 2**18) == 4
+    with using(Policy(memory=2**20)):
+        assert chunk.chunk_floats() == chunk.FEWEST_FLOATS
+
+
+def test_no_rows():
+    assert rows_per_chunk(0, 7) == 1
+    x = Tensor(np.arange(7, dtype=np.float32))
+    with using(Policy(chunk=3)):
+        assert np.array_equal(map_rows(lambda part: x[part] * 2, 7, 1).asnumpy(), 2 * np.arange(7))
+
+
+@pytest.mark.parametrize("outgoing", [True, False])
+def test_triangle_multiplication_by_channels(outgoing):
+    cell = TriangleMultiplication(24, 40, outgoing)
+    names = [(n, tuple(p.shape)) for n, p in cell.parameters_and_names()]
+    load_weights(cell, ((n, rule_array(n, shape)) for n, shape in names))
+    z = Tensor(np.random.default_rng(3).standard_normal((19, 19, 24), np.float32))
+    whole = cell(z).asnumpy()
+    with using(Policy(chunk=16)):
+        assert np.abs(cell(z).asnumpy() - whole).max() <= 1e-6 * np.abs(whole).max()
