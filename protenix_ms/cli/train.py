@@ -54,13 +54,15 @@ def run(args: argparse.Namespace) -> int:
     if started and not args.resume:
         raise OutputError("the folder holds a run", where=str(args.output),
                           fix="add --resume, or choose another --output")
-    examples = source(args, config)
+    check_data(args.data)
     launch.configure(args.device)
     from protenix_ms.runtime.policy import Policy, using
+    from protenix_ms.runtime.ranks import join
 
     kinds = frozenset(name for name, on in config.training.recompute.items() if on)
     with using(Policy(device=args.device, recompute=kinds)):
-        trainer = _trainer(args, config, weights, examples)
+        ranks = join()
+        trainer = _trainer(args, config, weights, ranks)
         if not args.quiet:
             print(f"{config.model_name}: from step {trainer.step} to {config.training.max_steps}")
         trainer.run(None if args.quiet else _print_line)
@@ -107,22 +109,26 @@ def flag_words(arguments: list[str]) -> list[str]:
     return words
 
 
-def source(args: argparse.Namespace, config: ConfigDict) -> Callable[[int], Iterator]:
-    """Examples from a position on.
-
-    Raises:
-        InputError: a folder without prepared data.
-    """
-    from protenix_ms.structures.crop import CropOptions
+def check_data(folders: list[Path]) -> None:
+    """Raise InputError for a folder without prepared data."""
     from protenix_ms.structures.dataset import DataOptions, Source, TrainingData
+
+    TrainingData(DataOptions(tuple(Source(folder) for folder in folders)))
+
+
+def source(
+    args: argparse.Namespace, config: ConfigDict, place: tuple[int, int]
+) -> Callable[[int], Iterator]:
+    """Examples from a position on, of rank ``place[0]`` among ``place[1]``."""
+    from protenix_ms.structures.crop import CropOptions
+    from protenix_ms.structures.dataset import DataOptions, Source
     from protenix_ms.structures.example import ExampleOptions
     from protenix_ms.structures.loader import Loader
 
     crop = replace(CropOptions(), size=config.training.train_crop_size)
     each = ExampleOptions(crop=crop, use_msa=config.use_msa)
     options = DataOptions(tuple(Source(folder, example=each) for folder in args.data),
-                          seed=config.training.seed)
-    TrainingData(options)  # refuses unusable folders now
+                          config.training.seed, rank=place[0], ranks=place[1])
     loader = Loader(options, args.loaders)
 
     def examples(start: int) -> Iterator:
@@ -132,7 +138,7 @@ def source(args: argparse.Namespace, config: ConfigDict) -> Callable[[int], Iter
 
 
 def _trainer(
-    args: argparse.Namespace, config: ConfigDict, weights: Weights | None, examples: Callable
+    args: argparse.Namespace, config: ConfigDict, weights: Weights | None, ranks: object
 ) -> object:
     import numpy as np
 
@@ -146,7 +152,8 @@ def _trainer(
         load_weights(model, weights.arrays(config), str(weights.path))
     else:
         initialise(model, np.random.default_rng(config.training.seed))
-    trainer = Trainer(model, config.training, examples, args.output)
+    examples = source(args, config, (ranks.rank, ranks.count))
+    trainer = Trainer(model, config.training, examples, args.output, ranks)
     if args.resume:
         trainer.resume()
     return trainer

@@ -25,12 +25,17 @@ def value_and_gradients(
     An exception in `forward` leaves MindSpore able to go on. By itself it would stay in the
     middle of a recording, and refuse the next index of a tensor.
     """
-    finished = False
+    finished, rest = False, []
+
+    def only_value() -> Tensor:
+        value, other = forward()
+        rest.append(other)  # MindSpore's own `has_aux` takes nothing but tensors
+        return value
+
     try:
-        differentiated = ms.value_and_grad(forward, None, list(parameters), has_aux=True)
-        (value, rest), gradients = differentiated()
+        value, gradients = ms.value_and_grad(only_value, None, list(parameters))()
         finished = True
     finally:
         if not finished:
             _pynative_executor.clear_res()
-    return value, rest, {p.name: g for p, g in zip(parameters, gradients, strict=True)}
+    return value, rest[0], {p.name: g for p, g in zip(parameters, gradients, strict=True)}

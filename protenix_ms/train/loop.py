@@ -17,13 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mindspore import Tensor
+from mindspore import Tensor, float32, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import NonFiniteError
+from protenix_ms.loss.total import CONFIDENCE, DIFFUSION
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.model.weights import load_weights
 from protenix_ms.runtime.draws import SeededDraws
+from protenix_ms.runtime.ranks import Ranks
 from protenix_ms.train.checkpoint import (
     Snapshot,
     arrays_of,
@@ -39,6 +41,8 @@ Examples = Callable[[int], Iterator[Example]]
 """Examples from a position on, without end; the same ones at every call."""
 
 Report = Callable[[dict], None]
+
+TERMS = (*DIFFUSION, "distogram", *CONFIDENCE)
 
 
 @dataclass
@@ -68,14 +72,16 @@ class Trainer:
         config: from `protenix_ms.config.training`.
         examples: where examples come from.
         output: folder of the run: ``log.jsonl`` and ``checkpoints/``.
-        rank: of this process; only rank 0 writes.
+        ranks: processes that train together; only the first one writes. R of them that accumulate
+            A examples make the same updates as one that accumulates R A.
     """
 
     def __init__(
-        self, model: Protenix, config: ConfigDict, examples: Examples, output: Path, rank: int = 0
+        self, model: Protenix, config: ConfigDict, examples: Examples, output: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:
         self.model, self.config, self.examples = model.set_train(True), config, examples
-        self.output, self.rank = output, rank
+        self.output, self.ranks = output, ranks
         self.step = self.skipped = 0
         parameters = {p.name: p for p in model.get_parameters() if p.requires_grad}
         self.optimiser = Adam(parameters, config.adam)
@@ -123,8 +129,10 @@ class Trainer:
     def _update(self, examples: list[Example]) -> dict:
         """One update from some examples; those that are not finite are left out and counted."""
         start, total = time.perf_counter(), _Sum()
+        everyone = len(examples) * self.ranks.count
         for part, example in enumerate(examples):
-            draws = SeededDraws(self.config.seed, self.rank, self.step, part)
+            place = part * self.ranks.count + self.ranks.rank
+            draws = SeededDraws(self.config.seed, self.step, place)
             try:
                 result = self.differentiate(example, self.step, draws)
             except NonFiniteError:
@@ -132,13 +140,33 @@ class Trainer:
             if result is None or not math.isfinite(result.loss):
                 self.skipped += 1
                 continue
-            total.add(result, 1 / len(examples))
+            total.add(result, 1 / everyone)
+        total = self._together(total)
         norm = self._apply(total) if total.count else math.nan
         line = {"step": self.step, "loss": total.loss if total.count else None, **total.terms,
                 "gradient_norm": norm if math.isfinite(norm) else None, "skipped": self.skipped,
                 "rate": self.rate(""), "seconds": round(time.perf_counter() - start, 3)}
         self.step += 1
         return line
+
+    def _together(self, total: _Sum) -> _Sum:
+        """The sum over all processes; one that left out all its examples adds nothing."""
+        if self.ranks.count == 1:
+            return total
+        parameters = self.differentiate.parameters
+        numbers = [total.count, total.loss, *(total.terms.get(name, 0.0) for name in TERMS)]
+        parts = [Tensor(numbers, float32)]
+        for p in parameters:
+            gradient = total.gradients.get(p.name)
+            parts.append(ops.zeros(p.size, float32) if gradient is None
+                         else ops.reshape(gradient, (-1,)))
+        flat = self.ranks.total(ops.concat(parts, 0))
+        count, loss, *terms = flat[: len(numbers)].asnumpy().tolist()
+        joined, at = _Sum(int(count), loss, dict(zip(TERMS, terms))), len(numbers)
+        for p in parameters:
+            joined.gradients[p.name] = ops.reshape(flat[at : at + p.size], p.shape)
+            at += p.size
+        return joined
 
     def _apply(self, total: _Sum) -> float:
         """Clip and update; gradients that are not finite change nothing. Returns their norm."""
@@ -160,7 +188,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint."""
-        if self.rank:
+        if self.ranks.rank:
             return
         weights = arrays_of((p.name, p) for p in self.model.get_parameters())
         average = {}
@@ -172,7 +200,7 @@ class Trainer:
                        self.config.keep_checkpoints)
 
     def _log(self, line: dict, report: Report | None) -> None:
-        if self.rank:
+        if self.ranks.rank:
             return
         self.output.mkdir(parents=True, exist_ok=True)
         with (self.output / "log.jsonl").open("a", encoding="utf-8") as file:

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that train together, started by `msrun`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from mindspore import Tensor, ops
+from mindspore.communication import get_group_size, get_rank, init
+
+from protenix_ms.typing import Float
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; by itself unless `join` says otherwise."""
+
+    rank: int = 0
+    count: int = 1
+
+    def total(self, x: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+        """Sum over all processes, the same on each."""
+        return ops.AllReduce()(x) if self.count > 1 else x
+
+
+def join() -> Ranks:
+    """Meet the other processes of `msrun`; alone without it. Call once, after the device is set."""
+    if int(os.environ.get("MS_WORKER_NUM", "1")) < 2:
+        return Ranks()
+    init()
+    return Ranks(get_rank(), get_group_size())
