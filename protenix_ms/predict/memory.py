@@ -14,10 +14,11 @@ from protenix_ms.errors import ResourceError
 from protenix_ms.runtime.policy import policy
 
 _FLOAT = 4  # bytes
-_BASE = 0.6e9  # interpreter, MindSpore, chemistry tables
-# Arrays alive at once at each stage's peak, in units of one array of the named kind.
-_PAIR_ARRAYS = 9  # z, z_init, its update, projections of a triangle layer and their transposes
-_CHUNK_BYTES = 1.5e9  # most a chunked layer keeps beside them (runtime.chunk)
+_BASE = 0.55e9  # interpreter, MindSpore, chemistry tables
+# Arrays held at each stage's peak, in units of one array of the named kind: those alive at once,
+# and what MindSpore keeps of those that are not. Measured by scripts/bench/memory.py.
+_PAIR_ARRAYS = 20  # z, z_init, the cycle before, a triangle layer's projections and product
+_CHUNK_ARRAYS, _CHUNK_BYTES = 16, 0.2e9  # beside them, while a layer is in chunks (runtime.chunk)
 _ATOM_ARRAYS = 60  # windowed atom activations of one sample, per atom and channel
 _CONFIDENCE_ARRAYS = 4  # PAE, PDE and two TM terms per sample
 
@@ -42,8 +43,7 @@ def estimate_bytes(config: ConfigDict, size: Size) -> float:
     pair = n * n * config.widths.c_z * _FLOAT
     heads = model.diffusion_module.transformer.n_heads
     alignment = size.msa_rows * n * model.msa_module.c_m * _FLOAT
-    triangle = min(4 * n**3 * _FLOAT, _CHUNK_BYTES)
-    trunk = _PAIR_ARRAYS * pair + 4 * alignment + triangle
+    trunk = _PAIR_ARRAYS * pair + 4 * alignment + min(_CHUNK_ARRAYS * pair, _CHUNK_BYTES)
     windows = size.atoms * config.widths.c_atom * _FLOAT * _ATOM_ARRAYS
     bias = n * n * heads * _FLOAT * (2 + size.samples)
     sampler = 4 * pair + bias + windows * size.samples
