@@ -17,6 +17,7 @@ import numpy as np
 
 from ckpt_convert.dtypes import MINDSPORE, itemsize, stored, widen
 from ckpt_convert.safetensors_file import Column
+from ckpt_convert.tensor_table import TensorTable
 from protenix_ms.errors import CheckpointError
 
 _TAG = {name: tag for tag, name in MINDSPORE.items()}
@@ -82,7 +83,7 @@ class _Fields:
             self.file.seek(start + value)
 
 
-class MindSporeCheckpoint:
+class MindSporeCheckpoint(TensorTable):
     """A `Checkpoint` (see `read.py`) of a `.ckpt` written by us or by `save_checkpoint`."""
 
     kind = "MindSpore"
@@ -151,18 +152,6 @@ class MindSporeCheckpoint:
             else:
                 raise ValueError("a record that is no tensor")
         return dtype, dims, content
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.table
-
-    def names(self) -> list[str]:
-        return list(self.table)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self.table[name][1]
-
-    def dtype(self, name: str) -> str:
-        return self.table[name][0]
 
     def read(self, name: str) -> np.ndarray:
         """The tensor as a new array, see `Checkpoint.read`.

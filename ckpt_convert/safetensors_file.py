@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ckpt_convert.dtypes import NUMPY, itemsize, stored, widen
+from ckpt_convert.tensor_table import TensorTable
 from protenix_ms.errors import CheckpointError
 
 MAX_HEADER = 16 << 20  # bytes; a base model has 0.6 MB, the format allows 100 MB
@@ -49,7 +50,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return table
 
 
-class SafetensorsCheckpoint:
+class SafetensorsCheckpoint(TensorTable):
     """A `Checkpoint` (see `read.py`) of a safetensors file."""
 
     kind = "safetensors"
@@ -94,18 +95,6 @@ class SafetensorsCheckpoint:
         if any(start != end for (start, _), end in zip(spans, ends)) or ends[-1] != room:
             raise ValueError("tensors overlap, leave gaps or do not fill the file")
         return metadata if type(metadata) is dict else {}, table
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.table
-
-    def names(self) -> list[str]:
-        return list(self.table)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self.table[name][1]
-
-    def dtype(self, name: str) -> str:
-        return self.table[name][0]
 
     def read(self, name: str) -> np.ndarray:
         """The tensor as a new array, see `Checkpoint.read`.

@@ -197,7 +197,7 @@ def _judged_by_inexact(row: Row, ours: Array, theirs: Array) -> Row:
     """PAE and PDE without a float64 twin: equal but for upstream's distances."""
     error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
     remark = f"{error:.1e} with upstream's inexact distances"
-    return replace(row, ok=error <= STACK and row.relative <= 4 * DISTRIBUTIONS, remark=remark)
+    return replace(row, ok=error <= STACK and row.relative <= 2 * DISTRIBUTIONS, remark=remark)
 
 
 def _row(key: str, ours: Array, reference: Array, exact: bool) -> Row:
