@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -144,6 +145,7 @@ def serve(build: Callable[[], Work]) -> None:
     work = build()
     work(SMALL)()
     held = memory("VmRSS")
+    print("ready", file=answers, flush=True)
     for line in sys.stdin:
         run = work(int(line))
         start = time.perf_counter()
@@ -167,12 +169,18 @@ def alternate(script: str, options: list[str], tokens: int, repeats: int) -> dic
         for side in SIDES
     }
     runs: dict[str, list[dict]] = {side: [] for side in SIDES}
+    for child in children.values():
+        child.stdout.readline()  # ready
+        child.send_signal(signal.SIGSTOP)
     for _ in range(repeats + 1):
         for side, child in children.items():
+            child.send_signal(signal.SIGCONT)
             child.stdin.write(f"{tokens}\n")
             child.stdin.flush()
             runs[side].append(json.loads(child.stdout.readline()))
+            child.send_signal(signal.SIGSTOP)  # or its idle threads spin beside the other side
     for child in children.values():
+        child.send_signal(signal.SIGCONT)
         child.stdin.close()
         child.wait()
     row: dict = {"tokens": tokens, "difference": _difference(*(runs[s][0] for s in SIDES))}
