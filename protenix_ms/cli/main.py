@@ -19,9 +19,10 @@ COMMANDS = {
     "fetch": "an official checkpoint, converted",
     "prepare-data": "mmCIF files into entries that training reads",
     "train": "train or fine-tune",
+    "evaluate": "a checkpoint on held-out entries",
     "doctor": "check this installation",
 }
-NEED_MINDSPORE = ("predict", "train")
+NEED_MINDSPORE = ("predict", "train", "evaluate")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.config.training import STAGES, stage_config
 from protenix_ms.errors import ConfigError, OutputError
-from protenix_ms.predict.settings import require_device, require_embeddings
+from protenix_ms.predict.settings import default_options, require_device, require_embeddings
 from protenix_ms.predict.weights import Weights, find_weights
 
 DEFAULT_MODEL = "protenix_base_default_v1.0.0"
@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, action="append", required=True, metavar="DIR",
         help="what prepare-data wrote; may be given more than once")
+    add("--evaluate", type=Path, metavar="DIR",
+        help="prepared data held out, judged every training.evaluation.interval updates")
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the run")
     add("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}")
     add("--stage", choices=tuple(STAGES), default="stage1", help="without --config")
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if started and not args.resume:
         raise OutputError("the folder holds a run", where=str(args.output),
                           fix="add --resume, or choose another --output")
-    check_data(args.data)
+    check_data([*args.data, *([args.evaluate] if args.evaluate else [])])
     launch.configure(args.device)
     from protenix_ms.runtime.policy import Policy, using
     from protenix_ms.runtime.ranks import join
@@ -120,21 +122,40 @@ def source(
     args: argparse.Namespace, config: ConfigDict, place: tuple[int, int]
 ) -> Callable[[int], Iterator]:
     """Examples from a position on, of rank ``place[0]`` among ``place[1]``."""
-    from protenix_ms.structures.crop import CropOptions
     from protenix_ms.structures.dataset import DataOptions, Source
-    from protenix_ms.structures.example import ExampleOptions
     from protenix_ms.structures.loader import Loader
 
-    crop = replace(CropOptions(), size=config.training.train_crop_size)
-    each = ExampleOptions(crop=crop, use_msa=config.use_msa)
+    each = example_options(config, config.training.train_crop_size)
     options = DataOptions(tuple(Source(folder, example=each) for folder in args.data),
-                          config.training.seed, rank=place[0], ranks=place[1])
+                          config.training.seed, rank=place[0], ranks=place[1],
+                          use_rna_msa=default_options(config).use_rna_msa)
     loader = Loader(options, args.loaders)
 
     def examples(start: int) -> Iterator:
         return (loaded.example for loaded in loader.examples(start))
 
     return examples
+
+
+def example_options(config: ConfigDict, crop_size: int) -> object:
+    """How examples of a model are made (`structures.example.ExampleOptions`)."""
+    from protenix_ms.structures.crop import CropOptions
+    from protenix_ms.structures.example import ExampleOptions
+
+    return ExampleOptions(crop=replace(CropOptions(), size=crop_size), use_msa=config.use_msa)
+
+
+def held_out(folder: Path, config: ConfigDict, sizes: ConfigDict) -> object:
+    """Entries to be judged by (`structures.held_out.HeldOut`).
+
+    Args:
+        sizes: ``config.training.evaluation``.
+    """
+    from protenix_ms.structures.held_out import HeldOut
+
+    options = example_options(config, sizes.crop_size)
+    options = replace(options, crop=replace(options.crop, weights=(0.0, 1.0, 0.0)))
+    return HeldOut(folder, options, sizes.entries, default_options(config).use_rna_msa)
 
 
 def _trainer(
@@ -145,6 +166,7 @@ def _trainer(
     from protenix_ms.model.protenix import Protenix
     from protenix_ms.model.weights import load_weights
     from protenix_ms.nn import initialise
+    from protenix_ms.train.evaluation import Evaluation
     from protenix_ms.train.loop import Trainer
 
     model = Protenix(config)
@@ -153,13 +175,32 @@ def _trainer(
     else:
         initialise(model, np.random.default_rng(config.training.seed))
     examples = source(args, config, (ranks.rank, ranks.count))
-    trainer = Trainer(model, config.training, examples, args.output, ranks)
+    judge = None
+    if args.evaluate:
+        sizes = config.training.evaluation
+        judge = Evaluation(held_out(args.evaluate, config, sizes), sizes)
+    trainer = Trainer(model, config.training, examples, args.output, ranks, judge)
     if args.resume:
         trainer.resume()
     return trainer
 
 
 def _print_line(line: dict) -> None:
+    if "entry" in line:
+        print(judged_text(line), flush=True)
+        return
     loss = "not finite" if line["loss"] is None else f"{line['loss']:.4f}"
     print(f"step {line['step']}: loss {loss}, rate {line['rate']:.2e}, {line['seconds']:.1f} s",
           flush=True)
+
+
+def judged_text(line: dict) -> str:
+    """One line of an evaluation for people."""
+    if "failed" in line:
+        return f"  {line['entry']}: {line['failed']}"
+    words = [f"{title} " + "/".join("-" if line[score][kind] is None else f"{line[score][kind]:.3f}"
+                                    for kind in ("best", "rank1", "median"))
+             for score, title in (("lddt", "lDDT"), ("rmsd", "RMSD"), ("tm_score", "TM"))]
+    clash = line["clash"]["mean"]
+    return (f"  {line['entry']}: {', '.join(words)} (best/rank 1/median), "
+            f"clashes {'-' if clash is None else f'{clash:.0%}'}")

@@ -14,6 +14,7 @@ from ckpt_convert.official import address
 from protenix_ms.config.home import weights_dir
 from protenix_ms.config.manifest import manifest
 from protenix_ms.errors import CheckpointError
+from protenix_ms.train.checkpoint import AVERAGE, MODEL, snapshots
 from protenix_ms.typing import Array, Float
 
 _SUFFIXES = (".safetensors", ".ckpt", ".pt")
@@ -64,16 +65,17 @@ class Weights:
 def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | None) -> Weights:
     """The weights a person asked for, or the ones in the cache folder.
 
+    Args:
+        checkpoint: a file, or a training run or one of its checkpoints: then the latest, with
+            averaged weights where there are any.
+
     Raises:
         CheckpointError: no such file; says how to get it.
     """
     if random_seed is not None:
         return Weights(random_seed=random_seed)
     if checkpoint is not None:
-        if not checkpoint.is_file():
-            raise CheckpointError("there is no such checkpoint", where=str(checkpoint),
-                                  fix="check the path given with --checkpoint")
-        return Weights(checkpoint)
+        return Weights(_file_of(checkpoint))
     for suffix in _SUFFIXES:
         path = weights_dir() / f"{model_name}{suffix}"
         if path.is_file():
@@ -86,6 +88,17 @@ def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | No
         f"run `python -m ckpt_convert {model_name}.pt {path}`, or name a file with --checkpoint, "
         "or try the program with --random-weights 0",
     )
+
+
+def _file_of(checkpoint: Path) -> Path:
+    if checkpoint.is_dir():
+        latest = [checkpoint, *snapshots(checkpoint), *snapshots(checkpoint / "checkpoints")][-1]
+        inside = [latest / name for name in (AVERAGE, MODEL) if (latest / name).is_file()]
+        checkpoint = (*inside, checkpoint)[0]
+    if not checkpoint.is_file():
+        raise CheckpointError("there is no such checkpoint", where=str(checkpoint),
+                              fix="check the path: a file, or the folder of a training run")
+    return checkpoint
 
 
 def random_arrays(

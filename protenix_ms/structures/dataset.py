@@ -136,6 +136,15 @@ class TrainingData:
             where=str(self.options.sources[0].folder), fix="check the prepared data",
         )
 
+    def example_of(self, index: int, rng: np.random.Generator) -> Drawn:
+        """An example of line `index` of `rows`.
+
+        Raises:
+            EmptyCropError, ProtenixError: this line gives none.
+        """
+        number, row = self.rows[index]
+        return Drawn(row, self._example(number, row, rng))
+
     def _order(self, epoch: int) -> Array:
         if epoch not in self._orders:
             size, seed = self.options.epoch_size, self.options.seed

@@ -7,13 +7,12 @@ killed and goes on from its last checkpoint gives the same bits as one that was 
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +32,9 @@ from protenix_ms.train.checkpoint import (
     snapshots,
     write_snapshot,
 )
+from protenix_ms.train.evaluation import Evaluation
 from protenix_ms.train.optimiser import Adam, MovingAverage, clip, words
+from protenix_ms.train.record import EVALUATION, LOG, Record
 from protenix_ms.train.schedule import learning_rate
 from protenix_ms.train.step import Example, StepResult, TrainingStep
 
@@ -71,17 +72,20 @@ class Trainer:
         model: with its initial weights.
         config: from `protenix_ms.config.training`.
         examples: where examples come from.
-        output: folder of the run: ``log.jsonl`` and ``checkpoints/``.
-        ranks: processes that train together; only the first one writes. R of them that accumulate
-            A examples make the same updates as one that accumulates R A.
+        output: folder of the run: what `Record` writes, and ``checkpoints/``.
+        ranks: processes that train together; only the first one evaluates and writes. R of them
+            that accumulate A examples make the same updates as one that accumulates R A.
+        evaluation: on held-out entries, every ``config.evaluation.interval`` updates and at the
+            end; with averaged weights where there are any.
     """
 
     def __init__(
         self, model: Protenix, config: ConfigDict, examples: Examples, output: Path,
-        ranks: Ranks = Ranks(),  # noqa: B008
+        ranks: Ranks = Ranks(), evaluation: Evaluation | None = None,  # noqa: B008
     ) -> None:
         self.model, self.config, self.examples = model.set_train(True), config, examples
-        self.output, self.ranks = output, ranks
+        self.output, self.ranks, self.evaluation = output, ranks, evaluation
+        self.record = Record(output)
         self.step = self.skipped = 0
         parameters = {p.name: p for p in model.get_parameters() if p.requires_grad}
         self.optimiser = Adam(parameters, config.adam)
@@ -108,23 +112,41 @@ class Trainer:
             trained = set(self.average.average)
             self.average.restore((k, v) for k, v in last.average.items() if k in trained)
         self.step, self.skipped = last.step, last.skipped
+        if not self.ranks.rank:
+            self.record.rewind(self.step)
         return True
 
     def run(self, report: Report | None = None) -> None:
         """Train up to `max_steps`; SIGTERM ends it after the present step, with a checkpoint.
 
         Args:
-            report: told the line of the log after every update.
+            report: told the line of the log after every update, and every line of an evaluation.
         """
         per_update = self.config.iters_to_accumulate
         source = self.examples(self.step * per_update)
         with self._stopping_at_sigterm():
             while self.step < self.config.max_steps and not self._stop:
                 line = self._update([next(source) for _ in range(per_update)])
-                self._log(line, report)
-                due = self.step % max(1, self.config.checkpoint_interval) == 0
-                if due or self._stop or self.step == self.config.max_steps:
+                self._log(LOG, line, report)
+                if self._due(self.config.checkpoint_interval) or self._stop:
                     self.save()
+                if self._due(self.config.evaluation.interval) and not self._stop:
+                    self.evaluate(report)
+
+    def _due(self, interval: int) -> bool:
+        return self.step % max(1, interval) == 0 or self.step == self.config.max_steps
+
+    def evaluate(self, report: Report | None = None) -> None:
+        """Judge the present weights, averaged where there is an average, on the held-out entries.
+
+        The training that follows is the same as without.
+        """
+        if self.evaluation is None or self.ranks.rank:
+            return
+        with nullcontext() if self.average is None else self.average.applied():
+            for line in self.evaluation.run(self.model, self.step):
+                self._log(EVALUATION, line, report)
+        self.record.draw()
 
     def _update(self, examples: list[Example]) -> dict:
         """One update from some examples; those that are not finite are left out and counted."""
@@ -198,13 +220,12 @@ class Trainer:
                             dict(self.optimiser.state()), self.optimiser.updates)
         write_snapshot(self.output / "checkpoints", snapshot, self.model.config.model_name,
                        self.config.keep_checkpoints)
+        self.record.draw()
 
-    def _log(self, line: dict, report: Report | None) -> None:
+    def _log(self, file: str, line: dict, report: Report | None) -> None:
         if self.ranks.rank:
             return
-        self.output.mkdir(parents=True, exist_ok=True)
-        with (self.output / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self.record.add(file, line)
         if report is not None:
             report(line)
 

@@ -110,7 +110,8 @@ class TrainingStep:
         """
         job = Job(example.features)
         set_precision(self.model, job.positions.n_tokens, self.model.config.model_name)
-        cycles = cycles_of_step(step, self.model.config.model.N_cycle)
+        most = self.config.cycles or self.model.config.model.N_cycle
+        cycles = cycles_of_step(step, most)
         before = self._recycled(job, cycles - 1, draws)
 
         def forward() -> tuple[Tensor, dict[str, Tensor]]:

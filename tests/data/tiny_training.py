@@ -23,5 +23,6 @@ def get_config():
         config.training = training_config()
     config.training.update({
         "diffusion_batch_size": 2, "train_crop_size": 24, "warmup_steps": 1, "max_steps": 3,
-        "checkpoint_interval": 1, "ema_decay": 0.5})
+        "checkpoint_interval": 1, "ema_decay": 0.5,
+        "evaluation": {"interval": 2, "crop_size": 24, "samples": 3, "steps": 2, "cycles": 1}})
     return config

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From deposited structures to checkpoints by the command, killed on the way."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -40,9 +41,19 @@ def steps(output: Path) -> list[str]:
     return [p.name for p in snapshots(output / "checkpoints")]
 
 
-def test_killed_run_goes_on_to_the_same_bits(data, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(data, whole, "--quiet"), check=True, timeout=300)
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory) -> Path:
+    """A run of three updates, judged after the second and the third."""
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    done = subprocess.run(command(data, output, "--evaluate", str(data)), check=True, timeout=300,
+                          capture_output=True, text=True)
+    assert "step 0: loss" in done.stdout and "  1mol: lDDT 0." in done.stdout
+    return output
+
+
+def test_killed_run_goes_on_to_the_same_bits(data, whole, tmp_path):
+    """One was judged on its way and the other was not: that changes nothing."""
+    killed = tmp_path / "killed"
     running = subprocess.Popen(command(data, killed, "--quiet"))
     deadline = time.monotonic() + 300
     while not steps(killed) and time.monotonic() < deadline:
@@ -57,6 +68,50 @@ def test_killed_run_goes_on_to_the_same_bits(data, tmp_path):
         assert mine and all(np.array_equal(mine[n], theirs[n]) for n in mine)
     lines = [json.loads(t) for t in (whole / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2]
+
+
+def lines_of(file: Path) -> list[dict]:
+    return [json.loads(text) for text in file.read_text().splitlines()]
+
+
+def test_evaluation_on_the_way_and_of_its_own_agree(data, whole, tmp_path):
+    lines = lines_of(whole / "evaluation.jsonl")
+    assert [(line["step"], line["entry"]) for line in lines] == [
+        (step, entry) for step in (2, 3) for entry in ("1bna", "1mol", "all")]
+    dna, protein, mean = lines[3:]
+    assert set(dna["pair_lddt"]) == {"A-B"} and set(dna["chain_lddt"]) == {"A", "B"}
+    for line in (dna, protein):
+        assert 0 <= line["lddt"]["median"] <= line["lddt"]["best"] <= 1
+        assert line["rmsd"]["best"] <= line["rmsd"]["rank1"] and 0 < line["tm_score"]["best"] <= 1
+        assert line["tokens"] == 24 and 0 <= line["clash"]["mean"] <= 1
+    assert mean["entries"] == 2
+    assert mean["lddt"]["rank1"] == pytest.approx(
+        (dna["lddt"]["rank1"] + protein["lddt"]["rank1"]) / 2, abs=1e-6)
+    words = ["evaluate", "--checkpoint", str(whole), "--config", str(CONFIG), "--data", str(data),
+             "--output", str(tmp_path), "--crop-size", "24", "--samples", "3", "--steps", "2",
+             "--cycles", "1", "--quiet"]
+    assert main(words) == 0
+    alone = lines_of(tmp_path / "evaluation.jsonl")
+    assert alone == [line | {"step": 0} for line in lines[3:]]  # averaged weights, same noise
+    assert main(words) == 2  # the folder holds one
+
+
+def test_curves_are_drawn(whole):
+    pytest.importorskip("matplotlib", reason="needs matplotlib (extra `plot`)")
+    assert (whole / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("inside", ["", "checkpoints/00000002/model.safetensors"])
+def test_predict_takes_what_training_wrote(whole, tmp_path, inside):
+    (tmp_path / "job.fasta").write_text(">A|protein\nGSHMKLV\n")
+    words = ["predict", "--input", str(tmp_path / "job.fasta"), "--output", str(tmp_path / "out"),
+             "--config", str(CONFIG), "--checkpoint", str(whole / inside), "--samples", "1",
+             "--steps", "2", "--cycles", "1", "--no-plots", "--quiet"]
+    assert main(words) == 0
+    record = json.loads(next((tmp_path / "out").rglob("run.json")).read_text())
+    step, file = ("00000002", "model") if "model" in inside else ("00000003", "ema")
+    expected = (whole / "checkpoints" / step / f"{file}.safetensors").read_bytes()
+    assert hashlib.sha256(expected).hexdigest() in json.dumps(record)
 
 
 @pytest.mark.parametrize(("words", "text"), [

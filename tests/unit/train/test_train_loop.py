@@ -65,6 +65,27 @@ def test_what_is_not_finite_is_skipped_and_counted(new_model, training, examples
     assert all(np.isfinite(w).all() for w in weights(trainer).values())
 
 
+def test_a_gradient_that_is_not_finite_changes_nothing(new_model, training, examples, tmp_path):
+    training.update({"max_steps": 2})
+    trainer = Trainer(new_model(), training, examples, tmp_path)
+    single = trainer.differentiate
+
+    def infinite(example, step, draws):
+        result = single(example, step, draws)
+        name = "confidence_head.linear_no_bias_pae.weight"
+        if step == 1:
+            result.gradients[name] = result.gradients[name] + float("inf")
+        return result
+
+    trainer.differentiate = infinite
+    seen = []
+    trainer.run(lambda line: seen.append(weights(trainer)))
+    lines = trainer.record.lines("log.jsonl")
+    assert [line["skipped"] for line in lines] == [0, 1] and lines[1]["gradient_norm"] is None
+    assert all(np.array_equal(seen[0][n], seen[1][n]) for n in seen[0])
+    assert set(trainer.optimiser.updates.values()) == {1}
+
+
 def test_sigterm_saves_and_stops(new_model, training, examples, tmp_path):
     training.checkpoint_interval = 100
     trainer = Trainer(new_model(), training, examples, tmp_path)
