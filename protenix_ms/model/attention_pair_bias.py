@@ -9,13 +9,12 @@ from protenix_ms.nn.adaptive import AdaptiveLayerNorm
 from protenix_ms.nn.attention import Attention, Windows
 from protenix_ms.nn.linear import Linear
 from protenix_ms.nn.norm import LayerNorm
+from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.ops.gating import gated
 from protenix_ms.typing import Float
 
 GATE_BIAS = -2.0  # initial offset of adaptive output gates: sigmoid(-2) = 0.12
-
-_channel_first = ops.MatMul(transpose_b=True)
 
 
 class AttentionPairBias(nn.Cell):
@@ -55,12 +54,8 @@ class AttentionPairBias(nn.Cell):
         Returns:
             ``[1, h, n, n]`` or ``[w, h, 32, 128]``.
         """
-        *rows, q, k, c_z = z.shape
-        flat = ops.reshape(self.layernorm_z(z), (-1, c_z))
-        bias = _channel_first(self.linear_nobias_z.weight, flat)  # heads first, no permute
-        if not rows:
-            return ops.reshape(bias, (1, -1, q, k))
-        return ops.transpose(ops.reshape(bias, (-1, rows[0], q, k)), (1, 0, 2, 3))
+        z = self.layernorm_z(ops.reshape(z, (-1, *z.shape[-3:])))
+        return einsum("hc,wqkc->whqk", self.linear_nobias_z.weight, z)
 
     def construct(
         self,

@@ -16,6 +16,7 @@ from protenix_ms.geometry.bins import PAE, PDE, PLDDT, expected
 from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
 from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.nn import LayerNorm, Linear, empty_parameter
+from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.outer_sum import outer_sum
 from protenix_ms.runtime.chunk import chunks, map_rows, rows_per_chunk
 from protenix_ms.runtime.trace import trace, tracing
@@ -24,8 +25,6 @@ from protenix_ms.typing import Array, Float, Int
 RESOLVED_BINS = 2
 LARGEST_SINGLE = 512.0  # the trunk's single is clipped before its norm
 LAST_BIN_END = 1e6  # angstrom; the last distance bin is open
-
-_matmul = ops.MatMul()
 
 
 @dataclass(frozen=True)
@@ -234,5 +233,5 @@ def _by_atom(
     gathers a matrix per atom, 77 KB each (trap H15).
     """
     rows = ops.gather(s, job.token_by_place, 0)
-    parts = [_matmul(rows[part], weight[place]) for place, part in job.places]
+    parts = [einsum("ac,ck->ak", rows[part], weight[place]) for place, part in job.places]
     return ops.gather(ops.concat(parts, 0), job.atom_order, 0)

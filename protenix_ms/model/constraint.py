@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.nn import LayerNorm, Linear, empty_parameter
+from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.typing import Array, Float
 
@@ -25,7 +26,7 @@ class _SelfAttention(nn.Cell):
 
     def construct(self, x: Float[Tensor, "l c"]) -> Float[Tensor, "l c"]:
         length, c = x.shape
-        packed = ops.bias_add(ops.matmul(x, self.in_proj_weight.T), self.in_proj_bias)
+        packed = ops.bias_add(einsum("li,oi->lo", x, self.in_proj_weight), self.in_proj_bias)
         shape = (1, 1, length, self.n_heads, -1)
         q, k, v = (
             ops.reshape(packed[:, i * c : (i + 1) * c], shape) for i in range(3)

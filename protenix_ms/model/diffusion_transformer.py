@@ -10,6 +10,7 @@ from mindspore import Tensor, nn, ops
 from protenix_ms.model.atom_windows import AtomWindows
 from protenix_ms.model.attention_pair_bias import GATE_BIAS, AttentionPairBias
 from protenix_ms.nn import AdaptiveLayerNorm, Linear
+from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.ops.gating import gated, swiglu
 from protenix_ms.ops.layer_norm import layer_norm
@@ -18,8 +19,6 @@ from protenix_ms.typing import Float
 
 # Biases kept over all steps (trap H31); 4 GiB hold 24 blocks of 16 heads up to 1670 tokens.
 CACHED_FLOATS = 2**30
-
-_channel_first = ops.MatMul(transpose_b=True)
 
 
 class ConditionedTransitionBlock(nn.Cell):
@@ -68,9 +67,9 @@ class DiffusionTransformerBlock(nn.Cell):
 class PairBiases(Sequence):
     """Attention biases of every block of a stack, from one pair representation.
 
-    The pair is normalised once, and all blocks are projected by one matrix product, whose rows
-    are the heads (upstream's `enable_efficient_fusion`): nothing here depends on the noise, so it
-    is done once per job. Too large to keep, a block's bias is made anew at each use.
+    The pair is normalised once, and of all tokens projected for all blocks by one matrix product
+    (upstream's `enable_efficient_fusion`): nothing here depends on the noise, so it is done once
+    per job. Too large to keep, a block's bias is made anew at each use.
 
     Args:
         blocks: blocks whose attention has a pair norm without offset.
@@ -82,25 +81,25 @@ class PairBiases(Sequence):
         self, blocks: nn.CellList, z: Float[Tensor, "*r q k c_z"],
         windows: AtomWindows | None = None,
     ) -> None:
-        self._grid, self._windows = z.shape[:-1], windows
+        self._windows = windows
         # One norm without affine for all blocks; each folds its scale into its weight (trap H10).
-        self._z = ops.reshape(layer_norm(z), (-1, z.shape[-1]))
+        self._z = layer_norm(ops.reshape(z, (-1, *z.shape[-3:])))
         attention = [block.attention_pair_bias for block in blocks]
         self._weights = [a.linear_nobias_z.weight * a.layernorm_z.weight for a in attention]
-        heads = self._weights[0].shape[0]
+        heads, numbers = self._weights[0].shape[0], self._z.size // z.shape[-1]
         self._kept = None
-        if len(attention) * heads * self._z.shape[0] <= CACHED_FLOATS:
-            every = _channel_first(ops.concat(self._weights, 0), self._z)
-            self._kept = [
-                self._shaped(every[i * heads : (i + 1) * heads]) for i in range(len(attention))
-            ]
+        if len(attention) * heads * numbers <= CACHED_FLOATS:
+            self._kept = self._all() if windows is None else list(map(self._one, self._weights))
             self._z = self._weights = None
 
-    def _shaped(self, bias: Float[Tensor, "h rows"]) -> Float[Tensor, "_ h q k"]:
-        if self._windows is None:
-            return ops.reshape(bias, (1, -1, *self._grid))
-        of_window = ops.transpose(ops.reshape(bias, (-1, *self._grid)), (1, 0, 2, 3))
-        return of_window + self._windows.key_bias
+    def _all(self) -> list[Float[Tensor, "1 h n n"]]:
+        heads = self._weights[0].shape[0]
+        every = einsum("hc,qkc->hqk", ops.concat(self._weights, 0), self._z[0])
+        return [ops.expand_dims(every[i : i + heads], 0) for i in range(0, len(every), heads)]
+
+    def _one(self, weight: Float[Tensor, "h c_z"]) -> Float[Tensor, "_ h q k"]:
+        bias = einsum("hc,wqkc->whqk", weight, self._z)
+        return bias if self._windows is None else bias + self._windows.key_bias
 
     def __len__(self) -> int:
         return len(self._kept or self._weights)
@@ -109,7 +108,7 @@ class PairBiases(Sequence):
         """Bias of block `i`, ``[1, h, n, n]`` or ``[w, h, 32, 128]``."""
         if self._kept is not None:
             return self._kept[i]
-        return self._shaped(_channel_first(self._weights[i], self._z))
+        return self._one(self._weights[i])
 
 
 class DiffusionTransformer(nn.Cell):

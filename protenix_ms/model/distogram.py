@@ -8,6 +8,7 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.geometry.bins import Bins
 from protenix_ms.nn import Linear
+from protenix_ms.ops.einsum import einsum
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Float
 
@@ -27,7 +28,7 @@ class DistogramHead(nn.Cell):
         super().__init__()
         self.linear = Linear(c_z, no_bins, bias=True, init="zeros")
         near = Bins(LOWEST, HIGHEST, no_bins).centres() < CONTACT_DISTANCE
-        self.near = Tensor.from_numpy(near.astype(np.float32)[:, None])
+        self.near = Tensor.from_numpy(near.astype(np.float32))
 
     def _rows(self, z: Float[Tensor, "n n c_z"], part: slice) -> Float[Tensor, "r n k"]:
         """Logits of some rows: a sum over both directions."""
@@ -42,7 +43,6 @@ class DistogramHead(nn.Cell):
         n, bins = z.shape[0], self.near.shape[0]
 
         def rows(part: slice) -> Tensor:
-            p = ops.softmax(self._rows(z, part), -1)
-            return ops.reshape(ops.matmul(ops.reshape(p, (-1, bins)), self.near), (-1, n))
+            return einsum("rnk,k->rn", ops.softmax(self._rows(z, part), -1), self.near)
 
         return map_rows(rows, n, n * bins)

@@ -11,6 +11,7 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.model.pairformer import PairformerBlock
 from protenix_ms.nn import LayerNorm, Linear, PairMasks, RowDropout, Transition
+from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.gating import gated
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.runtime.draws import Draws
@@ -21,8 +22,6 @@ OUTER_PRODUCT_WIDTH, HEADS, HEAD_WIDTH = 32, 8, 8
 ROW_CLASSES = 32
 EPSILON = 1e-3  # added to the number of rows
 
-_outer = ops.MatMul(transpose_a=True)
-_average = ops.BatchMatMul(transpose_b=True)
 _bias_add = ops.BiasAdd()
 
 
@@ -49,7 +48,7 @@ class OuterProductMean(nn.Cell):
         width = a.shape[0]
 
         def rows(part: slice) -> Tensor:
-            by_channel = [_outer(a[c][:, part], b) for c in range(width)]
+            by_channel = [einsum("mi,mj->ij", a[c][:, part], b) for c in range(width)]
             outer = ops.concat([ops.reshape(x, (-1, n, width)) for x in by_channel], -1)
             return self.linear_out(outer)
 
@@ -85,7 +84,7 @@ class MSAPairWeightedAveraging(nn.Cell):
         n = m.shape[1]
         x = ops.reshape(self.layernorm_m(m), (-1, m.shape[-1]))
         v = ops.reshape(self.linear_no_bias_mv.channel_first(x), (HEADS, -1, n))
-        o = ops.reshape(_average(v, weights), (HEADS * HEAD_WIDTH, -1))
+        o = ops.reshape(einsum("hrj,hij->hri", v, weights), (HEADS * HEAD_WIDTH, -1))
         o = gated(o, self.linear_no_bias_mg.channel_first(x))
         return ops.reshape(self.linear_no_bias_out.from_channel_first(o), m.shape)
 

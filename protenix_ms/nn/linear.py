@@ -8,15 +8,14 @@ from typing import Literal
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from protenix_ms.ops.low_precision import bf16_product
+from protenix_ms.ops.einsum import einsum
+from protenix_ms.ops.low_precision import bf16_einsum
 from protenix_ms.runtime.policy import policy
 from protenix_ms.runtime.precision import dtype_of
 from protenix_ms.typing import Float
 
 Init = Literal["default", "relu", "zeros"]
 
-_matmul = ops.MatMul(transpose_b=True)
-_matmul_transposed = ops.MatMul(transpose_a=True, transpose_b=True)
 _bias_add = ops.BiasAdd()
 
 
@@ -57,14 +56,14 @@ class Linear(nn.Cell):
         self.bias = empty_parameter((c_out,), bias_init) if bias else None
 
     def construct(self, x: Float[Tensor, "*b c_in"]) -> Float[Tensor, "*b c_out"]:
-        flat = self._product(_matmul, ops.reshape(x, (-1, x.shape[-1])), self.weight)
+        flat = self._product("mi,oi->mo", ops.reshape(x, (-1, x.shape[-1])), self.weight)
         if self.bias is not None:
             low = flat.dtype != self.bias.dtype
             flat = _bias_add(flat, self.bias.astype(flat.dtype) if low else self.bias)
         return ops.reshape(flat, (*x.shape[:-1], self.weight.shape[0]))
 
-    def _product(self, matmul: ops.MatMul, a: Tensor, b: Tensor) -> Tensor:
-        return bf16_product(matmul, a, b) if self.bf16 else matmul(a, b)
+    def _product(self, equation: str, x: Tensor, y: Tensor) -> Tensor:
+        return bf16_einsum(equation, x, y) if self.bf16 else einsum(equation, x, y)
 
     def channel_first(
         self, x: Float[Tensor, "m c_in"], channels: slice | None = None
@@ -74,11 +73,12 @@ class Linear(nn.Cell):
         `channels`: only these of the output.
         """
         whole = channels is None or channels == slice(0, self.weight.shape[0])
-        return self._product(_matmul, self.weight if whole else self.weight[channels], x)
+        weight = self.weight if whole else self.weight[channels]
+        return self._product("oi,mi->om", weight, x)
 
     def from_channel_first(self, x: Float[Tensor, "c_in m"]) -> Float[Tensor, "m c_out"]:
         """``x^T W^T`` (no offset), of what `channel_first` gave."""
-        return self._product(_matmul_transposed, x, self.weight)
+        return self._product("im,oi->mo", x, self.weight)
 
 
 def set_precision(model: nn.Cell, n_tokens: int, model_name: str) -> None:

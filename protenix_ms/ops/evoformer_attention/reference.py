@@ -11,20 +11,14 @@ from __future__ import annotations
 
 from mindspore import Tensor, ops
 
+from protenix_ms.ops.einsum import einsum
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Bool, Float
 
 MASKED = -1e9
 
-_logits = ops.BatchMatMul(transpose_b=True)
-_average = ops.BatchMatMul()
 _softmax = ops.Softmax(-1)
 _bias_add = ops.BiasAdd()
-
-
-def _heads_first(x: Tensor) -> Tensor:
-    """``[g, s, h, d] -> [g, h, s, d]``."""
-    return ops.transpose(x, (0, 2, 1, 3))
 
 
 def _with_mask_channel(
@@ -43,7 +37,7 @@ def _with_mask_channel(
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """q, k, v ``[g, s, h, d]``; `bias` ``[g', h, q, k]`` where g is a multiple of g'."""
-    logits = _logits(_heads_first(q), _heads_first(k))
+    logits = einsum("gqhd,gkhd->ghqk", q, k)
     if bias is not None:
         shape, groups = logits.shape, bias.shape[0]
         if groups == shape[0]:
@@ -51,7 +45,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
         else:
             flat = ops.reshape(logits, (shape[0] // groups, -1))
             logits = ops.reshape(_bias_add(flat, ops.reshape(bias, (-1,))), shape)
-    return _heads_first(_average(_softmax(logits), _heads_first(v)))
+    return einsum("ghqk,gkhd->gqhd", _softmax(logits), v)
 
 
 def _one_batch(
