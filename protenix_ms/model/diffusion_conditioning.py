@@ -63,8 +63,8 @@ class DiffusionConditioning(nn.Cell):
         def rows(part: slice) -> Tensor:
             z = ops.concat([z_trunk[part], self.relpe(positions, part)], -1)
             z = self.linear_no_bias_z(self.layernorm_z(z))
-            z = z + self.transition_z1(z)
-            return z + self.transition_z2(z)
+            z = self.transition_z1.added(z)
+            return self.transition_z2.added(z)
 
         n, _, c_z = z_trunk.shape
         return map_rows(rows, n, 2 * n * c_z)
@@ -89,5 +89,5 @@ class DiffusionConditioning(nn.Cell):
         noise = self.fourier_embedding(Tensor.from_numpy(scaled.astype(np.float32)))
         noise = self.linear_no_bias_n(self.layernorm_n(noise))
         s = ops.expand_dims(single, 0) + ops.expand_dims(noise, 1)
-        s = s + self.transition_s1(s)
-        return s + self.transition_s2(s)
+        s = self.transition_s1.added(s)
+        return self.transition_s2.added(s)

@@ -110,7 +110,7 @@ class MSAStack(nn.Cell):
         def rows(part: slice) -> Tensor:
             change = self.msa_pair_weighted_averaging(m[part], weights)
             x = m[part] + (change if mask is None else change * mask)
-            return x + self.transition_m(x)
+            return self.transition_m.added(x)
 
         return map_rows(rows, m.shape[0], 4 * m.shape[1] * m.shape[2])
 

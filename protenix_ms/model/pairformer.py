@@ -51,9 +51,8 @@ class PairformerBlock(nn.Cell):
         """The pair track; `masks` drop parts of its updates in training."""
         updates = (self.tri_mul_out, self.tri_mul_in, self.tri_att_start, self.tri_att_end)
         for i, update in enumerate(updates):
-            change = recomputed(update, z)
-            z = z + (change if masks is None else change * masks[i])
-        return z + self.pair_transition(z)
+            z = update.added(z) if masks is None else z + recomputed(update, z) * masks[i]
+        return self.pair_transition.added(z)
 
     def single(
         self, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"]
@@ -61,7 +60,7 @@ class PairformerBlock(nn.Cell):
         """The single track, which reads the updated pair."""
         bias = self.attention_pair_bias.pair_bias(z)
         s = s + self.attention_pair_bias(ops.expand_dims(s, 0), bias)[0]
-        return s + self.single_transition(s)
+        return self.single_transition.added(s)
 
     def construct(
         self,

@@ -13,11 +13,13 @@ from mindspore import Tensor, nn, ops
 from protenix_ms.nn import LayerNorm, Linear
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.ops.gating import gated
+from protenix_ms.ops.pair_layers import whole_layers
 from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
 
 HEAD_WIDTH = 32
-FEWEST_CHANNELS = 16  # of a chunk: each reads the whole normalised pair four times
+FEWEST_CHANNELS = 32  # of a chunk: each reads the whole pair
 
 _outgoing = ops.BatchMatMul(transpose_b=True)  # sum_k a[i, k] b[j, k]
 _incoming = ops.BatchMatMul(transpose_a=True)  # sum_k a[k, i] b[k, j]
@@ -65,6 +67,21 @@ class TriangleMultiplication(nn.Cell):
         o = map_rows(channels, self.linear_a_p.weight.shape[0], n * n, FEWEST_CHANNELS)
         o = self.layer_norm_out.from_channel_first(ops.reshape(o, (-1, n * n)))
         return ops.reshape(gated(self.linear_z(o), self.linear_g(x)), z.shape)
+
+    def added(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
+        """`z` plus its update."""
+        kernels = whole_layers(z)
+        if kernels is None:
+            return z + recomputed(self, z)
+        edges = (self.linear_a_p, self.linear_a_g, self.linear_b_p, self.linear_b_g)
+
+        def channels(part: slice) -> Tensor:
+            a, b = kernels.edges(z, self.layer_norm_in, tuple(e.weight[part] for e in edges))
+            return kernels.edge_product(a, b, not self.outgoing)
+
+        o = map_rows(channels, edges[0].weight.shape[0], z.shape[0] ** 2, FEWEST_CHANNELS)
+        return kernels.gated_output(z, self.layer_norm_in, o, self.layer_norm_out,
+                                    (self.linear_z.weight, self.linear_g.weight))
 
 
 class _Projections(nn.Cell):
@@ -120,3 +137,17 @@ class TriangleAttention(nn.Cell):
         )
         o = self._turn(evoformer_attention(q, k, v, bias, gate=gate)[0])
         return ops.reshape(mha.linear_o(ops.reshape(o, (n * n, -1))), z.shape)
+
+    def added(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
+        """`z` plus its update."""
+        kernels = whole_layers(z)
+        if kernels is None:
+            return z + recomputed(self, z)
+        n, mha = z.shape[0], self.mha
+        bias = kernels.projection(z, self.layer_norm, self.linear.weight)
+        bias = ops.reshape(bias, (self.n_heads, n, n))
+        if not self.starting:
+            bias = ops.transpose(bias, (0, 2, 1))
+        layers = (mha.linear_q, mha.linear_k, mha.linear_v, mha.linear_g, mha.linear_o)
+        return kernels.triangle_attention(z, self.layer_norm, bias,
+                                          tuple(x.weight for x in layers), not self.starting)

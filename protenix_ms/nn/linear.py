@@ -10,6 +10,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.low_precision import bf16_einsum
+from protenix_ms.ops.pair_layers import linear
 from protenix_ms.runtime.policy import policy
 from protenix_ms.runtime.precision import dtype_of
 from protenix_ms.typing import Float
@@ -56,11 +57,13 @@ class Linear(nn.Cell):
         self.bias = empty_parameter((c_out,), bias_init) if bias else None
 
     def construct(self, x: Float[Tensor, "*b c_in"]) -> Float[Tensor, "*b c_out"]:
-        flat = self._product("mi,oi->mo", ops.reshape(x, (-1, x.shape[-1])), self.weight)
-        if self.bias is not None:
-            low = flat.dtype != self.bias.dtype
-            flat = _bias_add(flat, self.bias.astype(flat.dtype) if low else self.bias)
+        flat = ops.reshape(x, (-1, x.shape[-1]))
+        flat = self._low(flat) if self.bf16 else linear(flat, self.weight, self.bias)
         return ops.reshape(flat, (*x.shape[:-1], self.weight.shape[0]))
+
+    def _low(self, x: Float[Tensor, "m c_in"]) -> Float[Tensor, "m c_out"]:
+        y = bf16_einsum("mi,oi->mo", x, self.weight)
+        return y if self.bias is None else _bias_add(y, self.bias.astype(y.dtype))
 
     def _product(self, equation: str, x: Tensor, y: Tensor) -> Tensor:
         return bf16_einsum(equation, x, y) if self.bf16 else einsum(equation, x, y)

@@ -8,6 +8,7 @@ from mindspore import Tensor, nn
 from protenix_ms.nn.linear import Linear
 from protenix_ms.nn.norm import LayerNorm
 from protenix_ms.ops.gating import swiglu
+from protenix_ms.ops.pair_layers import whole_layers
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Float
 
@@ -34,3 +35,11 @@ class Transition(nn.Cell):
         per_row = x.size // x.shape[0]
         expansion = self.linear_no_bias.weight.shape[1] // x.shape[-1]
         return map_rows(rows, x.shape[0], expansion * per_row)
+
+    def added(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
+        """`x` plus its update."""
+        kernels = whole_layers(x)
+        if kernels is None:
+            return x + self(x)
+        layers = (self.linear_no_bias_a, self.linear_no_bias_b, self.linear_no_bias)
+        return kernels.transition(x, self.layernorm1, tuple(y.weight for y in layers))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from mindspore import Tensor, ops
 
+from protenix_ms.runtime.gradient import recording
 from protenix_ms.runtime.policy import policy
 
 MOST_FLOATS = 2**24  # 64 MB; several are alive at once
@@ -53,4 +54,12 @@ def map_rows(
     size = rows_per_chunk(rows, floats_per_row, least)
     if size == rows:
         return function(slice(0, rows))
-    return ops.concat([function(part) for part in chunks(rows, size)], 0)
+    if recording():
+        return ops.concat([function(part) for part in chunks(rows, size)], 0)
+    whole = None
+    for part in chunks(rows, size):
+        done = function(part)
+        if whole is None:
+            whole = ops.zeros((rows, *done.shape[1:]), done.dtype)
+        whole[part] = done
+    return whole

@@ -3,18 +3,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import mindspore as ms
 from mindspore import Parameter, Tensor
 from mindspore.common.api import _pynative_executor
 
-without_gradient = ms._no_grad
-"""``with without_gradient():`` nothing is recorded for a backward pass, even inside a forward one.
+_suspended = 0
 
-MindSpore 2.10 has this under a private name only.
-"""
+
+@contextmanager
+def without_gradient() -> Iterator[None]:
+    """Nothing in the block is recorded for a backward pass, even inside a forward one.
+
+    MindSpore 2.10 has this under a private name only.
+    """
+    global _suspended
+    _suspended += 1
+    try:
+        with ms._no_grad():
+            yield
+    finally:
+        _suspended -= 1
+
+
+def recording() -> bool:
+    """Whether what is computed may be differentiated.
+
+    True in the first pass of a recomputed module too, whose second must give the same numbers.
+    """
+    return _suspended == 0 and _pynative_executor.grad_flag()
 
 
 def value_and_gradients(

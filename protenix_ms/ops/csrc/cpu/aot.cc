@@ -248,3 +248,145 @@ PMS_API int pms_ms_outer_sum_grad(int count, void **data, int *ranks, int64_t **
   a.dright = call.to(5);
   return pms_outer_sum_backward(&a, PMS_AUTO, threads);
 }
+
+namespace {
+
+// Inputs of a whole layer: x [*, channels], norm weight and bias, what `extra` counts, `weights`
+// matrices, settings (epsilon, threads, ending). Then `outputs`.
+bool read_pair_layer(const Call &call, int extra, int weights, int outputs, PmsPairLayer *a) {
+  const int last = 3 + extra + weights;
+  if (!call.valid(last + 1 + outputs) || call.ranks[0] < 2) return false;
+  const int64_t *shape = call.shapes[0];
+  a->channels = shape[call.ranks[0] - 1];
+  a->count = 1;
+  for (int i = 0; i < call.ranks[0] - 1; i++) a->count *= shape[i];
+  a->x = call.f(0);
+  const float *settings = call.f(last);
+  a->norm = {call.f(1), call.f(2), settings[0]};
+  if (call.shapes[1][0] != a->channels || call.shapes[2][0] != a->channels) return false;
+  for (int i = 0; i < weights; i++) {
+    if (call.ranks[3 + extra + i] != 2) return false;
+    a->weights[i] = call.f(3 + extra + i);
+  }
+  a->hidden = call.shapes[3 + extra][0];
+  a->ending = settings[2] != 0.f;
+  a->y = call.to(last + 1);
+  if (outputs > 1) a->y2 = call.to(last + 2);
+  return true;
+}
+
+// Whether matrix i is [rows, depth].
+bool matrix(const Call &call, int i, int64_t rows, int64_t depth) {
+  return call.shapes[i][0] == rows && call.shapes[i][1] == depth;
+}
+
+int threads_of(const Call &call, int settings) {
+  return static_cast<int>(call.f(settings)[1]);
+}
+
+}  // namespace
+
+// x, norm, norm, W. Output [hidden, count].
+PMS_API int pms_ms_projection(int count, void **data, int *ranks, int64_t **shapes,
+                              const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsPairLayer a = {};
+  if (!read_pair_layer(call, 0, 1, 1, &a) || !matrix(call, 3, a.hidden, a.channels))
+    return PMS_BAD_ARGUMENT;
+  a.kind = PMS_PROJECTION;
+  return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 4));
+}
+
+// x [m, channels], W, offset [hidden] or of another length for none, settings. Output [m, hidden].
+PMS_API int pms_ms_linear(int count, void **data, int *ranks, int64_t **shapes,
+                          const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  if (!call.valid(5) || ranks[0] != 2 || ranks[1] != 2 || shapes[0][1] != shapes[1][1])
+    return PMS_BAD_ARGUMENT;
+  PmsPairLayer a = {};
+  a.kind = PMS_LINEAR;
+  a.count = shapes[0][0];
+  a.channels = shapes[0][1];
+  a.hidden = shapes[1][0];
+  a.x = call.f(0);
+  a.weights[0] = call.f(1);
+  a.bias = shapes[2][0] == a.hidden ? call.f(2) : nullptr;
+  a.y = call.to(4);
+  return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 3));
+}
+
+// x, norm, norm, gate, value, output. Output as x.
+PMS_API int pms_ms_transition(int count, void **data, int *ranks, int64_t **shapes,
+                              const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsPairLayer a = {};
+  if (!read_pair_layer(call, 0, 3, 1, &a) || !matrix(call, 3, a.hidden, a.channels) ||
+      !matrix(call, 4, a.hidden, a.channels) || !matrix(call, 5, a.channels, a.hidden))
+    return PMS_BAD_ARGUMENT;
+  a.kind = PMS_TRANSITION;
+  return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 6));
+}
+
+// x, norm, norm, value and gate of a, value and gate of b. Outputs a, b [hidden, count].
+PMS_API int pms_ms_edges(int count, void **data, int *ranks, int64_t **shapes,
+                         const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsPairLayer a = {};
+  if (!read_pair_layer(call, 0, 4, 2, &a)) return PMS_BAD_ARGUMENT;
+  for (int i = 3; i < 7; i++)
+    if (!matrix(call, i, a.hidden, a.channels)) return PMS_BAD_ARGUMENT;
+  a.kind = PMS_EDGES;
+  return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 7));
+}
+
+// x, norm, norm, product [hidden, n, n], its norm, its norm, output, gate. Output as x.
+PMS_API int pms_ms_gated_output(int count, void **data, int *ranks, int64_t **shapes,
+                                const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsPairLayer a = {};
+  if (!read_pair_layer(call, 3, 2, 1, &a)) return PMS_BAD_ARGUMENT;
+  const int64_t *o = call.shapes[3];
+  a.hidden = o[0];
+  if (call.ranks[3] != 3 || o[1] * o[2] != a.count || call.shapes[4][0] != o[0] ||
+      call.shapes[5][0] != o[0] || !matrix(call, 6, a.channels, o[0]) ||
+      !matrix(call, 7, a.channels, a.channels))
+    return PMS_BAD_ARGUMENT;
+  a.kind = PMS_GATED_OUTPUT;
+  a.x2 = call.f(3);
+  a.norm2 = {call.f(4), call.f(5), a.norm.epsilon};
+  return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 8));
+}
+
+// x [n, n, channels], norm, norm, bias [heads, n, n], q, k, v, gate, output. Output as x.
+PMS_API int pms_ms_triangle_attention(int count, void **data, int *ranks, int64_t **shapes,
+                                      const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsPairLayer a = {};
+  if (!read_pair_layer(call, 1, 5, 1, &a) || ranks[0] != 3 || ranks[3] != 3)
+    return PMS_BAD_ARGUMENT;
+  const int64_t *bias = call.shapes[3];
+  a.tokens = call.shapes[0][0];
+  a.heads = bias[0];
+  if (call.shapes[0][1] != a.tokens || bias[1] != a.tokens || bias[2] != a.tokens)
+    return PMS_BAD_ARGUMENT;
+  for (int i = 4; i < 8; i++)
+    if (!matrix(call, i, a.hidden, a.channels)) return PMS_BAD_ARGUMENT;
+  if (!matrix(call, 8, a.channels, a.hidden) || a.heads <= 0 || a.hidden % a.heads ||
+      a.hidden / a.heads % 16)
+    return PMS_BAD_ARGUMENT;
+  a.kind = PMS_TRIANGLE_ATTENTION;
+  a.bias = call.f(3);
+  a.scale = 1.f / __builtin_sqrtf(static_cast<float>(a.hidden / a.heads));
+  return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 9));
+}
+
+// a, b [channels, n, n], settings (unused, threads, incoming). Output as a.
+PMS_API int pms_ms_edge_product(int count, void **data, int *ranks, int64_t **shapes,
+                                const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  if (!call.valid(4) || ranks[0] != 3 || !same(call, 0, 1) || shapes[0][1] != shapes[0][2])
+    return PMS_BAD_ARGUMENT;
+  const PmsEdgeProduct e = {call.f(0), call.f(1), call.to(3), shapes[0][0], shapes[0][1],
+                            call.f(2)[2] != 0.f};
+  return pms_edge_product(&e, PMS_AUTO, threads_of(call, 2));
+}

@@ -172,3 +172,63 @@ int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads) {
   return streamed(kernels->outer_sum_backward, args, args->rows + args->columns, threads,
                   2 * args->rows * args->columns * args->channels);
 }
+
+namespace {
+
+// The matrices of a layer.
+pms::Packing matrices(const PmsPairLayer &a) {
+  const int64_t c = a.channels, h = a.hidden;
+  switch (a.kind) {
+    case PMS_PROJECTION:
+    case PMS_LINEAR: return {1, {}, {}, {h}, {c}};
+    case PMS_TRANSITION: return {3, {}, {}, {h, h, c}, {c, c, h}};
+    case PMS_EDGES: return {4, {}, {}, {h, h, h, h}, {c, c, c, c}};
+    case PMS_GATED_OUTPUT: return {2, {}, {}, {c, c}, {h, c}};
+    default: return {5, {}, {}, {h, h, h, h, c}, {c, c, c, c, h}};
+  }
+}
+
+}  // namespace
+
+int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels || args->kind < 0 || args->kind > PMS_TRIANGLE_ATTENTION) return PMS_BAD_ARGUMENT;
+  const PmsPairLayer &a = *args;
+  if (a.count <= 0 || a.channels <= 0 || a.hidden <= 0) return PMS_OK;
+  pms::Packing packing = matrices(a);
+  int64_t blocks = 0, floats = 0, products = 0, start[5];
+  for (int i = 0; i < packing.count; i++) {
+    const int64_t n = (packing.rows[i] + kernels->tile_rows - 1) / kernels->tile_rows;
+    start[i] = floats;
+    blocks += n;
+    floats += n * kernels->tile_rows * packing.depth[i];
+    products += packing.rows[i] * packing.depth[i];
+  }
+  float *packed = pms::borrow(floats);
+  if (!packed) return PMS_NO_MEMORY;
+  pms::PairJob job = {args, {}};
+  for (int i = 0; i < packing.count; i++) {
+    packing.from[i] = a.weights[i];
+    job.weights[i] = packing.to[i] = packed + start[i];
+  }
+  int status = pms::parallel_for(kernels->pack_weights, &packing, blocks, 0, threads, products);
+  const bool rows = a.kind == PMS_TRIANGLE_ATTENTION;
+  int64_t units = rows ? a.tokens : (a.count + kernels->positions - 1) / kernels->positions;
+  if (a.kind == PMS_LINEAR) units *= (a.hidden + pms::LINEAR_ROWS - 1) / pms::LINEAR_ROWS;
+  const double attended = rows ? 2. * a.tokens * a.hidden : 0.;
+  if (status == PMS_OK)
+    status = pms::parallel_for(kernels->pair_layers[a.kind], &job, units,
+                               kernels->pair_scratch(args), threads,
+                               static_cast<double>(a.count) * (products + attended));
+  pms::give_back(packed);
+  return status;
+}
+
+int pms_edge_product(const PmsEdgeProduct *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  const int64_t n = args->tokens, wide = pms::EDGE_PANELS * kernels->positions;
+  return pms::parallel_for(kernels->edge_product, args, args->channels * ((n + wide - 1) / wide),
+                           kernels->edge_scratch(), threads,
+                           static_cast<double>(args->channels) * n * n * n);
+}

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One instruction set's table of kernels; the including unit defines PMS_ISA and PMS_TABLE.
 #include "attention.h"
+#include "edge_product.h"
 #include "elementwise.h"
 #include "layer_norm.h"
+#include "pair_layers.h"
 
 namespace pms {
 
@@ -12,6 +14,11 @@ const Kernels *PMS_TABLE() {
       PMS_ISA::attention_reduce,    PMS_ISA::layer_norm_scratch, PMS_ISA::layer_norm_forward,
       PMS_ISA::layer_norm_backward, PMS_ISA::gate_forward,       PMS_ISA::gate_backward,
       PMS_ISA::outer_sum_forward,   PMS_ISA::outer_sum_backward,
+      PMS_ISA::P,                   PMS_ISA::TILE_ROWS,
+      PMS_ISA::pack_weights,        PMS_ISA::pair_scratch,
+      {PMS_ISA::projection, PMS_ISA::linear, PMS_ISA::transition, PMS_ISA::edges,
+       PMS_ISA::gated_output, PMS_ISA::triangle_attention},
+      PMS_ISA::edge_scratch,        PMS_ISA::edge_product,
   };
   return &table;
 }

@@ -62,6 +62,39 @@ struct PmsOuterSum {
   int64_t rows, columns, channels;
 };
 
+// Scale and offset of a layer normalisation.
+struct PmsNorm {
+  const float *weight, *bias;
+  float epsilon;
+};
+
+enum PmsPairKind {
+  PMS_PROJECTION, PMS_LINEAR, PMS_TRANSITION, PMS_EDGES, PMS_GATED_OUTPUT, PMS_TRIANGLE_ATTENTION
+};
+
+// A whole layer over `count` positions of `channels`, without gradient; pair_layers.h says what
+// each kind computes. Weights are [out][in].
+struct PmsPairLayer {
+  int kind;
+  const float *x, *x2;         // x [count, channels]
+  PmsNorm norm, norm2;
+  const float *weights[5];
+  const float *bias;           // triangle attention: [heads, tokens, tokens]; linear: [hidden]
+  float *y, *y2;
+  int64_t count, channels, hidden;
+  int64_t tokens, heads;       // triangle attention: count = tokens^2
+  int ending;
+  float scale;
+};
+
+// y[c, i, j] = sum over k of a[c, i, k] b[c, j, k], or of a[c, k, i] b[c, k, j] with `incoming`.
+struct PmsEdgeProduct {
+  const float *a, *b;
+  float *y;
+  int64_t channels, tokens;
+  int incoming;
+};
+
 // `isa` PMS_AUTO picks the best the machine has; `threads` 0 takes every core it may run on.
 PMS_API int pms_attention_forward(const PmsAttention *args, int isa, int threads);
 PMS_API int pms_attention_backward(const PmsAttention *args, int isa, int threads);
@@ -71,6 +104,8 @@ PMS_API int pms_gate_forward(const PmsGate *args, int isa, int threads);
 PMS_API int pms_gate_backward(const PmsGate *args, int isa, int threads);
 PMS_API int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads);
+PMS_API int pms_pair_layer(const PmsPairLayer *args, int isa, int threads);
+PMS_API int pms_edge_product(const PmsEdgeProduct *args, int isa, int threads);
 PMS_API int pms_best_isa();
 
 namespace pms {
@@ -82,6 +117,10 @@ typedef void (*Work)(const void *job, int64_t unit, float *scratch);
 // multiply-adds in all) would not pay for them. Returns a PmsStatus.
 int parallel_for(Work work, const void *job, int64_t units, int64_t scratch_floats, int threads,
                  double multiply_adds);
+
+// 64-byte aligned working memory, kept for the next call when given back; null without memory.
+float *borrow(int64_t floats);
+void give_back(float *memory);
 
 // Which (batch, row) pairs share one bias: `users` of each of `slots`, in a fixed order. The
 // backward pass sums a shared bias gradient in `chunks` fixed parts, then over parts.
@@ -110,6 +149,22 @@ struct LayerNormJob {
   float *partial;    // backward: [units, 2, channels]
 };
 
+// Matrices [rows][depth] to pack; `to` may be null until their size is known.
+struct Packing {
+  int count;
+  const float *from[5];
+  float *to[5];
+  int64_t rows[5], depth[5];
+};
+
+struct PairJob {
+  const PmsPairLayer *args;
+  const float *weights[5];  // packed
+};
+
+constexpr int64_t EDGE_PANELS = 4;
+constexpr int64_t LINEAR_ROWS = 192;  // of the weight at a time, a multiple of any TILE_ROWS
+
 constexpr int64_t GATE_UNIT = 1 << 14;
 
 // What one instruction set provides.
@@ -119,6 +174,12 @@ struct Kernels {
   int64_t (*layer_norm_scratch)(const PmsLayerNorm *, bool backward);
   Work layer_norm_forward, layer_norm_backward;
   Work gate_forward, gate_backward, outer_sum_forward, outer_sum_backward;
+  int64_t positions, tile_rows;  // of a panel and of a block of packed weights
+  Work pack_weights;
+  int64_t (*pair_scratch)(const PmsPairLayer *);
+  Work pair_layers[6];  // by PmsPairKind
+  int64_t (*edge_scratch)();
+  Work edge_product;
 };
 const Kernels *plain_kernels();
 const Kernels *avx2_kernels();

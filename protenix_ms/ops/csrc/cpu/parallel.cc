@@ -43,7 +43,39 @@ int available_cores() {
   return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
 }
 
+// Working memory kept between calls: the system takes longer to hand out fresh pages than a small
+// kernel takes to run. A slot holds one idle block; its first 64 bytes say how large it is.
+constexpr int SLOTS = 4;
+constexpr int64_t MOST_KEPT = int64_t(1) << 26;  // bytes; larger blocks go back
+char *idle[SLOTS];
+
+int64_t &size_of(char *block) { return *reinterpret_cast<int64_t *>(block); }
+
 }  // namespace
+
+float *borrow(int64_t floats) {
+  const int64_t bytes = (static_cast<int64_t>(sizeof(float)) * floats + 127) / 64 * 64;
+  for (char *&slot : idle) {
+    char *block = __atomic_exchange_n(&slot, nullptr, __ATOMIC_ACQ_REL);
+    if (block && size_of(block) >= bytes) return reinterpret_cast<float *>(block + 64);
+    free(block);
+  }
+  char *block = static_cast<char *>(aligned_alloc(64, bytes));
+  if (!block) return nullptr;
+  size_of(block) = bytes;
+  return reinterpret_cast<float *>(block + 64);
+}
+
+void give_back(float *memory) {
+  if (!memory) return;
+  char *block = reinterpret_cast<char *>(memory) - 64;
+  if (size_of(block) <= MOST_KEPT)
+    for (char *&slot : idle) {
+      block = __atomic_exchange_n(&slot, block, __ATOMIC_ACQ_REL);
+      if (!block) return;
+    }
+  free(block);
+}
 
 int parallel_for(Work work, const void *job, int64_t units, int64_t scratch_floats, int threads,
                  double multiply_adds) {
@@ -54,7 +86,7 @@ int parallel_for(Work work, const void *job, int64_t units, int64_t scratch_floa
   if (n > multiply_adds / WORTH_A_THREAD) n = static_cast<int64_t>(multiply_adds / WORTH_A_THREAD);
   if (n < 1) n = 1;
   const int64_t stride = (scratch_floats + 15) / 16 * 16 + 16;
-  float *memory = static_cast<float *>(aligned_alloc(64, sizeof(float) * stride * n));
+  float *memory = borrow(stride * n);
   if (!memory) return PMS_NO_MEMORY;
   Shared shared = {work, job, units, 0};
   Worker workers[MOST_THREADS];
@@ -67,7 +99,7 @@ int parallel_for(Work work, const void *job, int64_t units, int64_t scratch_floa
     started++;
   run(&workers[0]);
   for (int64_t t = 0; t < started; t++) pthread_join(handles[t], nullptr);
-  free(memory);
+  give_back(memory);
   return PMS_OK;
 }
 

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Linear layers over panels of P positions [channels][P], for one instruction set.
+//
+// A panel stays in the first-level cache while a layer's weights, packed once per call as blocks of
+// TILE_ROWS output channels [c_in][TILE_ROWS], pass by. What comes out is a panel again, so layers
+// follow each other without an array of all positions in between.
+#pragma once
+#include "attention.h"
+#include "kernels.h"
+#include "simd.h"
+
+namespace pms {
+namespace PMS_ISA {
+
+static inline int64_t padded(int64_t channels) { return round_up(channels, TILE_ROWS); }
+
+// One unit is one block of TILE_ROWS rows of one matrix.
+static void pack_weights(const void *job_, int64_t unit, float *) {
+  const Packing &job = *static_cast<const Packing *>(job_);
+  int i = 0;
+  for (int64_t blocks; unit >= (blocks = padded(job.rows[i]) / TILE_ROWS); i++) unit -= blocks;
+  const int64_t depth = job.depth[i], first = unit * TILE_ROWS, rows = job.rows[i] - first;
+  const float *from = job.from[i] + first * depth;
+  float *to = job.to[i] + first * depth;
+  for (int64_t r = 0; r < TILE_ROWS; r += W)
+    for (int64_t k = 0; k < depth; k += W) {
+      Vec tile[W];
+#pragma GCC unroll 16
+      for (int j = 0; j < W; j++)
+        tile[j] = r + j < rows && r + j < TILE_ROWS ? load_some(from + (r + j) * depth + k, depth - k)
+                                                    : Vec{};
+      transpose(tile);
+      const int64_t n = depth - k < W ? depth - k : W;
+      for (int64_t d = 0; d < n; d++) store_some(to + (k + d) * TILE_ROWS + r, tile[d], TILE_ROWS - r);
+    }
+}
+
+// TILE_ROWS channels [TILE_ROWS][P] of a layer.
+static inline void layer_block(const float *weights, int64_t depth, const float *x, float *y) {
+  multiply<TILE_ROWS, 2, 1, TILE_ROWS, false>(weights, 0, 1, depth, x, P, y, P);
+}
+
+// y [padded(channels)][P] = W x.
+static void layer(const float *weights, int64_t channels, int64_t depth, const float *x,
+                  float *y) {
+  for (int64_t i = 0; i < channels; i += TILE_ROWS)
+    layer_block(weights + i * depth, depth, x, y + i * P);
+}
+
+// Layer normalisation of every column of a panel, in place.
+static void normalise_panel(const PmsNorm &norm, int64_t channels, float *x) {
+  alignas(64) float scale[P];
+  Vec mean[2];
+  for (int h = 0; h < 2; h++) {
+    Vec sum = Vec{}, square = Vec{};
+    for (int64_t c = 0; c < channels; c++) sum += load(x + c * P + h * W);
+    mean[h] = sum * (1.f / channels);
+    for (int64_t c = 0; c < channels; c++) {
+      const Vec d = load(x + c * P + h * W) - mean[h];
+      square += d * d;
+    }
+    store(scale + h * W, square * (1.f / channels) + norm.epsilon);
+  }
+  for (int j = 0; j < P; j++) scale[j] = 1.f / __builtin_sqrtf(scale[j]);
+  for (int64_t c = 0; c < channels; c++)
+    for (int h = 0; h < 2; h++) {
+      float *at = x + c * P + h * W;
+      store(at, (load(at) - mean[h]) * load(scale + h * W) * norm.weight[c] + norm.bias[c]);
+    }
+}
+
+// Up to P positions [channels] with a stride -> a normalised panel.
+static void normalised(const PmsNorm &norm, const float *x, int64_t stride, int64_t count,
+                       int64_t channels, float *panel) {
+  pack_columns<P>(x, stride, count, channels, 1.f, panel);
+  normalise_panel(norm, channels, panel);
+}
+
+// Panel -> positions [channels] with a stride, added to those of `x` unless that is null.
+static void write_positions(const float *panel, int64_t count, int64_t channels, const float *x,
+                            float *y, int64_t stride) {
+  for (int64_t first = 0; first < count; first += W)
+    for (int64_t c = 0; c < channels; c += W) {
+      Vec tile[W];
+#pragma GCC unroll 16
+      for (int i = 0; i < W; i++)
+        tile[i] = c + i < channels ? load(panel + (c + i) * P + first) : Vec{};
+      transpose(tile);
+      const int64_t n = count - first < W ? count - first : W;
+      for (int64_t j = 0; j < n; j++) {
+        const int64_t at = (first + j) * stride + c;
+        const Vec old = x ? load_some(x + at, channels - c) : Vec{};
+        store_some(y + at, old + tile[j], channels - c);
+      }
+    }
+}
+
+// Panel [channels][P] -> rows [channels] with a stride, `count` of each.
+static void write_channels(const float *panel, int64_t count, int64_t channels, float *y,
+                           int64_t stride) {
+  for (int64_t c = 0; c < channels; c++)
+    for (int64_t j = 0; j < count; j += W)
+      store_some(y + c * stride + j, load(panel + c * P + j), count - j);
+}
+
+static inline void open_gate(float *x, const float *gate, int64_t size) {
+  for (int64_t i = 0; i < size; i += W) store(x + i, load(x + i) * sigmoid(load(gate + i)));
+}
+
+}  // namespace PMS_ISA
+}  // namespace pms

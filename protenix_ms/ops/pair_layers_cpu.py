@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers of the pair track as one C++ kernel each, a pass over memory and no gradient.
+
+`norm` stands for a LayerNorm with weight and bias, weights are ``[out, in]`` without offsets.
+Importing this module needs the compiled library: ask `pair_layers.whole_layers`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from protenix_ms.ops.layer_norm import EPSILON
+from protenix_ms.ops.native_operator import NativeOperator, settings
+from protenix_ms.runtime.policy import policy
+from protenix_ms.typing import Float
+
+Weights = tuple[Tensor, ...]
+_NO_OFFSET = Tensor.from_numpy(np.zeros(1, np.float32))
+
+
+def _as_first(first, *others):
+    return first
+
+
+def _channel_first(x, weight, bias, matrix, numbers):
+    count = 1
+    for length in x[:-1]:
+        count = count * length
+    return [matrix[0], count]
+
+
+def _product_shape(x, weight, bias, numbers):
+    return [x[0], weight[0]]
+
+
+def _edge_shapes(x, weight, bias, matrix, *others):
+    return ([matrix[0], x[0], x[1]],) * 2
+
+
+def _no_gradient(*inputs):
+    raise NotImplementedError("a whole layer has no gradient; `whole_layers` was not asked")
+
+
+_projection = NativeOperator("projection", _channel_first, 1, _no_gradient)
+_linear = NativeOperator("linear", _product_shape, 1, _no_gradient)
+_transition = NativeOperator("transition", _as_first, 1, _no_gradient)
+_edges = NativeOperator("edges", _edge_shapes, 2, _no_gradient)
+_edge_product = NativeOperator("edge_product", _as_first, 1, _no_gradient)
+_gated_output = NativeOperator("gated_output", _as_first, 1, _no_gradient)
+_attention = NativeOperator("triangle_attention", _as_first, 1, _no_gradient)
+
+
+def _settings(flag: bool = False) -> Tensor:
+    return settings(EPSILON, policy().threads, flag)
+
+
+def projection(
+    x: Float[Tensor, "*b c"], norm: nn.Cell, weight: Float[Tensor, "h c"]
+) -> Float[Tensor, "h m"]:
+    """``W norm(x)``, channels first."""
+    return _projection(x, norm.weight, norm.bias, weight, _settings())
+
+
+def linear(
+    x: Float[Tensor, "m c"], weight: Float[Tensor, "h c"], bias: Float[Tensor, "h"] | None
+) -> Float[Tensor, "m h"]:
+    """``x W^T + b``."""
+    return _linear(x, weight, _NO_OFFSET if bias is None else bias, _settings())
+
+
+def transition(
+    x: Float[Tensor, "*b c"], norm: nn.Cell, weights: Weights
+) -> Float[Tensor, "*b c"]:
+    """``x`` plus its SwiGLU transition; weights: gate, value, output."""
+    return _transition(x, norm.weight, norm.bias, *weights, _settings())
+
+
+def edges(
+    z: Float[Tensor, "n n c"], norm: nn.Cell, weights: Weights
+) -> tuple[Float[Tensor, "h n n"], Float[Tensor, "h n n"]]:
+    """Both gated edges of triangle multiplication; weights: value and gate of each."""
+    return _edges(z, norm.weight, norm.bias, *weights, _settings())
+
+
+def edge_product(
+    a: Float[Tensor, "h n n"], b: Float[Tensor, "h n n"], incoming: bool
+) -> Float[Tensor, "h n n"]:
+    """``sum_k a[i, k] b[j, k]`` of every channel; incoming ``sum_k a[k, i] b[k, j]``."""
+    return _edge_product(a, b, _settings(incoming))
+
+
+def gated_output(
+    z: Float[Tensor, "n n c"], norm: nn.Cell, product: Float[Tensor, "h n n"],
+    product_norm: nn.Cell, weights: Weights,
+) -> Float[Tensor, "n n c"]:
+    """``z`` plus the gated output of triangle multiplication; weights: output, gate."""
+    return _gated_output(z, norm.weight, norm.bias, product, product_norm.weight,
+                         product_norm.bias, *weights, _settings())
+
+
+def triangle_attention(
+    z: Float[Tensor, "n n c"], norm: nn.Cell, bias: Float[Tensor, "h n n"], weights: Weights,
+    ending: bool,
+) -> Float[Tensor, "n n c"]:
+    """``z`` plus its triangle attention, row by row; weights: query, key, value, gate, output."""
+    return _attention(z, norm.weight, norm.bias, bias, *weights, _settings(ending))
