@@ -13,6 +13,7 @@ from protenix_ms.model.pairformer import PairformerBlock
 from protenix_ms.nn import LayerNorm, Linear, PairMasks, RowDropout, Transition
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.gating import gated
+from protenix_ms.ops.pair_layers import whole_layers
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.recompute import recomputed
@@ -53,6 +54,20 @@ class OuterProductMean(nn.Cell):
             return self.linear_out(outer)
 
         return map_rows(rows, n, n * width**2) * (1.0 / (n_rows + EPSILON))
+
+    def added(
+        self, m: Float[Tensor, "m n c_m"], z: Float[Tensor, "n n c_z"]
+    ) -> Float[Tensor, "n n c_z"]:
+        """`z` plus the update from `m`."""
+        kernels = whole_layers(z)
+        if kernels is None:
+            return z + self(m)
+        n_rows, n, _ = m.shape
+        flat = self.layer_norm(m)
+        right = kernels.projection(m, self.layer_norm, self.linear_2.weight)
+        return kernels.outer_product_mean(
+            z, self.linear_1(flat), ops.reshape(right, (-1, n_rows, n)), self.linear_out,
+            1.0 / (n_rows + EPSILON))
 
 
 class MSAPairWeightedAveraging(nn.Cell):
@@ -148,7 +163,7 @@ class MSABlock(nn.Cell):
         pair_masks: PairMasks | None = None,
     ) -> tuple[Float[Tensor, "m n c_m"], Float[Tensor, "n n c_z"]]:
         """Updated rows and pair; masks drop parts of their updates in training."""
-        z = z + self.outer_product_mean_msa(m)
+        z = self.outer_product_mean_msa.added(m, z)
         if self.msa_stack is not None:
             m = self.msa_stack(m, z, row_mask)
         return m, self.pair_stack.pair(z, pair_masks)

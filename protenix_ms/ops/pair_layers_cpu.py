@@ -48,6 +48,7 @@ _transition = NativeOperator("transition", _as_first, 1, _no_gradient)
 _edges = NativeOperator("edges", _edge_shapes, 2, _no_gradient)
 _edge_product = NativeOperator("edge_product", _as_first, 1, _no_gradient)
 _gated_output = NativeOperator("gated_output", _as_first, 1, _no_gradient)
+_outer_product = NativeOperator("outer_product", _as_first, 1, _no_gradient)
 _attention = NativeOperator("triangle_attention", _as_first, 1, _no_gradient)
 
 
@@ -105,3 +106,12 @@ def triangle_attention(
 ) -> Float[Tensor, "n n c"]:
     """``z`` plus its triangle attention, row by row; weights: query, key, value, gate, output."""
     return _attention(z, norm.weight, norm.bias, bias, *weights, _settings(ending))
+
+
+def outer_product_mean(
+    z: Float[Tensor, "n n c"], left: Float[Tensor, "m n h"], right: Float[Tensor, "h m n"],
+    output: nn.Cell, scale: float,
+) -> Float[Tensor, "n n c"]:
+    """``z + scale (W vec(sum_m left[m, i] right[m, j]^T) + b)``, with `output`'s W and b."""
+    numbers = settings(scale, policy().threads, False)
+    return _outer_product(z, left, right, output.weight, output.bias, numbers)

@@ -390,3 +390,20 @@ PMS_API int pms_ms_edge_product(int count, void **data, int *ranks, int64_t **sh
                             call.f(2)[2] != 0.f};
   return pms_edge_product(&e, PMS_AUTO, threads_of(call, 2));
 }
+
+// x [n, n, c], left [rows, n, h], right [h, rows, n], W [c, h^2], bias [c], settings (scale,
+// threads, unused). Output as x.
+PMS_API int pms_ms_outer_product(int count, void **data, int *ranks, int64_t **shapes,
+                                 const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  if (!call.valid(7) || ranks[0] != 3 || ranks[1] != 3 || ranks[2] != 3 || ranks[3] != 2)
+    return PMS_BAD_ARGUMENT;
+  const PmsOuterProduct a = {call.f(0), call.f(1), call.f(2), call.f(3), call.f(4), call.to(6),
+                             shapes[1][0], shapes[0][0], shapes[1][2], shapes[0][2],
+                             call.f(5)[0]};
+  const bool fits = shapes[0][1] == a.tokens && shapes[1][1] == a.tokens &&
+                    shapes[2][0] == a.hidden && shapes[2][1] == a.rows &&
+                    shapes[2][2] == a.tokens && matrix(call, 3, a.channels, a.hidden * a.hidden) &&
+                    shapes[4][0] == a.channels;
+  return fits ? pms_outer_product(&a, PMS_AUTO, threads_of(call, 5)) : PMS_BAD_ARGUMENT;
+}

@@ -190,36 +190,68 @@ pms::Packing matrices(const PmsPairLayer &a) {
 
 }  // namespace
 
+namespace {
+
+// Packs weights into one borrowed block, the packing's `to` pointing into it; null without memory.
+float *pack(const Kernels *kernels, pms::Packing *packing, int threads) {
+  int64_t blocks = 0, floats = 0, start[5];
+  for (int i = 0; i < packing->count; i++) {
+    const int64_t n = (packing->rows[i] + kernels->tile_rows - 1) / kernels->tile_rows;
+    start[i] = floats;
+    blocks += n;
+    floats += n * kernels->tile_rows * packing->depth[i];
+  }
+  float *packed = pms::borrow(floats);
+  if (!packed) return nullptr;
+  for (int i = 0; i < packing->count; i++) packing->to[i] = packed + start[i];
+  if (pms::parallel_for(kernels->pack_weights, packing, blocks, 0, threads, floats) == PMS_OK)
+    return packed;
+  pms::give_back(packed);
+  return nullptr;
+}
+
+}  // namespace
+
 int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
   const Kernels *kernels = choose(isa);
   if (!kernels || args->kind < 0 || args->kind > PMS_TRIANGLE_ATTENTION) return PMS_BAD_ARGUMENT;
   const PmsPairLayer &a = *args;
   if (a.count <= 0 || a.channels <= 0 || a.hidden <= 0) return PMS_OK;
   pms::Packing packing = matrices(a);
-  int64_t blocks = 0, floats = 0, products = 0, start[5];
-  for (int i = 0; i < packing.count; i++) {
-    const int64_t n = (packing.rows[i] + kernels->tile_rows - 1) / kernels->tile_rows;
-    start[i] = floats;
-    blocks += n;
-    floats += n * kernels->tile_rows * packing.depth[i];
-    products += packing.rows[i] * packing.depth[i];
-  }
-  float *packed = pms::borrow(floats);
-  if (!packed) return PMS_NO_MEMORY;
   pms::PairJob job = {args, {}};
+  double products = 0;
   for (int i = 0; i < packing.count; i++) {
     packing.from[i] = a.weights[i];
-    job.weights[i] = packing.to[i] = packed + start[i];
+    products += static_cast<double>(packing.rows[i]) * packing.depth[i];
   }
-  int status = pms::parallel_for(kernels->pack_weights, &packing, blocks, 0, threads, products);
+  float *packed = pack(kernels, &packing, threads);
+  if (!packed) return PMS_NO_MEMORY;
+  for (int i = 0; i < packing.count; i++) job.weights[i] = packing.to[i];
   const bool rows = a.kind == PMS_TRIANGLE_ATTENTION;
   int64_t units = rows ? a.tokens : (a.count + kernels->positions - 1) / kernels->positions;
   if (a.kind == PMS_LINEAR) units *= (a.hidden + pms::LINEAR_ROWS - 1) / pms::LINEAR_ROWS;
-  const double attended = rows ? 2. * a.tokens * a.hidden : 0.;
-  if (status == PMS_OK)
-    status = pms::parallel_for(kernels->pair_layers[a.kind], &job, units,
-                               kernels->pair_scratch(args), threads,
-                               static_cast<double>(a.count) * (products + attended));
+  if (rows) products += 2. * a.tokens * a.hidden;
+  const int status = pms::parallel_for(kernels->pair_layers[a.kind], &job, units,
+                                       kernels->pair_scratch(args), threads, a.count * products);
+  pms::give_back(packed);
+  return status;
+}
+
+int pms_outer_product(const PmsOuterProduct *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  const PmsOuterProduct &a = *args;
+  if (a.tokens <= 0 || a.channels <= 0 || a.hidden <= 0 || a.rows <= 0) return PMS_BAD_ARGUMENT;
+  const int64_t pairs = a.hidden * a.hidden;
+  pms::Packing packing = {1, {a.weight}, {}, {a.channels}, {pairs}};
+  float *packed = pack(kernels, &packing, threads);
+  if (!packed) return PMS_NO_MEMORY;
+  const pms::OuterJob job = {args, packed};
+  const int64_t panels = (a.tokens + kernels->positions - 1) / kernels->positions,
+                groups = (a.tokens + pms::OUTER_TOKENS - 1) / pms::OUTER_TOKENS;
+  const int status = pms::parallel_for(
+      kernels->outer_product, &job, panels * groups, kernels->outer_scratch(args), threads,
+      static_cast<double>(a.tokens) * a.tokens * pairs * (a.rows + a.channels));
   pms::give_back(packed);
   return status;
 }

@@ -4,6 +4,7 @@
 #include "edge_product.h"
 #include "elementwise.h"
 #include "layer_norm.h"
+#include "outer_product.h"
 #include "pair_layers.h"
 
 namespace pms {
@@ -19,6 +20,7 @@ const Kernels *PMS_TABLE() {
       {PMS_ISA::projection, PMS_ISA::linear, PMS_ISA::transition, PMS_ISA::edges,
        PMS_ISA::gated_output, PMS_ISA::triangle_attention},
       PMS_ISA::edge_scratch,        PMS_ISA::edge_product,
+      PMS_ISA::outer_scratch,       PMS_ISA::outer_product,
   };
   return &table;
 }

@@ -95,6 +95,15 @@ struct PmsEdgeProduct {
   int incoming;
 };
 
+// y[i, j] = x[i, j] + scale (W vec(sum over rows s of left[s, i] right[s, j]^T) + bias), with left
+// [rows, tokens, hidden] and right [hidden, rows, tokens]; x, y [tokens, tokens, channels].
+struct PmsOuterProduct {
+  const float *x, *left, *right, *weight, *bias;
+  float *y;
+  int64_t rows, tokens, hidden, channels;
+  float scale;
+};
+
 // `isa` PMS_AUTO picks the best the machine has; `threads` 0 takes every core it may run on.
 PMS_API int pms_attention_forward(const PmsAttention *args, int isa, int threads);
 PMS_API int pms_attention_backward(const PmsAttention *args, int isa, int threads);
@@ -106,6 +115,7 @@ PMS_API int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads)
 PMS_API int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_pair_layer(const PmsPairLayer *args, int isa, int threads);
 PMS_API int pms_edge_product(const PmsEdgeProduct *args, int isa, int threads);
+PMS_API int pms_outer_product(const PmsOuterProduct *args, int isa, int threads);
 PMS_API int pms_best_isa();
 
 namespace pms {
@@ -149,7 +159,7 @@ struct LayerNormJob {
   float *partial;    // backward: [units, 2, channels]
 };
 
-// Matrices [rows][depth] to pack; `to` may be null until their size is known.
+// Matrices [rows][depth] to pack.
 struct Packing {
   int count;
   const float *from[5];
@@ -162,6 +172,12 @@ struct PairJob {
   const float *weights[5];  // packed
 };
 
+struct OuterJob {
+  const PmsOuterProduct *args;
+  const float *weight;  // packed
+};
+
+constexpr int64_t OUTER_TOKENS = 4;
 constexpr int64_t EDGE_PANELS = 4;
 constexpr int64_t LINEAR_ROWS = 192;  // of the weight at a time, a multiple of any TILE_ROWS
 
@@ -180,6 +196,8 @@ struct Kernels {
   Work pair_layers[6];  // by PmsPairKind
   int64_t (*edge_scratch)();
   Work edge_product;
+  int64_t (*outer_scratch)(const PmsOuterProduct *);
+  Work outer_product;
 };
 const Kernels *plain_kernels();
 const Kernels *avx2_kernels();
