@@ -28,7 +28,7 @@ from sides import (
 make_features = lru_cache(1)(make_features)
 
 
-def ours(args: argparse.Namespace) -> Work:
+def our_model(args: argparse.Namespace) -> object:
     """Our network with weights by rule."""
     import mindspore
 
@@ -36,7 +36,6 @@ def ours(args: argparse.Namespace) -> Work:
     from protenix_ms.model.protenix import Protenix
     from protenix_ms.model.weights import load_weights
     from protenix_ms.predict.weights import Weights
-    from protenix_ms.runtime.draws import SeededDraws
 
     mindspore.runtime.launch_blocking()
     settings = {"model.N_cycle": args.cycles, "sample_diffusion.N_sample": args.samples,
@@ -45,7 +44,14 @@ def ours(args: argparse.Namespace) -> Work:
     config = get_config(args.model, settings)
     model = Protenix(config)
     load_weights(model, Weights(random_seed=0).arrays(config))
-    model.set_train(False)
+    return model.set_train(False)
+
+
+def ours(args: argparse.Namespace, model: object = None) -> Work:
+    """Our side: a whole prediction."""
+    from protenix_ms.runtime.draws import SeededDraws
+
+    model = model or our_model(args)
 
     def work(tokens: int) -> Callable[[], None]:
         features = make_features(tokens)
