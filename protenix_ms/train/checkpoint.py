@@ -27,6 +27,7 @@ MODEL, AVERAGE, OPTIMISER, STATE = (
     "model.safetensors", "ema.safetensors", "optimiser.safetensors", "state.json",
 )
 _DIGITS = 8
+_PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Snapshot:
 def write_snapshot(folder: Path, snapshot: Snapshot, model_name: str, keep: int) -> Path:
     """Write ``folder/<step>`` and remove all but the `keep` latest.
 
-    The folder is made beside its place and renamed: whoever is killed leaves no half checkpoint.
+    The folder is made beside its place and renamed, and renamed away before it is removed: whoever
+    is killed leaves no half checkpoint.
 
     Raises:
         OutputError: no permission or no space.
@@ -60,9 +62,9 @@ def write_snapshot(folder: Path, snapshot: Snapshot, model_name: str, keep: int)
     place = folder / f"{snapshot.step:0{_DIGITS}d}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".partial-*"):  # of a run that was killed while it wrote
+        for left in folder.glob(f"{_PARTIAL}*"):  # of a run that was killed while it wrote
             shutil.rmtree(left)
-        partial = Path(mkdtemp(dir=folder, prefix=".partial-"))
+        partial = Path(mkdtemp(dir=folder, prefix=_PARTIAL))
         groups = {MODEL: snapshot.weights, AVERAGE: snapshot.average,
                   OPTIMISER: snapshot.moments}
         for name, arrays in groups.items():
@@ -72,11 +74,13 @@ def write_snapshot(folder: Path, snapshot: Snapshot, model_name: str, keep: int)
         state = {"step": snapshot.step, "skipped": snapshot.skipped, "model": model_name,
                  "updates": dict(snapshot.updates)}
         _write(partial / STATE, json.dumps(state).encode())
+        _sync(partial)
         if place.exists():
-            shutil.rmtree(place)
+            _remove(place)
         partial.rename(place)
+        _sync(folder)
         for old in snapshots(folder)[: -max(1, keep)]:
-            shutil.rmtree(old)
+            _remove(old)
     except OSError as error:
         raise OutputError(f"a checkpoint cannot be written ({error.strerror or error})",
                           where=str(place), fix="check permissions and free space") from error
@@ -88,6 +92,20 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Names in a folder survive a loss of power too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(place: Path) -> None:
+    """Remove a checkpoint, which is whole until it is none."""
+    shutil.rmtree(place.rename(place.with_name(f"{_PARTIAL}{place.name}")))
 
 
 def snapshots(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sides import MSA_ROWS, environment, memory
 
-NONE, ALL = "none", "all"
+NONE, ALL, DEFAULT = "none", "all", "default"  # default: what the training stages switch on
 
 
 def example(path: Path, tokens: int):
@@ -69,7 +69,8 @@ def measure(args: argparse.Namespace) -> dict:
     optimiser.first = {p.name: p.value().copy() for p in step.parameters}
     optimiser.second = {p.name: p.value().copy() for p in step.parameters}
     made, tokens = example(args.cif, args.tokens)
-    kinds = {NONE: (), ALL: KINDS}.get(args.kind, (args.kind,))
+    chosen = [kind for kind, on in training.recompute.items() if on]
+    kinds = {NONE: (), ALL: KINDS, DEFAULT: chosen}.get(args.kind, (args.kind,))
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     start = time.perf_counter()

@@ -69,17 +69,24 @@ def small_example(seed: int = 0) -> SmallExample:
     return SmallExample(features, labels, full, [np.arange(3)[:, None]] * TOKENS)
 
 
-@pytest.fixture
-def new_model():
-    """`new_model()`: the same weights every time."""
+def new_model() -> Protenix:
+    """The same weights every time."""
+    model = Protenix(tiny_config())
+    load_weights(model, ((n, rule_array(n, tuple(p.shape)))
+                         for n, p in model.parameters_and_names() if p.requires_grad))
+    return model
 
-    def make() -> Protenix:
-        model = Protenix(tiny_config())
-        load_weights(model, ((n, rule_array(n, tuple(p.shape)))
-                             for n, p in model.parameters_and_names() if p.requires_grad))
-        return model
 
-    return make
+def examples(start: int):
+    """Examples without end, by position."""
+    while True:
+        yield small_example(start % 3)
+        start += 1
+
+
+@pytest.fixture(name="new_model")
+def new_model_fixture():
+    return new_model
 
 
 @pytest.fixture
@@ -88,13 +95,6 @@ def training():
     return tiny_config().training
 
 
-@pytest.fixture
-def examples():
-    """Examples without end, by position."""
-
-    def source(start: int):
-        while True:
-            yield small_example(start % 3)
-            start += 1
-
-    return source
+@pytest.fixture(name="examples")
+def examples_fixture():
+    return examples
