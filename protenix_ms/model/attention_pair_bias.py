@@ -12,6 +12,7 @@ from protenix_ms.nn.norm import LayerNorm
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.ops.gating import gated
+from protenix_ms.ops.pair_layers import whole_layers
 from protenix_ms.typing import Float
 
 GATE_BIAS = -2.0  # initial offset of adaptive output gates: sigmoid(-2) = 0.12
@@ -78,3 +79,20 @@ class AttentionPairBias(nn.Cell):
         if s is None:
             return a
         return gated(a, for_samples(self.linear_a_last(s), a.shape[0]))
+
+    def added(
+        self,
+        a: Float[Tensor, "b n c_a"],
+        bias: Float[Tensor, "r h q k"],
+        s: Float[Tensor, "_ n c_s"],
+        windows: Windows | None = None,
+    ) -> Float[Tensor, "b n c_a"]:
+        """`a` plus its update, of the conditioned form."""
+        kernels = whole_layers(a)
+        if kernels is None:
+            return a + self(a, bias, s, windows)
+        adapting = self.layernorm_a.adapting(s)
+        if self.layernorm_kv is not None:
+            adapting += self.layernorm_kv.adapting(s)
+        o = self.attention.attend(*kernels.qkvg(a, adapting, self.attention), bias, windows)
+        return kernels.attended(a, self.linear_a_last(s), o, self.attention.linear_o.weight)

@@ -14,6 +14,7 @@ from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.ops.gating import gated, swiglu
 from protenix_ms.ops.layer_norm import layer_norm
+from protenix_ms.ops.pair_layers import whole_layers
 from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
 
@@ -39,6 +40,17 @@ class ConditionedTransitionBlock(nn.Cell):
         b = self.linear_nobias_b(swiglu(self.linear_nobias_a2(a), self.linear_nobias_a1(a)))
         return gated(b, for_samples(self.linear_s(s), a.shape[0]))
 
+    def added(
+        self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"]
+    ) -> Float[Tensor, "b n c_a"]:
+        """`a` plus its update."""
+        kernels = whole_layers(a)
+        if kernels is None:
+            return a + self(a, s)
+        layers = (self.linear_nobias_a1, self.linear_nobias_a2, self.linear_nobias_b)
+        return kernels.conditioned_transition(
+            a, self.adaln.adapting(s), self.linear_s(s), tuple(x.weight for x in layers))
+
 
 class DiffusionTransformerBlock(nn.Cell):
     """One block of AF3 Algorithm 23: attention, then transition, each added to the running sum.
@@ -60,8 +72,8 @@ class DiffusionTransformerBlock(nn.Cell):
         bias: Float[Tensor, "_ h q k"],
         windows: AtomWindows | None = None,
     ) -> Float[Tensor, "b n c_a"]:
-        a = a + self.attention_pair_bias(a, bias, s, windows)
-        return a + self.conditioned_transition_block(a, s)
+        a = self.attention_pair_bias.added(a, bias, s, windows)
+        return self.conditioned_transition_block.added(a, s)
 
 
 class PairBiases(Sequence):

@@ -28,6 +28,12 @@ class AdaptiveLayerNorm(nn.Cell):
     def construct(
         self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"]
     ) -> Float[Tensor, "b n c_a"]:
-        s, b = self.layernorm_s(s), a.shape[0]
-        scaled = gated(self.layernorm_a(a), for_samples(self.linear_s(s), b))
-        return scaled + for_samples(self.linear_nobias_s(s), b)
+        scale, shift = (for_samples(x, a.shape[0]) for x in self.adapting(s))
+        return gated(self.layernorm_a(a), scale) + shift
+
+    def adapting(
+        self, s: Float[Tensor, "_ n c_s"]
+    ) -> tuple[Float[Tensor, "_ n c_a"], Float[Tensor, "_ n c_a"]]:
+        """Scale, before its sigmoid, and shift."""
+        s = self.layernorm_s(s)
+        return self.linear_s(s), self.linear_nobias_s(s)

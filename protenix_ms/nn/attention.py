@@ -67,8 +67,21 @@ class Attention(nn.Cell):
                 windows.
             windows: restrict attention to them; all tokens see each other otherwise.
         """
-        q, gate = self._heads(self.linear_q(x)), self._heads(self.linear_g(x))
-        k, v = self._heads(self.linear_k(kv)), self._heads(self.linear_v(kv))
+        q, k, v = self.linear_q(x), self.linear_k(kv), self.linear_v(kv)
+        return self.linear_o(self.attend(q, k, v, self.linear_g(x), bias, windows))
+
+    def attend(
+        self,
+        q: Float[Tensor, "b n c"],
+        k: Float[Tensor, "b n c"],
+        v: Float[Tensor, "b n c"],
+        gate: Float[Tensor, "b n c"],
+        bias: Float[Tensor, "r h q k"],
+        windows: Windows | None,
+    ) -> Float[Tensor, "b n c"]:
+        """Gated attention alone, of what has been projected."""
+        shape = q.shape
+        q, k, v, gate = map(self._heads, (q, k, v, gate))
         bias = ops.expand_dims(bias, 0)
         if windows is None:  # samples are rows of one batch: they share the bias
             q, k, v, gate = (ops.expand_dims(t, 0) for t in (q, k, v, gate))
@@ -77,4 +90,4 @@ class Attention(nn.Cell):
             q, gate = windows.queries(q), windows.queries(gate)
             k, v = windows.keys(k), windows.keys(v)
             o = windows.merge(evoformer_attention(q, k, v, bias, gate=gate))
-        return self.linear_o(ops.reshape(o, x.shape))
+        return ops.reshape(o, shape)

@@ -23,6 +23,10 @@ def _as_first(first, *others):
     return first
 
 
+def _four_as_first(first, *others):
+    return (first,) * 4
+
+
 def _channel_first(x, weight, bias, matrix, numbers):
     count = 1
     for length in x[:-1]:
@@ -48,6 +52,9 @@ _transition = NativeOperator("transition", _as_first, 1, _no_gradient)
 _edges = NativeOperator("edges", _edge_shapes, 2, _no_gradient)
 _edge_product = NativeOperator("edge_product", _as_first, 1, _no_gradient)
 _gated_output = NativeOperator("gated_output", _as_first, 1, _no_gradient)
+_qkvg = NativeOperator("qkvg", _four_as_first, 4, _no_gradient)
+_attended = NativeOperator("attended", _as_first, 1, _no_gradient)
+_conditioned = NativeOperator("conditioned_transition", _as_first, 1, _no_gradient)
 _outer_product = NativeOperator("outer_product", _as_first, 1, _no_gradient)
 _attention = NativeOperator("triangle_attention", _as_first, 1, _no_gradient)
 
@@ -115,3 +122,35 @@ def outer_product_mean(
     """``z + scale (W vec(sum_m left[m, i] right[m, j]^T) + b)``, with `output`'s W and b."""
     numbers = settings(scale, policy().threads, False)
     return _outer_product(z, left, right, output.weight, output.bias, numbers)
+
+
+def qkvg(
+    a: Float[Tensor, "b n c"], adapting: tuple[Tensor, ...], attention: nn.Cell
+) -> tuple[Float[Tensor, "b n c"], ...]:
+    """Query, key, value and gate of the adaptively normalised `a`.
+
+    Args:
+        adapting: scale before its sigmoid and shift, ``[1 or b, n, c]``; then those of the second
+            norm that key and value have in the atom transformer.
+        attention: owner of the projections.
+    """
+    layers = (attention.linear_q, attention.linear_k, attention.linear_v, attention.linear_g)
+    second = len(adapting) > 2
+    return _qkvg(a, *(adapting if second else adapting * 2), *(x.weight for x in layers),
+                 attention.linear_q.bias, _settings(second))
+
+
+def attended(
+    a: Float[Tensor, "b n c"], gate: Float[Tensor, "_ n c"], o: Float[Tensor, "b n h"],
+    weight: Float[Tensor, "c h"],
+) -> Float[Tensor, "b n c"]:
+    """``a + sigmoid(gate) * W o``."""
+    return _attended(a, gate, o, weight, _settings())
+
+
+def conditioned_transition(
+    a: Float[Tensor, "b n c"], adapting: tuple[Tensor, Tensor], gate: Float[Tensor, "_ n c"],
+    weights: Weights,
+) -> Float[Tensor, "b n c"]:
+    """`a` plus its conditioned transition; `adapting` as of `qkvg`, weights of `transition`."""
+    return _conditioned(a, *adapting, gate, *weights, _settings())

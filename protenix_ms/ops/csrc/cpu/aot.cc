@@ -407,3 +407,90 @@ PMS_API int pms_ms_outer_product(int count, void **data, int *ranks, int64_t **s
                     shapes[4][0] == a.channels;
   return fits ? pms_outer_product(&a, PMS_AUTO, threads_of(call, 5)) : PMS_BAD_ARGUMENT;
 }
+
+namespace {
+
+// Inputs of a conditioned layer: x [b, n, channels], then `shared` arrays of conditioning
+// [1 or b, n, channels].
+bool read_conditioned(const Call &call, int shared, PmsConditioned *a) {
+  if (call.ranks[0] != 3) return false;
+  const int64_t *shape = call.shapes[0];
+  a->x = call.f(0);
+  a->count = shape[0] * shape[1];
+  a->channels = shape[2];
+  for (int i = 1; i <= shared; i++) {
+    const int64_t *s = call.shapes[i];
+    if (call.ranks[i] != 3 || !same(call, i, 1) || (s[0] != 1 && s[0] != shape[0]) ||
+        s[1] != shape[1] || s[2] != shape[2])
+      return false;
+    a->shared = s[0] * s[1];
+  }
+  return true;
+}
+
+}  // namespace
+
+// x, scale, shift, scale2, shift2 (the first two once more for none), query, key, value, gate
+// [c, c], query's offset [c], settings (epsilon, threads, second scale). Outputs four as x.
+PMS_API int pms_ms_qkvg(int count, void **data, int *ranks, int64_t **shapes,
+                        const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsConditioned a = {};
+  if (!call.valid(15) || !read_conditioned(call, 4, &a) || shapes[9][0] != a.channels)
+    return PMS_BAD_ARGUMENT;
+  for (int i = 0; i < 4; i++) {
+    if (ranks[5 + i] != 2 || !matrix(call, 5 + i, a.channels, a.channels)) return PMS_BAD_ARGUMENT;
+    a.weights[i] = call.f(5 + i);
+    a.y[i] = call.to(11 + i);
+  }
+  a.kind = PMS_QKVG;
+  a.scale = call.f(1);
+  a.shift = call.f(2);
+  if (call.f(10)[2] != 0.f) {
+    a.scale2 = call.f(3);
+    a.shift2 = call.f(4);
+  }
+  a.bias = call.f(9);
+  a.epsilon = call.f(10)[0];
+  return pms_conditioned(&a, PMS_AUTO, threads_of(call, 10));
+}
+
+// x, gate, o [b, n, h], W [c, h], settings (unused, threads, unused). Output as x.
+PMS_API int pms_ms_attended(int count, void **data, int *ranks, int64_t **shapes,
+                            const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsConditioned a = {};
+  if (!call.valid(6) || !read_conditioned(call, 1, &a) || ranks[2] != 3 || ranks[3] != 2 ||
+      shapes[2][0] * shapes[2][1] != a.count || !matrix(call, 3, a.channels, shapes[2][2]))
+    return PMS_BAD_ARGUMENT;
+  a.kind = PMS_ATTENDED;
+  a.gate = call.f(1);
+  a.o = call.f(2);
+  a.hidden = shapes[2][2];
+  a.weights[0] = call.f(3);
+  a.y[0] = call.to(5);
+  return pms_conditioned(&a, PMS_AUTO, threads_of(call, 4));
+}
+
+// x, scale, shift, gate, gate's and value's W [h, c], output's [c, h], settings (epsilon, threads,
+// unused). Output as x.
+PMS_API int pms_ms_conditioned_transition(int count, void **data, int *ranks, int64_t **shapes,
+                                          const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  PmsConditioned a = {};
+  if (!call.valid(9) || !read_conditioned(call, 3, &a) || ranks[4] != 2 || ranks[5] != 2 ||
+      ranks[6] != 2)
+    return PMS_BAD_ARGUMENT;
+  a.hidden = shapes[4][0];
+  if (!matrix(call, 4, a.hidden, a.channels) || !matrix(call, 5, a.hidden, a.channels) ||
+      !matrix(call, 6, a.channels, a.hidden))
+    return PMS_BAD_ARGUMENT;
+  a.kind = PMS_CONDITIONED_TRANSITION;
+  a.scale = call.f(1);
+  a.shift = call.f(2);
+  a.gate = call.f(3);
+  for (int i = 0; i < 3; i++) a.weights[i] = call.f(4 + i);
+  a.y[0] = call.to(8);
+  a.epsilon = call.f(7)[0];
+  return pms_conditioned(&a, PMS_AUTO, threads_of(call, 7));
+}

@@ -264,3 +264,30 @@ int pms_edge_product(const PmsEdgeProduct *args, int isa, int threads) {
                            kernels->edge_scratch(), threads,
                            static_cast<double>(args->channels) * n * n * n);
 }
+
+int pms_conditioned(const PmsConditioned *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  const PmsConditioned &a = *args;
+  if (!kernels || a.kind < 0 || a.kind > PMS_CONDITIONED_TRANSITION) return PMS_BAD_ARGUMENT;
+  if (a.count <= 0 || a.channels <= 0) return PMS_OK;
+  if (a.shared <= 0 || (a.hidden <= 0 && a.kind != PMS_QKVG)) return PMS_BAD_ARGUMENT;
+  const int64_t c = a.channels, h = a.hidden;
+  pms::Packing packing = {3, {}, {}, {h, h, c}, {c, c, h}};
+  if (a.kind == PMS_QKVG) packing = {4, {}, {}, {c, c, c, c}, {c, c, c, c}};
+  if (a.kind == PMS_ATTENDED) packing = {1, {}, {}, {c}, {h}};
+  double products = 0;
+  for (int i = 0; i < packing.count; i++) {
+    packing.from[i] = a.weights[i];
+    products += static_cast<double>(packing.rows[i]) * packing.depth[i];
+  }
+  float *packed = pack(kernels, &packing, threads);
+  if (!packed) return PMS_NO_MEMORY;
+  pms::ConditionedJob job = {args, {}};
+  for (int i = 0; i < packing.count; i++) job.weights[i] = packing.to[i];
+  const int64_t units = (a.count + kernels->positions - 1) / kernels->positions;
+  const int status = pms::parallel_for(kernels->conditioned[a.kind], &job, units,
+                                       kernels->conditioned_scratch(args), threads,
+                                       a.count * products);
+  pms::give_back(packed);
+  return status;
+}

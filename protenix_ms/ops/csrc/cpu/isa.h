@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One instruction set's table of kernels; the including unit defines PMS_ISA and PMS_TABLE.
 #include "attention.h"
+#include "conditioned.h"
 #include "edge_product.h"
 #include "elementwise.h"
 #include "layer_norm.h"
@@ -21,6 +22,8 @@ const Kernels *PMS_TABLE() {
        PMS_ISA::gated_output, PMS_ISA::triangle_attention},
       PMS_ISA::edge_scratch,        PMS_ISA::edge_product,
       PMS_ISA::outer_scratch,       PMS_ISA::outer_product,
+      PMS_ISA::conditioned_scratch,
+      {PMS_ISA::projections, PMS_ISA::attended, PMS_ISA::conditioned_transition},
   };
   return &table;
 }

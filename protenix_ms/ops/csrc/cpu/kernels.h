@@ -62,7 +62,7 @@ struct PmsOuterSum {
   int64_t rows, columns, channels;
 };
 
-// Scale and offset of a layer normalisation.
+// Scale and offset of a layer normalisation; null for neither.
 struct PmsNorm {
   const float *weight, *bias;
   float epsilon;
@@ -104,6 +104,20 @@ struct PmsOuterProduct {
   float scale;
 };
 
+enum PmsConditionedKind { PMS_QKVG, PMS_ATTENDED, PMS_CONDITIONED_TRANSITION };
+
+// A layer of the conditioned transformer over `count` positions, without gradient; conditioned.h
+// says what each kind computes. Position i reads row i % shared of the conditioning.
+struct PmsConditioned {
+  int kind;
+  const float *x, *o;  // [count, channels], [count, hidden]
+  const float *scale, *shift, *scale2, *shift2, *gate;  // [shared, channels]
+  const float *weights[4], *bias;
+  float *y[4];
+  int64_t count, channels, hidden, shared;
+  float epsilon;
+};
+
 // `isa` PMS_AUTO picks the best the machine has; `threads` 0 takes every core it may run on.
 PMS_API int pms_attention_forward(const PmsAttention *args, int isa, int threads);
 PMS_API int pms_attention_backward(const PmsAttention *args, int isa, int threads);
@@ -116,6 +130,7 @@ PMS_API int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads
 PMS_API int pms_pair_layer(const PmsPairLayer *args, int isa, int threads);
 PMS_API int pms_edge_product(const PmsEdgeProduct *args, int isa, int threads);
 PMS_API int pms_outer_product(const PmsOuterProduct *args, int isa, int threads);
+PMS_API int pms_conditioned(const PmsConditioned *args, int isa, int threads);
 PMS_API int pms_best_isa();
 
 namespace pms {
@@ -172,6 +187,11 @@ struct PairJob {
   const float *weights[5];  // packed
 };
 
+struct ConditionedJob {
+  const PmsConditioned *args;
+  const float *weights[4];  // packed
+};
+
 struct OuterJob {
   const PmsOuterProduct *args;
   const float *weight;  // packed
@@ -198,6 +218,8 @@ struct Kernels {
   Work edge_product;
   int64_t (*outer_scratch)(const PmsOuterProduct *);
   Work outer_product;
+  int64_t (*conditioned_scratch)(const PmsConditioned *);
+  Work conditioned[3];  // by PmsConditionedKind
 };
 const Kernels *plain_kernels();
 const Kernels *avx2_kernels();

@@ -55,17 +55,8 @@ static void transition(const void *job_, int64_t unit, float *scratch) {
   const int64_t n = positions_of(unit, a.count), at = unit * P * a.channels;
   float *x = take(scratch, a.channels * P), *h = take(scratch, padded(a.hidden) * P),
         *y = take(scratch, padded(a.channels) * P);
-  alignas(64) float gate[TILE_ROWS * P];
   normalised(a.norm, a.x + at, a.channels, n, a.channels, x);
-  for (int64_t i = 0; i < a.hidden; i += TILE_ROWS) {
-    float *value = h + i * P;
-    layer_block(job.weights[0] + i * a.channels, a.channels, x, gate);
-    layer_block(job.weights[1] + i * a.channels, a.channels, x, value);
-    for (int j = 0; j < TILE_ROWS * P; j += W) {
-      const Vec g = load(gate + j);
-      store(value + j, load(value + j) * g * sigmoid(g));
-    }
-  }
+  swiglu_layer(job.weights[0], job.weights[1], a.hidden, a.channels, x, h);
   layer(job.weights[2], a.channels, a.hidden, h, y);
   write_positions(y, n, a.channels, a.x + at, a.y + at, a.channels);
 }

@@ -65,7 +65,8 @@ static void normalise_panel(const PmsNorm &norm, int64_t channels, float *x) {
   for (int64_t c = 0; c < channels; c++)
     for (int h = 0; h < 2; h++) {
       float *at = x + c * P + h * W;
-      store(at, (load(at) - mean[h]) * load(scale + h * W) * norm.weight[c] + norm.bias[c]);
+      const Vec unit = (load(at) - mean[h]) * load(scale + h * W);
+      store(at, norm.weight ? unit * norm.weight[c] + norm.bias[c] : unit);
     }
 }
 
@@ -105,6 +106,20 @@ static void write_channels(const float *panel, int64_t count, int64_t channels, 
 
 static inline void open_gate(float *x, const float *gate, int64_t size) {
   for (int64_t i = 0; i < size; i += W) store(x + i, load(x + i) * sigmoid(load(gate + i)));
+}
+
+// y [padded(channels)][P] = silu(G x) * W x.
+static void swiglu_layer(const float *gate_weights, const float *weights, int64_t channels,
+                         int64_t depth, const float *x, float *y) {
+  alignas(64) float gate[TILE_ROWS * P];
+  for (int64_t i = 0; i < channels; i += TILE_ROWS, y += TILE_ROWS * P) {
+    layer_block(gate_weights + i * depth, depth, x, gate);
+    layer_block(weights + i * depth, depth, x, y);
+    for (int j = 0; j < TILE_ROWS * P; j += W) {
+      const Vec g = load(gate + j);
+      store(y + j, load(y + j) * g * sigmoid(g));
+    }
+  }
 }
 
 }  // namespace PMS_ISA
