@@ -43,7 +43,8 @@ static void projections(const void *job_, int64_t unit, float *scratch) {
         *y = take(scratch, padded(a.channels) * P);
   pack_columns<P>(a.x + at, a.channels, n, a.channels, 1.f, x);
   adapt(a, a.scale, a.shift, first, n, x, s);
-  for (int i : {0, 3, 1, 2}) {
+  constexpr int ORDER[4] = {0, 3, 1, 2};  // query and gate, before x is adapted again
+  for (const int i : ORDER) {
     if (i == 1 && a.scale2) adapt(a, a.scale2, a.shift2, first, n, x, s);
     layer(job.weights[i], a.channels, a.channels, x, y);
     for (int64_t c = 0; i == 0 && c < a.channels; c++)
