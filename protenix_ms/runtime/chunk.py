@@ -45,10 +45,11 @@ def chunks(rows: int, size: int) -> Iterator[slice]:
 def map_rows(
     function: Callable[[slice], Tensor], rows: int, floats_per_row: int, least: int = 1
 ) -> Tensor:
-    """``function(slice)`` for row chunks, joined on axis 0.
+    """``function(slice)`` for row chunks, joined on axis 0; in place where nothing is recorded.
 
     Args:
-        function: work on some rows; rows must not depend on each other.
+        function: work on some rows, which must not depend on each other; gives one or more rows
+            for each.
         rows, floats_per_row, least: as of `rows_per_chunk`.
     """
     size = rows_per_chunk(rows, floats_per_row, least)
@@ -59,7 +60,8 @@ def map_rows(
     whole = None
     for part in chunks(rows, size):
         done = function(part)
+        each = done.shape[0] // (part.stop - part.start)
         if whole is None:
-            whole = ops.zeros((rows, *done.shape[1:]), done.dtype)
-        whole[part] = done
+            whole = ops.zeros((rows * each, *done.shape[1:]), done.dtype)
+        whole[part.start * each : part.stop * each] = done
     return whole
