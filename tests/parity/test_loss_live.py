@@ -79,7 +79,7 @@ def test_bond(case):
                 x, t["coordinate"], t["distance_mask"], t["bond_mask"], torch.tensor(scale)))
 
 
-@pytest.mark.parametrize("form", ["rows", "one row at a time", "dense", "sparse"])
+@pytest.mark.parametrize("form", ["kernel", "rows", "one row at a time", "dense", "sparse"])
 def test_smooth_lddt(case, form):
     _, labels, roles, samples, _ = case
     near = smooth_lddt.Neighbours.of(labels, roles)
@@ -91,7 +91,8 @@ def test_smooth_lddt(case, form):
         "sparse": lambda x: smooth_lddt.smooth_lddt_loss_sparse(
             x, labels, smooth_lddt.near_pairs(labels, roles)),
     }.get(form, lambda x: smooth_lddt.smooth_lddt_loss(x, near))
-    with using(Policy(chunk=1 if form == "one row at a time" else None)):
+    chunk = 1 if form == "one row at a time" else None
+    with using(Policy(chunk=chunk, kernels=form == "kernel")):
         compare(samples, ours, lambda x: theirs.SmoothLDDTLoss(eps=1e-6).sparse_forward(
             x, t["coordinate"], mask))
 

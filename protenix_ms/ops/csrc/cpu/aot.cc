@@ -494,3 +494,16 @@ PMS_API int pms_ms_conditioned_transition(int count, void **data, int *ranks, in
   a.epsilon = call.f(7)[0];
   return pms_conditioned(&a, PMS_AUTO, threads_of(call, 7));
 }
+
+// x [b, a, 3], known [a, 3], resolved [a], reach [a], settings (unused, threads, unused). Outputs
+// score [b, a], gradient as x, pairs [a].
+PMS_API int pms_ms_smooth_lddt(int count, void **data, int *ranks, int64_t **shapes,
+                               const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  if (!call.valid(8) || ranks[0] != 3 || shapes[0][2] != 3) return PMS_BAD_ARGUMENT;
+  const int64_t a = shapes[0][1];
+  if (!matrix(call, 1, a, 3) || shapes[2][0] != a || shapes[3][0] != a) return PMS_BAD_ARGUMENT;
+  const PmsSmoothLddt args = {call.f(0), call.f(1), call.f(2), call.f(3), call.to(5), call.to(6),
+                              call.to(7), shapes[0][0], a};
+  return pms_smooth_lddt(&args, PMS_AUTO, threads_of(call, 4));
+}

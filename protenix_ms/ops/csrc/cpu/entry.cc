@@ -291,3 +291,12 @@ int pms_conditioned(const PmsConditioned *args, int isa, int threads) {
   pms::give_back(packed);
   return status;
 }
+
+int pms_smooth_lddt(const PmsSmoothLddt *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  const int64_t n = args->atoms, parts = (n + pms::LDDT_ROWS - 1) / pms::LDDT_ROWS;
+  return pms::parallel_for(kernels->smooth_lddt, args, args->samples * parts,
+                           kernels->smooth_lddt_scratch(args), threads,
+                           50. * args->samples * n * n);
+}

@@ -7,6 +7,7 @@
 #include "layer_norm.h"
 #include "outer_product.h"
 #include "pair_layers.h"
+#include "smooth_lddt.h"
 
 namespace pms {
 
@@ -24,6 +25,7 @@ const Kernels *PMS_TABLE() {
       PMS_ISA::outer_scratch,       PMS_ISA::outer_product,
       PMS_ISA::conditioned_scratch,
       {PMS_ISA::projections, PMS_ISA::attended, PMS_ISA::conditioned_transition},
+      PMS_ISA::smooth_lddt_scratch, PMS_ISA::smooth_lddt,
   };
   return &table;
 }

@@ -118,6 +118,15 @@ struct PmsConditioned {
   float epsilon;
 };
 
+// Smooth lDDT of `samples` structures (AF3 Algorithm 27): score[s, l], the sum over atoms m with
+// |known_l - known_m| < reach_l that are resolved of how well the distance is kept; its derivative
+// gradient[s, l, 3] summed over all rows; pairs[l] counts the atoms m.
+struct PmsSmoothLddt {
+  const float *x, *known, *resolved, *reach;
+  float *score, *gradient, *pairs;
+  int64_t samples, atoms;
+};
+
 // `isa` PMS_AUTO picks the best the machine has; `threads` 0 takes every core it may run on.
 PMS_API int pms_attention_forward(const PmsAttention *args, int isa, int threads);
 PMS_API int pms_attention_backward(const PmsAttention *args, int isa, int threads);
@@ -131,6 +140,7 @@ PMS_API int pms_pair_layer(const PmsPairLayer *args, int isa, int threads);
 PMS_API int pms_edge_product(const PmsEdgeProduct *args, int isa, int threads);
 PMS_API int pms_outer_product(const PmsOuterProduct *args, int isa, int threads);
 PMS_API int pms_conditioned(const PmsConditioned *args, int isa, int threads);
+PMS_API int pms_smooth_lddt(const PmsSmoothLddt *args, int isa, int threads);
 PMS_API int pms_best_isa();
 
 namespace pms {
@@ -202,6 +212,7 @@ constexpr int64_t EDGE_PANELS = 4;
 constexpr int64_t LINEAR_ROWS = 192;  // of the weight at a time, a multiple of any TILE_ROWS
 
 constexpr int64_t GATE_UNIT = 1 << 14;
+constexpr int64_t LDDT_ROWS = 64;
 
 // What one instruction set provides.
 struct Kernels {
@@ -220,6 +231,8 @@ struct Kernels {
   Work outer_product;
   int64_t (*conditioned_scratch)(const PmsConditioned *);
   Work conditioned[3];  // by PmsConditionedKind
+  int64_t (*smooth_lddt_scratch)(const PmsSmoothLddt *);
+  Work smooth_lddt;
 };
 const Kernels *plain_kernels();
 const Kernels *avx2_kernels();
