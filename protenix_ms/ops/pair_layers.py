@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 
 from mindspore import Tensor, float32, ops
@@ -16,6 +17,14 @@ WORTH_PACKING = 512  # positions; below, packing the weights outweighs the work
 WORTH_A_KERNEL = 10**7  # multiply-adds; below, calling the kernel costs more than it saves
 
 _bias_add = ops.BiasAdd()
+
+
+@cache
+def _cpu() -> ModuleType:
+    """The C++ forms; importing them needs the compiled library."""
+    from protenix_ms.ops import pair_layers_cpu
+
+    return pair_layers_cpu
 
 
 def whole_layers(x: Float[Tensor, "*b c"]) -> ModuleType | None:
@@ -40,6 +49,4 @@ def linear(
 def _kernels(x: Tensor) -> ModuleType | None:
     if recording() or x.dtype != float32 or not kernels_serve():
         return None
-    from protenix_ms.ops import pair_layers_cpu
-
-    return pair_layers_cpu
+    return _cpu()

@@ -1,28 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every kernel on every instruction set over exact-size heap buffers, for the sanitizers to watch,
 // and against plain loops in double. Built by test_sanitizers.py; prints and returns 1 on an error.
-#include <cmath>
-#include <cstdio>
-#include <memory>
-#include <random>
 #include <vector>
 
-#include "kernels.h"
+#include "check.h"
 
 namespace {
-
-std::mt19937 generator(7);
-
-// Heap memory of exactly n floats, so that one step outside is seen.
-struct Floats {
-  std::unique_ptr<float[]> data;
-  int64_t size;
-  explicit Floats(int64_t n, bool random = true) : data(new float[n]), size(n) {
-    std::normal_distribution<float> normal;
-    for (int64_t i = 0; i < n; i++) data[i] = random ? normal(generator) : NAN;
-  }
-  operator float *() const { return data.get(); }
-};
 
 struct Shape {
   int64_t b, r, q, k, h, d, bias_b, bias_r;  // bias_b 0: no bias
@@ -30,12 +13,8 @@ struct Shape {
   bool gate, ending;
 };
 
-int failures = 0;
 void expect(double ours, double exact, double tolerance, const char *what, const Shape &s) {
-  if (std::abs(ours - exact) <= tolerance * std::max(1., std::abs(exact))) return;
-  if (failures++ < 10)
-    std::printf("%s: %g, should be %g (q %ld, k %ld, d %ld)\n", what, ours, exact, long(s.q),
-                long(s.k), long(s.d));
+  ::expect(ours, exact, tolerance, what, {s.q, s.k, s.d});
 }
 
 void set_strides(const Shape &s, int64_t tokens, int64_t stride[4]) {
@@ -200,8 +179,10 @@ int main(int arguments, char **) {
         layer_norm(131, 33, channel_first, isa, threads);
         layer_norm(4200, 48, channel_first, isa, threads);
       }
+      layers(isa, threads);
     }
   }
+  borrowed_memory();
   std::printf("%d failures, instruction sets up to %d\n", failures, pms_best_isa());
   return failures != 0;
 }

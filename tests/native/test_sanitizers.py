@@ -8,7 +8,7 @@ import pytest
 
 from protenix_ms.ops import compile_kernels
 
-DRIVER = Path(__file__).with_name("run_kernels.cc")
+DRIVERS = [Path(__file__).with_name(name) for name in ("run_kernels.cc", "run_layers.cc")]
 SANITIZERS = {
     "address and undefined": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     "thread": ("-fsanitize=thread",),
@@ -16,13 +16,13 @@ SANITIZERS = {
 
 
 def compile_driver(folder: Path, compiler: str, flags: tuple[str, ...]) -> Path:
-    """The driver linked with every unit, unoptimised enough to be quick and readable."""
+    """The drivers linked with every unit, unoptimised enough to be quick and readable."""
     flags = (*flags, "-O1", "-g1")
     library = folder / "libkernels.so"
     compile_kernels.compile_library(library, compiler, flags)
     program = folder / "run_kernels"
     command = [
-        compiler, "-std=c++17", *flags, f"-I{compile_kernels.SOURCES}", str(DRIVER),
+        compiler, "-std=c++17", *flags, f"-I{compile_kernels.SOURCES}", *map(str, DRIVERS),
         f"-L{folder}", "-lkernels", f"-Wl,-rpath,{folder}", "-pthread", "-o", str(program),
     ]
     built = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -57,6 +57,44 @@ class OuterSumArgs(ctypes.Structure):
     ]
 
 
+class NormArgs(ctypes.Structure):
+    """`PmsNorm` of csrc/cpu/kernels.h."""
+
+    _fields_ = [("weight", POINTER), ("bias", POINTER), ("epsilon", c_float)]
+
+
+class PairLayerArgs(ctypes.Structure):
+    """`PmsPairLayer` of csrc/cpu/kernels.h."""
+
+    _fields_ = [
+        ("kind", c_int), ("x", POINTER), ("x2", POINTER), ("norm", NormArgs), ("norm2", NormArgs),
+        ("weights", POINTER * 5), *[(n, POINTER) for n in ("bias", "y", "y2")],
+        *[(n, c_int64) for n in ("count", "channels", "hidden", "tokens", "heads")],
+        ("ending", c_int), ("scale", c_float),
+    ]
+
+
+class EdgeProductArgs(ctypes.Structure):
+    """`PmsEdgeProduct` of csrc/cpu/kernels.h."""
+
+    _fields_ = [
+        *[(n, POINTER) for n in "aby"], ("channels", c_int64), ("tokens", c_int64),
+        ("incoming", c_int),
+    ]
+
+
+class OuterProductArgs(ctypes.Structure):
+    """`PmsOuterProduct` of csrc/cpu/kernels.h."""
+
+    _fields_ = [
+        *[(n, POINTER) for n in ("x", "left", "right", "weight", "bias", "y")],
+        *[(n, c_int64) for n in ("rows", "tokens", "hidden", "channels")], ("scale", c_float),
+    ]
+
+
+PAIR_KINDS = ("projection", "linear", "transition", "edges", "gated_output", "triangle_attention")
+
+
 def address(x):
     return None if x is None else x.ctypes.data
 
@@ -159,6 +197,34 @@ class Kernels:
         assert not self.library.pms_outer_sum_forward(ctypes.byref(a), ISA.get(isa, 0), threads)
         assert not self.library.pms_outer_sum_backward(ctypes.byref(a), ISA.get(isa, 0), threads)
         return results
+
+    def pair_layer(self, kind, x, weights, outputs, isa=0, threads=1, **fields):
+        """Outputs of those shapes; `norm` and `norm2` are pairs of weight and bias."""
+        results = [np.full(shape, np.nan, np.float32) for shape in outputs]
+        a = PairLayerArgs(kind=PAIR_KINDS.index(kind), x=address(x), y=address(results[0]))
+        a.y2 = address(results[-1])
+        a.weights[: len(weights)] = [address(w) for w in weights]
+        a.channels, a.count = x.shape[-1], x.size // x.shape[-1]
+        for name, value in fields.items():
+            if name.startswith("norm"):
+                value = NormArgs(*map(address, value), 1e-5)
+            setattr(a, name, address(value) if isinstance(value, np.ndarray) else value)
+        assert not self.library.pms_pair_layer(ctypes.byref(a), ISA.get(isa, 0), threads)
+        return results
+
+    def edge_product(self, a, b, incoming, isa=0, threads=1):
+        y = empty_as(a)
+        e = EdgeProductArgs(*map(address, (a, b, y)), *a.shape[:2], incoming)
+        assert not self.library.pms_edge_product(ctypes.byref(e), ISA.get(isa, 0), threads)
+        return y
+
+    def outer_product(self, x, left, right, weight, bias, scale, isa=0, threads=1):
+        y = empty_as(x)
+        o = OuterProductArgs(*map(address, (x, left, right, weight, bias, y)))
+        o.rows, o.tokens, o.hidden = left.shape
+        o.channels, o.scale = x.shape[-1], scale
+        assert not self.library.pms_outer_product(ctypes.byref(o), ISA.get(isa, 0), threads)
+        return y
 
 
 @pytest.fixture(scope="session")

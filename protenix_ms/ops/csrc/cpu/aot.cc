@@ -251,19 +251,40 @@ PMS_API int pms_ms_outer_sum_grad(int count, void **data, int *ranks, int64_t **
 
 namespace {
 
+// Whether i is [length], or [rows, depth], or holds so many numbers.
+bool vector(const Call &call, int i, int64_t length) {
+  return call.ranks[i] == 1 && call.shapes[i][0] == length;
+}
+bool matrix(const Call &call, int i, int64_t rows, int64_t depth) {
+  return call.ranks[i] == 2 && call.shapes[i][0] == rows && call.shapes[i][1] == depth;
+}
+bool holds(const Call &call, int i, int64_t size) {
+  for (int d = 0; d < call.ranks[i]; d++) {
+    const int64_t length = call.shapes[i][d];
+    if (length == 0 || size % length) return size == 0;
+    size /= length;
+  }
+  return size == 1;
+}
+
+constexpr int SETTINGS = 3;  // numbers of a settings tensor
+
+int threads_of(const Call &call, int settings) {
+  return static_cast<int>(call.f(settings)[1]);
+}
+
 // Inputs of a whole layer: x [*, channels], norm weight and bias, what `extra` counts, `weights`
 // matrices, settings (epsilon, threads, ending). Then `outputs`.
 bool read_pair_layer(const Call &call, int extra, int weights, int outputs, PmsPairLayer *a) {
-  const int last = 3 + extra + weights;
-  if (!call.valid(last + 1 + outputs) || call.ranks[0] < 2) return false;
-  const int64_t *shape = call.shapes[0];
-  a->channels = shape[call.ranks[0] - 1];
+  const int last = 3 + extra + weights, rank = call.count ? call.ranks[0] : 0;
+  if (!call.valid(last + 1 + outputs) || rank < 2 || !vector(call, last, SETTINGS)) return false;
+  a->channels = call.shapes[0][rank - 1];
   a->count = 1;
-  for (int i = 0; i < call.ranks[0] - 1; i++) a->count *= shape[i];
+  for (int i = 0; i < rank - 1; i++) a->count *= call.shapes[0][i];
   a->x = call.f(0);
   const float *settings = call.f(last);
   a->norm = {call.f(1), call.f(2), settings[0]};
-  if (call.shapes[1][0] != a->channels || call.shapes[2][0] != a->channels) return false;
+  if (!vector(call, 1, a->channels) || !vector(call, 2, a->channels)) return false;
   for (int i = 0; i < weights; i++) {
     if (call.ranks[3 + extra + i] != 2) return false;
     a->weights[i] = call.f(3 + extra + i);
@@ -275,15 +296,6 @@ bool read_pair_layer(const Call &call, int extra, int weights, int outputs, PmsP
   return true;
 }
 
-// Whether matrix i is [rows, depth].
-bool matrix(const Call &call, int i, int64_t rows, int64_t depth) {
-  return call.shapes[i][0] == rows && call.shapes[i][1] == depth;
-}
-
-int threads_of(const Call &call, int settings) {
-  return static_cast<int>(call.f(settings)[1]);
-}
-
 }  // namespace
 
 // x, norm, norm, W. Output [hidden, count].
@@ -291,26 +303,31 @@ PMS_API int pms_ms_projection(int count, void **data, int *ranks, int64_t **shap
                               const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsPairLayer a = {};
-  if (!read_pair_layer(call, 0, 1, 1, &a) || !matrix(call, 3, a.hidden, a.channels))
+  if (!read_pair_layer(call, 0, 1, 1, &a) || !matrix(call, 3, a.hidden, a.channels) ||
+      !matrix(call, 5, a.hidden, a.count))
     return PMS_BAD_ARGUMENT;
   a.kind = PMS_PROJECTION;
   return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 4));
 }
 
-// x [m, channels], W, offset [hidden] or of another length for none, settings. Output [m, hidden].
+// x [m, channels], W, offset [hidden] or [1] for none, settings. Output [m, hidden].
 PMS_API int pms_ms_linear(int count, void **data, int *ranks, int64_t **shapes,
                           const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
-  if (!call.valid(5) || ranks[0] != 2 || ranks[1] != 2 || shapes[0][1] != shapes[1][1])
+  if (!call.valid(5) || ranks[0] != 2 || ranks[1] != 2 || !vector(call, 3, SETTINGS))
     return PMS_BAD_ARGUMENT;
   PmsPairLayer a = {};
   a.kind = PMS_LINEAR;
   a.count = shapes[0][0];
   a.channels = shapes[0][1];
   a.hidden = shapes[1][0];
+  const bool offset = vector(call, 2, a.hidden);
+  if (!matrix(call, 1, a.hidden, a.channels) || !(offset || vector(call, 2, 1)) ||
+      !matrix(call, 4, a.count, a.hidden))
+    return PMS_BAD_ARGUMENT;
   a.x = call.f(0);
   a.weights[0] = call.f(1);
-  a.bias = shapes[2][0] == a.hidden ? call.f(2) : nullptr;
+  a.bias = offset ? call.f(2) : nullptr;
   a.y = call.to(4);
   return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 3));
 }
@@ -321,7 +338,8 @@ PMS_API int pms_ms_transition(int count, void **data, int *ranks, int64_t **shap
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsPairLayer a = {};
   if (!read_pair_layer(call, 0, 3, 1, &a) || !matrix(call, 3, a.hidden, a.channels) ||
-      !matrix(call, 4, a.hidden, a.channels) || !matrix(call, 5, a.channels, a.hidden))
+      !matrix(call, 4, a.hidden, a.channels) || !matrix(call, 5, a.channels, a.hidden) ||
+      !same(call, 0, 7))
     return PMS_BAD_ARGUMENT;
   a.kind = PMS_TRANSITION;
   return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 6));
@@ -335,6 +353,7 @@ PMS_API int pms_ms_edges(int count, void **data, int *ranks, int64_t **shapes,
   if (!read_pair_layer(call, 0, 4, 2, &a)) return PMS_BAD_ARGUMENT;
   for (int i = 3; i < 7; i++)
     if (!matrix(call, i, a.hidden, a.channels)) return PMS_BAD_ARGUMENT;
+  if (!holds(call, 8, a.hidden * a.count) || !same(call, 8, 9)) return PMS_BAD_ARGUMENT;
   a.kind = PMS_EDGES;
   return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 7));
 }
@@ -344,12 +363,11 @@ PMS_API int pms_ms_gated_output(int count, void **data, int *ranks, int64_t **sh
                                 const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsPairLayer a = {};
-  if (!read_pair_layer(call, 3, 2, 1, &a)) return PMS_BAD_ARGUMENT;
-  const int64_t *o = call.shapes[3];
-  a.hidden = o[0];
-  if (call.ranks[3] != 3 || o[1] * o[2] != a.count || call.shapes[4][0] != o[0] ||
-      call.shapes[5][0] != o[0] || !matrix(call, 6, a.channels, o[0]) ||
-      !matrix(call, 7, a.channels, a.channels))
+  if (!read_pair_layer(call, 3, 2, 1, &a) || ranks[3] != 3) return PMS_BAD_ARGUMENT;
+  a.hidden = shapes[3][0];
+  if (!holds(call, 3, a.hidden * a.count) || !vector(call, 4, a.hidden) ||
+      !vector(call, 5, a.hidden) || !matrix(call, 6, a.channels, a.hidden) ||
+      !matrix(call, 7, a.channels, a.channels) || !same(call, 0, 9))
     return PMS_BAD_ARGUMENT;
   a.kind = PMS_GATED_OUTPUT;
   a.x2 = call.f(3);
@@ -364,16 +382,13 @@ PMS_API int pms_ms_triangle_attention(int count, void **data, int *ranks, int64_
   PmsPairLayer a = {};
   if (!read_pair_layer(call, 1, 5, 1, &a) || ranks[0] != 3 || ranks[3] != 3)
     return PMS_BAD_ARGUMENT;
-  const int64_t *bias = call.shapes[3];
-  a.tokens = call.shapes[0][0];
-  a.heads = bias[0];
-  if (call.shapes[0][1] != a.tokens || bias[1] != a.tokens || bias[2] != a.tokens)
+  a.tokens = shapes[0][0];
+  a.heads = shapes[3][0];
+  if (shapes[3][1] != a.tokens || shapes[3][2] != a.tokens || a.heads <= 0)
     return PMS_BAD_ARGUMENT;
   for (int i = 4; i < 8; i++)
     if (!matrix(call, i, a.hidden, a.channels)) return PMS_BAD_ARGUMENT;
-  if (!matrix(call, 8, a.channels, a.hidden) || a.heads <= 0 || a.hidden % a.heads ||
-      a.hidden / a.heads % 16)
-    return PMS_BAD_ARGUMENT;
+  if (!matrix(call, 8, a.channels, a.hidden) || !same(call, 0, 10)) return PMS_BAD_ARGUMENT;
   a.kind = PMS_TRIANGLE_ATTENTION;
   a.bias = call.f(3);
   a.scale = 1.f / __builtin_sqrtf(static_cast<float>(a.hidden / a.heads));
@@ -384,7 +399,8 @@ PMS_API int pms_ms_triangle_attention(int count, void **data, int *ranks, int64_
 PMS_API int pms_ms_edge_product(int count, void **data, int *ranks, int64_t **shapes,
                                 const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
-  if (!call.valid(4) || ranks[0] != 3 || !same(call, 0, 1) || shapes[0][1] != shapes[0][2])
+  if (!call.valid(4) || ranks[0] != 3 || !same(call, 0, 1) || shapes[0][1] != shapes[0][2] ||
+      !vector(call, 2, SETTINGS) || !same(call, 0, 3))
     return PMS_BAD_ARGUMENT;
   const PmsEdgeProduct e = {call.f(0), call.f(1), call.to(3), shapes[0][0], shapes[0][1],
                             call.f(2)[2] != 0.f};
@@ -396,7 +412,8 @@ PMS_API int pms_ms_edge_product(int count, void **data, int *ranks, int64_t **sh
 PMS_API int pms_ms_outer_product(int count, void **data, int *ranks, int64_t **shapes,
                                  const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
-  if (!call.valid(7) || ranks[0] != 3 || ranks[1] != 3 || ranks[2] != 3 || ranks[3] != 2)
+  if (!call.valid(7) || ranks[0] != 3 || ranks[1] != 3 || ranks[2] != 3 ||
+      !vector(call, 5, SETTINGS))
     return PMS_BAD_ARGUMENT;
   const PmsOuterProduct a = {call.f(0), call.f(1), call.f(2), call.f(3), call.f(4), call.to(6),
                              shapes[1][0], shapes[0][0], shapes[1][2], shapes[0][2],
@@ -404,7 +421,7 @@ PMS_API int pms_ms_outer_product(int count, void **data, int *ranks, int64_t **s
   const bool fits = shapes[0][1] == a.tokens && shapes[1][1] == a.tokens &&
                     shapes[2][0] == a.hidden && shapes[2][1] == a.rows &&
                     shapes[2][2] == a.tokens && matrix(call, 3, a.channels, a.hidden * a.hidden) &&
-                    shapes[4][0] == a.channels;
+                    vector(call, 4, a.channels) && same(call, 0, 6);
   return fits ? pms_outer_product(&a, PMS_AUTO, threads_of(call, 5)) : PMS_BAD_ARGUMENT;
 }
 

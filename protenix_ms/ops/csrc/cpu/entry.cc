@@ -188,9 +188,10 @@ pms::Packing matrices(const PmsPairLayer &a) {
   }
 }
 
-}  // namespace
-
-namespace {
+// Whether rows of attention are as its kernel takes them: heads of whole vectors of any width.
+bool rows_fit(const PmsPairLayer &a) {
+  return a.heads > 0 && a.hidden % (16 * a.heads) == 0 && a.count == a.tokens * a.tokens;
+}
 
 // Packs weights into one borrowed block, the packing's `to` pointing into it; null without memory.
 float *pack(const Kernels *kernels, pms::Packing *packing, int threads) {
@@ -216,7 +217,9 @@ int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
   const Kernels *kernels = choose(isa);
   if (!kernels || args->kind < 0 || args->kind > PMS_TRIANGLE_ATTENTION) return PMS_BAD_ARGUMENT;
   const PmsPairLayer &a = *args;
-  if (a.count <= 0 || a.channels <= 0 || a.hidden <= 0) return PMS_OK;
+  const bool rows = a.kind == PMS_TRIANGLE_ATTENTION;
+  if (a.channels <= 0 || a.hidden <= 0 || (rows && !rows_fit(a))) return PMS_BAD_ARGUMENT;
+  if (a.count <= 0) return PMS_OK;
   pms::Packing packing = matrices(a);
   pms::PairJob job = {args, {}};
   double products = 0;
@@ -227,7 +230,6 @@ int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
   float *packed = pack(kernels, &packing, threads);
   if (!packed) return PMS_NO_MEMORY;
   for (int i = 0; i < packing.count; i++) job.weights[i] = packing.to[i];
-  const bool rows = a.kind == PMS_TRIANGLE_ATTENTION;
   int64_t units = rows ? a.tokens : (a.count + kernels->positions - 1) / kernels->positions;
   if (a.kind == PMS_LINEAR) units *= (a.hidden + pms::LINEAR_ROWS - 1) / pms::LINEAR_ROWS;
   if (rows) products += 2. * a.tokens * a.hidden;

@@ -38,8 +38,7 @@ static void add_outer(const PmsOuterProduct &a, const float *left, const float *
                                                   outer + (c * a.hidden + e) * P, a.hidden * P);
 }
 
-// One unit: OUTER_TOKENS tokens i and one panel of tokens j.
-// y = x + (W outer + bias) * scale.
+// y = x + (W outer + bias) * scale. One unit: OUTER_TOKENS tokens i and one panel of tokens j.
 static void outer_product(const void *job_, int64_t unit, float *scratch) {
   const OuterJob &job = *static_cast<const OuterJob *>(job_);
   const PmsOuterProduct &a = *job.args;
@@ -47,7 +46,8 @@ static void outer_product(const void *job_, int64_t unit, float *scratch) {
   const int64_t first = unit / panels * OUTER_TOKENS, wide = round_up(a.hidden, OUTER_ROWS);
   const int64_t last = first + OUTER_TOKENS < a.tokens ? first + OUTER_TOKENS : a.tokens;
   const int64_t size = wide * a.hidden * P;
-  float *left = take(scratch, wide * OUTER_DEPTH), *right = take(scratch, a.hidden * OUTER_DEPTH * P),
+  float *left = take(scratch, wide * OUTER_DEPTH),
+        *right = take(scratch, a.hidden * OUTER_DEPTH * P),
         *outer = take(scratch, OUTER_TOKENS * size), *y = take(scratch, padded(a.channels) * P);
   for (int64_t row = 0; row < a.rows; row += OUTER_DEPTH) {
     const int64_t depth = a.rows - row < OUTER_DEPTH ? a.rows - row : OUTER_DEPTH;

@@ -110,7 +110,8 @@ struct RowScratch {
   float *k, *v;            // [heads][panels][width][P]; [heads][tokens][width]
   float *gate;             // [panels][hidden][P]
   float *o;                // [tokens][hidden]
-  float *scores, *mask, *columns, *block;
+  float *scores, *mask, *columns, *block;  // of BLOCK queries, see attention.h
+  int64_t size;            // floats in all
 
   RowScratch(const PmsPairLayer &a, float *base) {
     float *left = base;
@@ -119,7 +120,7 @@ struct RowScratch {
     const int64_t wide = padded(a.hidden > a.channels ? a.hidden : a.channels);
     x = take(left, (a.hidden > a.channels ? a.hidden : a.channels) * P);
     t = take(left, wide * P);
-    q = take(left, a.hidden * tokens + W);
+    q = take(left, a.hidden * tokens + COLUMN);  // a block's column may reach past the end
     k = take(left, a.hidden * tokens);
     v = take(left, a.hidden * tokens);
     gate = take(left, a.hidden * tokens);
@@ -130,7 +131,6 @@ struct RowScratch {
     block = take(left, BLOCK * (a.hidden / a.heads));
     size = left - base;
   }
-  int64_t size;
 };
 
 static void project_row(const PairJob &job, const RowScratch &m, const float *x, int64_t stride) {
@@ -178,7 +178,7 @@ static void attend_head(const PmsPairLayer &a, const RowScratch &m, int64_t h) {
 }
 
 // TRIANGLE_ATTENTION: one unit is one row (column with `ending`) of x [tokens][tokens][channels];
-// W0..W4 are q, k, v, gate and output. hidden / heads is a multiple of W.
+// W0..W4 are q, k, v, gate and output. hidden / heads is a multiple of 16.
 static void triangle_attention(const void *job_, int64_t unit, float *scratch) {
   const PairJob &job = *static_cast<const PairJob *>(job_);
   const PmsPairLayer &a = *job.args;

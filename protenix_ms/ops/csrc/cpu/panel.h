@@ -19,7 +19,8 @@ static void pack_weights(const void *job_, int64_t unit, float *) {
   const Packing &job = *static_cast<const Packing *>(job_);
   int i = 0;
   for (int64_t blocks; unit >= (blocks = padded(job.rows[i]) / TILE_ROWS); i++) unit -= blocks;
-  const int64_t depth = job.depth[i], first = unit * TILE_ROWS, rows = job.rows[i] - first;
+  const int64_t depth = job.depth[i], first = unit * TILE_ROWS, left = job.rows[i] - first;
+  const int64_t rows = left < TILE_ROWS ? left : TILE_ROWS;
   const float *from = job.from[i] + first * depth;
   float *to = job.to[i] + first * depth;
   for (int64_t r = 0; r < TILE_ROWS; r += W)
@@ -27,11 +28,11 @@ static void pack_weights(const void *job_, int64_t unit, float *) {
       Vec tile[W];
 #pragma GCC unroll 16
       for (int j = 0; j < W; j++)
-        tile[j] = r + j < rows && r + j < TILE_ROWS ? load_some(from + (r + j) * depth + k, depth - k)
-                                                    : Vec{};
+        tile[j] = r + j < rows ? load_some(from + (r + j) * depth + k, depth - k) : Vec{};
       transpose(tile);
       const int64_t n = depth - k < W ? depth - k : W;
-      for (int64_t d = 0; d < n; d++) store_some(to + (k + d) * TILE_ROWS + r, tile[d], TILE_ROWS - r);
+      for (int64_t d = 0; d < n; d++)
+        store_some(to + (k + d) * TILE_ROWS + r, tile[d], TILE_ROWS - r);
     }
 }
 

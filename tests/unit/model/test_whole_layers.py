@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modules whose layers run as one kernel each: the same numbers, and never where a gradient is.
+
+The composed form, which trains, is the one that parity tests compare with upstream.
+"""
+
+from dataclasses import replace
+
+import mindspore
+import numpy as np
+import pytest
+from mindspore import Tensor, nn, ops
+
+from protenix_ms.model.msa_module import OuterProductMean
+from protenix_ms.model.triangle import TriangleAttention, TriangleMultiplication
+from protenix_ms.nn import Linear, Transition
+from protenix_ms.ops import native
+from protenix_ms.ops.native_operator import NativeOperator
+from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
+from protenix_ms.runtime.policy import policy, using
+from protenix_ms.runtime.recompute import recomputed
+
+RNG = np.random.default_rng(0)
+ATTENTION = {"projection", "triangle_attention"}
+MULTIPLICATION = {"edges", "edge_product", "gated_output"}
+MODULES = {  # module of pair channels c, kernels of its `added`
+    "outgoing": (lambda c: TriangleMultiplication(c, c + 16, True), MULTIPLICATION),
+    "incoming": (lambda c: TriangleMultiplication(c, 32, False), MULTIPLICATION),
+    "starting": (lambda c: TriangleAttention(c, 4, True), ATTENTION),
+    "ending": (lambda c: TriangleAttention(c, 2, False), ATTENTION),
+    "transition": (lambda c: Transition(c, 4), {"transition"}),
+    "outer product": (lambda c: OuterProductMean(24, c), {"projection", "outer_product"}),
+}
+WHOLE = {"linear", *set().union(*(names for _, names in MODULES.values()))}
+
+
+@pytest.fixture(autouse=True)
+def _library():
+    if native.library_path() is None:
+        pytest.skip("no C++ compiler: no kernel serves")
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Names of the whole-layer kernels called so far."""
+    names, original = set(), NativeOperator.__call__
+
+    def call(self, *inputs):
+        names.update(WHOLE & {self.func.rpartition(":pms_ms_")[2]})
+        return original(self, *inputs)
+
+    monkeypatch.setattr(NativeOperator, "__call__", call)
+    return names
+
+
+def normal(*shape):
+    return Tensor.from_numpy(RNG.standard_normal(shape).astype(np.float32))
+
+
+def filled(module):
+    """With random weights, none of them zero, that keep the size of what they multiply."""
+    for p in module.get_parameters():
+        p.set_data(normal(*p.shape) * (p.shape[-1] ** -0.5 if p.ndim > 1 else 1.0))
+    return module
+
+
+def case(name, n, c):
+    """A module's update of a pair, and the pair."""
+    module = filled(MODULES[name][0](c))
+    if name != "outer product":
+        return module, module.added, normal(n, n, c)
+    rows = normal(7, n, 24)
+    return module, lambda z: module.added(rows, z), normal(n, n, c)
+
+
+def assert_close(ours, expected, tolerance):
+    ours, expected = ours.asnumpy(), expected.asnumpy()
+    assert ours.shape == expected.shape
+    assert np.abs(ours - expected).max() <= tolerance * np.abs(expected).max()
+
+
+def without_kernels():
+    return using(replace(policy(), kernels=False))
+
+
+@pytest.mark.parametrize("n, c", [(23, 32), (33, 48), (70, 128)])
+@pytest.mark.parametrize("name", MODULES)
+def test_kernels_equal_the_composed_form(name, n, c, served):
+    _, added, z = case(name, n, c)
+    ours = added(z)
+    assert served == MODULES[name][1]
+    served.clear()
+    with without_kernels():
+        expected = added(z)
+    assert not served
+    assert_close(ours, expected, 2e-6)
+    assert np.abs((expected - z).asnumpy()).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["outgoing", "incoming"])
+def test_chunks_of_channels_do_not_change_the_product(name, served):
+    _, added, z = case(name, 33, 64)
+    whole = added(z)
+    with using(replace(policy(), chunk=32)):
+        assert added(z).asnumpy().tobytes() == whole.asnumpy().tobytes()
+    assert served == MULTIPLICATION
+
+
+def gradients(module, function, z):
+    """Value and gradients with respect to all parameters, of a sum of squares."""
+    parameters = list(module.get_parameters())
+    for p in parameters:
+        p.requires_grad = True
+    value, _, found = value_and_gradients(lambda: (function(z).square().sum(), None), parameters)
+    return value, found
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_gradient_goes_through_the_composed_form(name, served):
+    module, added, z = case(name, 23, 32)
+    value, ours = gradients(module, added, z)
+    by_input = mindspore.grad(lambda z: added(z).square().sum())(z)
+    assert not served
+    with without_kernels():
+        expected_value, expected = gradients(module, added, z)
+        assert_close(by_input, mindspore.grad(lambda z: added(z).square().sum())(z), 1e-5)
+    assert_close(value, expected_value, 2e-6)
+    assert ours.keys() == expected.keys()
+    for parameter, g in ours.items():
+        assert np.abs(g.asnumpy()).max() > 0, parameter
+        assert_close(g, expected[parameter], 2e-5)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_kernels_serve_where_no_gradient_flows(name, served):
+    """Inside a forward pass that is differentiated, as in all recycles but the last."""
+    _, added, z = case(name, 23, 32)
+
+    def loss(x):
+        with without_gradient():
+            fixed = added(z)
+        return (x * fixed).sum()
+
+    gradient = mindspore.grad(loss)(z)
+    assert served == MODULES[name][1]
+    with without_kernels():
+        assert_close(gradient, added(z), 2e-6)
+
+
+class Block(nn.Cell):
+    """What a stack recomputes; knows the bytes of every pass by their hash."""
+
+    recompute_kind = "pairformer_block"
+
+    def __init__(self, module, added):
+        super().__init__()
+        self.module, self.added, self.passes = module, added, []
+
+    def construct(self, z):
+        y = self.added(z)
+        self.passes.append(hash(y.asnumpy().tobytes()))
+        return y
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_both_passes_of_a_recomputed_block_agree(name, served):
+    module, added, z = case(name, 23, 32)
+    block = Block(module, added).set_train()
+    _, expected = gradients(module, added, z)
+    with using(replace(policy(), recompute=frozenset({"pairformer_block"}))):
+        _, ours = gradients(module, lambda z: recomputed(block, z), z)
+    assert not served
+    assert len(block.passes) == 2 and len(set(block.passes)) == 1
+    for parameter, g in expected.items():
+        assert ours[parameter].asnumpy().tobytes() == g.asnumpy().tobytes(), parameter
+
+
+@pytest.mark.parametrize("kind, name", [
+    ("triangle_attention", "starting"), ("triangle_multiplication", "incoming"),
+])
+def test_a_module_that_recomputes_itself(kind, name, served):
+    module, added, z = case(name, 23, 32)
+    module.set_train()
+    _, expected = gradients(module, added, z)
+    with using(replace(policy(), recompute=frozenset({kind}))):
+        _, ours = gradients(module, added, z)
+    assert not served
+    for parameter, g in expected.items():
+        assert ours[parameter].asnumpy().tobytes() == g.asnumpy().tobytes(), parameter
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_linear_layers(bias, served):
+    layer, x = filled(Linear(200, 300, bias)), normal(11, 17, 200)  # over 10^7 multiply-adds
+    ours = layer(x)
+    assert served == {"linear"}
+    served.clear()
+    _, found = gradients(layer, layer, x)
+    assert not served
+    layer(x[:1])  # too little to pay for a call
+    assert not served
+    with without_kernels():
+        assert_close(ours, layer(x), 2e-6)
+        for parameter, g in gradients(layer, layer, x)[1].items():
+            assert_close(found[parameter], g, 1e-5)
+
+
+MODES = {
+    "jit of grad": lambda f: mindspore.jit(mindspore.grad(f)),
+    "grad of jit": lambda f: mindspore.grad(mindspore.jit(f)),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", [*MODULES, "linear"])
+def test_a_gradient_in_jit_is_right_or_refused(name, mode):
+    """MindSpore's parser knows nothing of `recording`: it is to stop rather than give zeros."""
+    if name == "linear":
+        added, z = filled(Linear(200, 300)), normal(187, 200)
+    else:
+        _, added, z = case(name, 23, 32)
+
+    def loss(z):
+        return ops.square(added(z)).sum()
+
+    expected = mindspore.grad(loss)(z)
+    try:
+        gradient = MODES[mode](loss)(z)
+    except (RuntimeError, TypeError, AttributeError, NotImplementedError):
+        return
+    assert_close(gradient, expected, 1e-5)
