@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks of a stack compiled into graphs, one graph for all blocks of the same shapes.
+
+The graph is recorded from a run of the plain block, by what stands behind MindSpore's
+``jit(capture_mode="trace")``: everything that Python decides (kernels, chunks, threads) is decided
+as in the plain form, and nothing of the model has to suit a parser. ``jit`` itself is not called:
+it formats every argument for a log at each call, 0.6 ms a weight, and takes parameters as
+constants, so that each block would need a graph of its own. Here weights are inputs of the graph.
+
+Not verified on Ascend.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable
+from itertools import count
+
+import mindspore
+from mindspore import Parameter, Tensor, nn
+from mindspore._c_expression import TraceRecorder
+from mindspore.graph.api import _convert_python_data
+from mindspore.graph.jit_config import _DEFAULT_JIT_CONFIG
+from mindspore.graph.jit_context import set_jit_context
+from mindspore.graph.jit_trace import TraceJitContext, _convert_arg_for_operators
+
+from protenix_ms.runtime.gradient import recording
+from protenix_ms.runtime.policy import policy
+from protenix_ms.runtime.recompute import recomputed
+
+_HERE = ([__file__], [1])  # where a node comes from; MindSpore reads the whole stack's source
+_names = (f"protenix_ms.compiled.{i}" for i in count())
+_log = logging.getLogger(__name__)
+
+
+class _Recording(TraceJitContext):
+    """MindSpore's context of a recording, without its logs and its search for source lines."""
+
+    def args_preprocess(self, prim_name, prim_res, *args):
+        return (prim_res, *_HERE, tuple(_convert_arg_for_operators(x, prim_name) for x in args))
+
+    def prepare_op(self, prim_name, prim_res, *args):
+        return self.args_preprocess(prim_name, prim_res, *args)
+
+    def run_op(self, prim, prim_res, *args):
+        result, *place, args = self.args_preprocess(prim.name, prim_res, *args)
+        TraceRecorder.get_instance().new_node(prim, (result, *place, False), *args)
+        return result
+
+
+def compiling(module: nn.Cell) -> bool:
+    """Whether blocks of `module` run as graphs: the policy says so, and there is no gradient."""
+    return policy().compiles and not module.training and not recording()
+
+
+class CompiledBlocks:
+    """Runs blocks that are alike but for their weights.
+
+    Each policy and each set of input shapes has a graph of its own, logged when it is made and
+    kept as long as the process lives.
+    """
+
+    def __init__(self) -> None:
+        self._graphs: dict[Hashable, str] = {}
+        self._places: dict[nn.Cell, list[tuple[nn.Cell, str]]] = {}
+
+    def __len__(self) -> int:
+        """How many graphs have been compiled."""
+        return len(self._graphs)
+
+    def __call__(self, block: nn.Cell, *inputs: Tensor | None) -> object:
+        """``block(*inputs)``, as a graph if `compiling`; with `recomputed` in training."""
+        if not compiling(block):
+            return recomputed(block, *inputs)
+        weights = [Tensor(getattr(cell, name)) for cell, name in self._parameters(block)]
+        given = [x for x in inputs if x is not None]
+        key = self._key(block, inputs)
+        if key not in self._graphs:
+            shapes = ", ".join(str(x.shape) for x in given)
+            _log.info("compiling %s for %s", type(block).__name__, shapes)
+            self._graphs[key] = self._compile(block, inputs, weights)
+        return _run(self._graphs[key], (*given, *weights))
+
+    def _parameters(self, block: nn.Cell) -> list[tuple[nn.Cell, str]]:
+        """Where the block's parameters are: module and attribute."""
+        if block not in self._places:
+            self._places[block] = [
+                (cell, name) for _, cell in block.cells_and_names()
+                for name, value in cell.parameters_and_names(expand=False)
+            ]
+        return self._places[block]
+
+    def _key(self, block: nn.Cell, inputs: tuple[Tensor | None, ...]) -> Hashable:
+        """All that a graph depends on beside values."""
+        low = policy().dtype == "bf16" and tuple(
+            getattr(cell, "bf16", False) for _, cell in block.cells_and_names()
+        )
+        return policy(), low, tuple(x if x is None else (x.shape, x.dtype) for x in inputs)
+
+    def _compile(
+        self, block: nn.Cell, inputs: tuple[Tensor | None, ...], weights: list[Tensor]
+    ) -> str:
+        """Record a run of the block, whose weights are the given tensors meanwhile."""
+        name, recorder = next(_names), TraceRecorder.get_instance()
+        places = self._parameters(block)
+        for (cell, attribute), weight in zip(places, weights, strict=True):
+            vars(cell)[attribute] = weight  # seen before the parameter
+        set_jit_context(_Recording())
+        try:
+            given = [x for x in inputs if x is not None]
+            recorder.begin_graph(type(block).__name__, name, *_HERE, *given, *weights)
+            outputs = given[0]  # whatever happens, a recording that was begun must end
+            try:
+                outputs = block(*inputs)
+            finally:
+                recorder.end_graph(*_HERE, _DEFAULT_JIT_CONFIG, outputs)
+        finally:
+            set_jit_context(None)
+            for cell, attribute in places:
+                del vars(cell)[attribute]
+        return name
+
+
+def _run(name: str, arguments: tuple[Tensor, ...]) -> object:
+    outputs = TraceRecorder.get_instance().run_graph(name, _DEFAULT_JIT_CONFIG, arguments)
+    return _convert_python_data(outputs)
