@@ -2,7 +2,8 @@
 """Replay recordings of upstream and compare every stage.
 
 python scripts/replay.py ../shared/golden/tiny/protenix_base_default_v1.0.0 [more folders]
-    [--out ours.npz] [--checkpoint FILE] [--chunk N] [--kernels on|off] [--threads N] [--all]
+    [--out ours.npz] [--checkpoint FILE] [--chunk N] [--kernels on|off] [--threads N]
+    [--jit on|off|auto] [--all]
 python scripts/replay.py --train ../shared/golden/tiny/train [more folders]
     one training step: every loss term, label and gradient; [--recompute KIND ...]
 
@@ -18,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from protenix_ms.cli import launch  # noqa: E402
+from protenix_ms.cli.predict import JIT  # noqa: E402
 
 
 def parse() -> argparse.Namespace:
@@ -29,6 +31,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--kernels", choices=("on", "off"), default="on",
                         help="off: MindSpore's operators in place of our own kernels")
     parser.add_argument("--threads", type=int, default=0, help="threads of our own kernels")
+    parser.add_argument("--jit", choices=JIT, default="off",
+                        help="compile blocks of the diffusion and pairformer stacks")
     parser.add_argument("--no-quirks", action="store_true",
                         help="accepted for symmetry: quirks live in features, which are given")
     parser.add_argument("--train", action="store_true", help="the recordings are training steps")
@@ -88,7 +92,7 @@ def main() -> int:
     from protenix_ms.runtime.policy import Policy, using
 
     chosen = Policy(chunk=args.chunk, threads=args.threads, kernels=args.kernels == "on",
-                    recompute=frozenset(args.recompute))
+                    recompute=frozenset(args.recompute), jit=JIT[args.jit])
     failed = []
     for folder in args.recordings:
         try:

@@ -26,6 +26,7 @@ from protenix_ms.predict.settings import (
 from protenix_ms.predict.weights import find_weights
 
 DEFAULT_MODEL = "protenix_base_default_v1.0.0"
+JIT = {"on": True, "off": False, "auto": None}  # values of the policy
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -98,6 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="redo finished seeds")
     add("--no-plots", action="store_true", help="draw no pictures")
     add("--memory", type=_gib, metavar="GIB", help="memory a job may take (default: what is free)")
+    add("--jit", choices=JIT, default="auto",
+        help="compile transformer blocks (default: auto, on Ascend only)")
     add("--ignore-memory", action="store_true", help="start jobs that will hardly fit")
     add("--quiet", action="store_true", help="only errors and the final table")
 
@@ -125,7 +128,8 @@ def run(args: argparse.Namespace) -> int:
     from protenix_ms.predict.batch import Batch
     from protenix_ms.runtime.policy import Policy, using
 
-    with using(Policy(device=args.device, dtype=args.dtype, memory=args.memory)):
+    policy = Policy(device=args.device, dtype=args.dtype, memory=args.memory, jit=JIT[args.jit])
+    with using(policy):
         outcomes = Batch(settings, console).run(jobs)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
     rows += [("-", "-", "refused", error) for error in refused]

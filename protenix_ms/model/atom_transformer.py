@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from mindspore import Tensor, nn, ops
 
@@ -13,6 +13,7 @@ from protenix_ms.model.diffusion_transformer import DiffusionTransformer, PairBi
 from protenix_ms.nn import LayerNorm, Linear
 from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.runtime.policy import policy, using
 from protenix_ms.typing import Float
 
 IDENTITY = 1 + 128 + 4 * 64  # mask, element, atom name
@@ -39,7 +40,7 @@ class AtomTransformer(nn.Cell):
         self,
         q: Float[Tensor, "b a c_atom"],
         c: Float[Tensor, "1 a c_atom"],
-        biases: Sequence[Tensor],
+        biases: PairBiases,
         atoms: AtomFeatures,
     ) -> Float[Tensor, "b a c_atom"]:
         return self.diffusion_transformer(q, c, biases, atoms.windows)
@@ -146,7 +147,7 @@ class AtomAttentionEncoder(nn.Cell):
         self,
         atoms: AtomFeatures,
         c: Float[Tensor, "1 a c_atom"],
-        biases: Sequence[Tensor],
+        biases: PairBiases,
         r: Float[Tensor, "b a 3"] | None = None,
     ) -> tuple[Float[Tensor, "b n c_token"], Float[Tensor, "b a c_atom"]]:
         """Token and atom activations.
@@ -165,7 +166,8 @@ class AtomAttentionEncoder(nn.Cell):
     def embed(self, atoms: AtomFeatures) -> Float[Tensor, "n c_token"]:
         """Tokens from reference conformers alone: all that the input embedder asks for."""
         c, p = self.condition(atoms)
-        return self(atoms, c, self.atom_transformer.pair_biases(p, atoms))[0][0]
+        with using(replace(policy(), jit=False)):  # once per job: less work than a compilation
+            return self(atoms, c, self.atom_transformer.pair_biases(p, atoms))[0][0]
 
 
 class AtomAttentionDecoder(nn.Cell):
@@ -186,7 +188,7 @@ class AtomAttentionDecoder(nn.Cell):
         a: Float[Tensor, "b n c_token"],
         q_skip: Float[Tensor, "b a c_atom"],
         c: Float[Tensor, "1 a c_atom"],
-        biases: Sequence[Tensor],
+        biases: PairBiases,
     ) -> Float[Tensor, "b a 3"]:
         """`q_skip` and `c` are the encoder's atom activations and conditioning."""
         q = atoms.to_atoms(self.linear_no_bias_a(a)) + q_skip

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from mindspore import Tensor, ops
@@ -49,7 +49,7 @@ class AtomWindows:
     """
 
     n_atoms: int
-    key_bias: Float[Tensor, "w 1 1 k"]
+    key_bias: Float[Tensor, "w 1 1 k"] = field(compare=False)
 
     @classmethod
     def of(cls, n_atoms: int) -> AtomWindows:

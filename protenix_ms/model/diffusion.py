@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from ml_collections import ConfigDict
 from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.atom_transformer import AtomAttentionDecoder, AtomAttentionEncoder
 from protenix_ms.model.diffusion_conditioning import DiffusionConditioning
-from protenix_ms.model.diffusion_transformer import DiffusionTransformer
+from protenix_ms.model.diffusion_transformer import DiffusionTransformer, PairBiases
 from protenix_ms.model.relative_position import RelativePositions
 from protenix_ms.nn import LayerNorm, Linear
 from protenix_ms.ops.for_samples import for_samples
@@ -35,9 +34,9 @@ class Conditioning:
     atoms: AtomFeatures
     single: Float[Tensor, "n c_s"]
     c: Float[Tensor, "1 a c_atom"]
-    encoder: Sequence[Tensor]
-    tokens: Sequence[Tensor]
-    decoder: Sequence[Tensor]
+    encoder: PairBiases
+    tokens: PairBiases
+    decoder: PairBiases
 
 
 class DiffusionModule(nn.Cell):

@@ -15,7 +15,8 @@ from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.ops.gating import gated, swiglu
 from protenix_ms.ops.layer_norm import layer_norm
 from protenix_ms.ops.pair_layers import whole_layers
-from protenix_ms.runtime.recompute import recomputed
+from protenix_ms.runtime.compiled import CompiledBlocks, compiling
+from protenix_ms.runtime.padding import Padding, key_bias
 from protenix_ms.typing import Float
 
 # Biases kept over all steps (trap H31); 4 GiB hold 24 blocks of 16 heads up to 1670 tokens.
@@ -87,13 +88,19 @@ class PairBiases(Sequence):
         blocks: blocks whose attention has a pair norm without offset.
         z: ``[n, n, c_z]``, or ``[w, 32, 128, c_z]`` with windows.
         windows: their padded keys are masked here, once, rather than at every use.
+        padding: how tokens are padded before they meet these biases; masked likewise.
     """
 
     def __init__(
         self, blocks: nn.CellList, z: Float[Tensor, "*r q k c_z"],
-        windows: AtomWindows | None = None,
+        windows: AtomWindows | None = None, padding: Padding | None = None,
     ) -> None:
-        self._windows = windows
+        z = padding.pad(z, 0, 1) if padding else z
+        self.padding, self._key_bias = padding, None
+        if windows is not None:
+            self._key_bias = windows.key_bias
+        elif padding:
+            self._key_bias = key_bias(padding.keep)
         # One norm without affine for all blocks; each folds its scale into its weight (trap H10).
         self._z = layer_norm(ops.reshape(z, (-1, *z.shape[-3:])))
         attention = [block.attention_pair_bias for block in blocks]
@@ -107,11 +114,14 @@ class PairBiases(Sequence):
     def _all(self) -> list[Float[Tensor, "1 h n n"]]:
         heads = self._weights[0].shape[0]
         every = einsum("hc,qkc->hqk", ops.concat(self._weights, 0), self._z[0])
-        return [ops.expand_dims(every[i : i + heads], 0) for i in range(0, len(every), heads)]
+        each = (every[i : i + heads] for i in range(0, len(every), heads))
+        return [self._masked(ops.expand_dims(bias, 0)) for bias in each]
 
     def _one(self, weight: Float[Tensor, "h c_z"]) -> Float[Tensor, "_ h q k"]:
-        bias = einsum("hc,wqkc->whqk", weight, self._z)
-        return bias if self._windows is None else bias + self._windows.key_bias
+        return self._masked(einsum("hc,wqkc->whqk", weight, self._z))
+
+    def _masked(self, bias: Float[Tensor, "_ h q k"]) -> Float[Tensor, "_ h q k"]:
+        return bias if self._key_bias is None else bias + self._key_bias
 
     def __len__(self) -> int:
         return len(self._kept or self._weights)
@@ -139,21 +149,26 @@ class DiffusionTransformer(nn.Cell):
         self.blocks = nn.CellList(
             [DiffusionTransformerBlock(c_a, c_s, c_z, n_heads, cross) for _ in range(n_blocks)]
         )
+        self.run_block = CompiledBlocks()
 
     def pair_biases(
         self, z: Float[Tensor, "*r q k c_z"], windows: AtomWindows | None = None
     ) -> PairBiases:
         """Biases of all blocks, to be made once and given to every call."""
-        return PairBiases(self.blocks, z, windows)
+        padding = Padding.of(z.shape[0]) if windows is None and compiling(self) else None
+        return PairBiases(self.blocks, z, windows, padding)
 
     def construct(
         self,
         a: Float[Tensor, "b n c_a"],
         s: Float[Tensor, "_ n c_s"],
-        biases: Sequence[Tensor],
+        biases: PairBiases,
         windows: AtomWindows | None = None,
     ) -> Float[Tensor, "b n c_a"]:
         """Update `a`; the leading axis of `s` is 1 if all samples share their conditioning."""
+        padding = biases.padding
+        if padding:
+            a, s = padding.pad(a, 1), padding.pad(s, 1)
         for i, block in enumerate(self.blocks):
-            a = recomputed(block, a, s, biases[i], windows)
-        return a
+            a = self.run_block(block, a, s, biases[i], windows)
+        return padding.cut(a, 1) if padding else a

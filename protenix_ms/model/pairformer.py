@@ -8,6 +8,8 @@ from mindspore import Tensor, nn, ops
 from protenix_ms.model.attention_pair_bias import AttentionPairBias
 from protenix_ms.model.triangle import HEAD_WIDTH, TriangleAttention, TriangleMultiplication
 from protenix_ms.nn import PairMasks, RowDropout, Transition
+from protenix_ms.runtime.compiled import CompiledBlocks, compiling
+from protenix_ms.runtime.padding import Padding, key_bias
 from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
 
@@ -46,19 +48,23 @@ class PairformerBlock(nn.Cell):
             self.single_transition = Transition(c_s, SINGLE_EXPANSION)
 
     def pair(
-        self, z: Float[Tensor, "n n c_z"], masks: PairMasks | None = None
+        self, z: Float[Tensor, "n n c_z"], masks: PairMasks | None = None,
+        keep: Float[Tensor, "n"] | None = None,
     ) -> Float[Tensor, "n n c_z"]:
         """The pair track; `masks` drop parts of its updates in training."""
         updates = (self.tri_mul_out, self.tri_mul_in, self.tri_att_start, self.tri_att_end)
         for i, update in enumerate(updates):
-            z = update.added(z) if masks is None else z + recomputed(update, z) * masks[i]
+            z = update.added(z, keep) if masks is None else z + recomputed(update, z) * masks[i]
         return self.pair_transition.added(z)
 
     def single(
-        self, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"]
+        self, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"],
+        keep: Float[Tensor, "n"] | None = None,
     ) -> Float[Tensor, "n c_s"]:
         """The single track, which reads the updated pair."""
         bias = self.attention_pair_bias.pair_bias(z)
+        if keep is not None:
+            bias = bias + key_bias(keep)
         s = s + self.attention_pair_bias(ops.expand_dims(s, 0), bias)[0]
         return self.single_transition.added(s)
 
@@ -67,10 +73,11 @@ class PairformerBlock(nn.Cell):
         s: Float[Tensor, "n c_s"] | None,
         z: Float[Tensor, "n n c_z"],
         masks: PairMasks | None = None,
+        keep: Float[Tensor, "n"] | None = None,
     ) -> tuple[Float[Tensor, "n c_s"] | None, Float[Tensor, "n n c_z"]]:
-        """Updated single (None stays None) and pair."""
-        z = self.pair(z, masks)
-        return (self.single(s, z) if self.c_s else s), z
+        """Updated single (None stays None) and pair; `keep` is 0 for tokens that are padding."""
+        z = self.pair(z, masks, keep)
+        return (self.single(s, z, keep) if self.c_s else s), z
 
 
 class PairformerStack(nn.Cell):
@@ -87,6 +94,7 @@ class PairformerStack(nn.Cell):
                 for _ in range(n_blocks)
             ]
         )
+        self.run_block = CompiledBlocks()
 
     def construct(
         self,
@@ -95,6 +103,10 @@ class PairformerStack(nn.Cell):
         dropout: RowDropout | None = None,
     ) -> tuple[Float[Tensor, "n c_s"] | None, Float[Tensor, "n n c_z"]]:
         """Updated single (None stays None) and pair; with dropout of the pair in training."""
+        padding = Padding.of(z.shape[0]) if compiling(self) else None
+        keep = None
+        if padding:
+            s, z, keep = padding.pad(s, 0), padding.pad(z, 0, 1), padding.keep
         for block in self.blocks:
-            s, z = recomputed(block, s, z, dropout and dropout.pair(z))
-        return s, z
+            s, z = self.run_block(block, s, z, dropout and dropout.pair(z), keep)
+        return (padding.cut(s, 0), padding.cut(z, 0, 1)) if padding else (s, z)

@@ -15,6 +15,7 @@ from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.ops.gating import gated
 from protenix_ms.ops.pair_layers import whole_layers
 from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.runtime.padding import key_bias
 from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
 
@@ -51,10 +52,14 @@ class TriangleMultiplication(nn.Cell):
         self.linear_g = Linear(c_z, c_z, init="zeros")
         self.linear_z = Linear(c_hidden, c_z, init="zeros")
 
-    def construct(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
-        """The update of `z`."""
+    def construct(
+        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "n n c_z"]:
+        """The update of `z`; `keep` is 0 for tokens that are padding (see `Padding`)."""
         n, _, c_z = z.shape
         x = ops.reshape(self.layer_norm_in(z), (n * n, c_z))
+        if keep is not None:  # edges are projections without offset: theirs become zero
+            x = x * ops.reshape(ops.expand_dims(keep, 1) * keep, (n * n, 1))
         product = _outgoing if self.outgoing else _incoming
 
         def channels(part: slice) -> Tensor:
@@ -68,11 +73,13 @@ class TriangleMultiplication(nn.Cell):
         o = self.layer_norm_out.from_channel_first(ops.reshape(o, (-1, n * n)))
         return ops.reshape(gated(self.linear_z(o), self.linear_g(x)), z.shape)
 
-    def added(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
+    def added(
+        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "n n c_z"]:
         """`z` plus its update."""
         kernels = whole_layers(z)
-        if kernels is None:
-            return z + recomputed(self, z)
+        if kernels is None or keep is not None:
+            return z + recomputed(self, z, keep)
         edges = (self.linear_a_p, self.linear_a_g, self.linear_b_p, self.linear_b_g)
 
         def channels(part: slice) -> Tensor:
@@ -122,14 +129,18 @@ class TriangleAttention(nn.Cell):
         """Rows of attention first: a view."""
         return x if self.starting else ops.transpose(x, (1, 0, 2, 3))
 
-    def construct(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
-        """The update of `z`."""
+    def construct(
+        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "n n c_z"]:
+        """The update of `z`; `keep` is 0 for tokens that are padding (see `Padding`)."""
         n, _, c_z = z.shape
         heads = (n, n, self.n_heads, HEAD_WIDTH)
         x = ops.reshape(self.layer_norm(z), (n * n, c_z))
         bias = ops.reshape(self.linear.channel_first(x), (1, 1, self.n_heads, n, n))
         if not self.starting:
             bias = ops.transpose(bias, (0, 1, 2, 4, 3))
+        if keep is not None:
+            bias = bias + key_bias(keep)
         mha = self.mha
         q, k, v, gate = (
             ops.expand_dims(self._turn(ops.reshape(linear(x), heads)), 0)
@@ -138,16 +149,20 @@ class TriangleAttention(nn.Cell):
         o = self._turn(evoformer_attention(q, k, v, bias, gate=gate)[0])
         return ops.reshape(mha.linear_o(ops.reshape(o, (n * n, -1))), z.shape)
 
-    def added(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
+    def added(
+        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "n n c_z"]:
         """`z` plus its update."""
         kernels = whole_layers(z)
         if kernels is None:
-            return z + recomputed(self, z)
+            return z + recomputed(self, z, keep)
         n, mha = z.shape[0], self.mha
         bias = kernels.projection(z, self.layer_norm, self.linear.weight)
         bias = ops.reshape(bias, (self.n_heads, n, n))
         if not self.starting:
             bias = ops.transpose(bias, (0, 2, 1))
+        if keep is not None:
+            bias = bias + key_bias(keep)
         layers = (mha.linear_q, mha.linear_k, mha.linear_v, mha.linear_g, mha.linear_o)
         return kernels.triangle_attention(z, self.layer_norm, bias,
                                           tuple(x.weight for x in layers), not self.starting)

@@ -15,9 +15,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable
 from itertools import count
+from typing import NamedTuple
 
-import mindspore
-from mindspore import Parameter, Tensor, nn
+from mindspore import Tensor, nn
 from mindspore._c_expression import TraceRecorder
 from mindspore.graph.api import _convert_python_data
 from mindspore.graph.jit_config import _DEFAULT_JIT_CONFIG
@@ -53,33 +53,50 @@ def compiling(module: nn.Cell) -> bool:
     return policy().compiles and not module.training and not recording()
 
 
+class _Graph(NamedTuple):
+    """A compiled graph: its name, and where the block's outputs have None (None: no tuple)."""
+
+    name: str
+    absent: tuple[bool, ...] | None
+
+    def run(self, arguments: tuple[Tensor, ...]) -> object:
+        recorder = TraceRecorder.get_instance()
+        found = recorder.run_graph(self.name, _DEFAULT_JIT_CONFIG, arguments)
+        found = _convert_python_data(found)
+        if self.absent is None:
+            return found
+        rest = iter(found if isinstance(found, tuple) else (found,))
+        return tuple(None if absent else next(rest) for absent in self.absent)
+
+
 class CompiledBlocks:
     """Runs blocks that are alike but for their weights.
 
-    Each policy and each set of input shapes has a graph of its own, logged when it is made and
-    kept as long as the process lives.
+    Inputs are tensors; or None and hashable objects, which are constants of a graph. Each policy,
+    each set of shapes and of constants has a graph of its own, logged when it is made and kept as
+    long as the process lives.
     """
 
     def __init__(self) -> None:
-        self._graphs: dict[Hashable, str] = {}
+        self._graphs: dict[Hashable, _Graph] = {}
         self._places: dict[nn.Cell, list[tuple[nn.Cell, str]]] = {}
 
     def __len__(self) -> int:
         """How many graphs have been compiled."""
         return len(self._graphs)
 
-    def __call__(self, block: nn.Cell, *inputs: Tensor | None) -> object:
+    def __call__(self, block: nn.Cell, *inputs: Tensor | Hashable) -> object:
         """``block(*inputs)``, as a graph if `compiling`; with `recomputed` in training."""
         if not compiling(block):
             return recomputed(block, *inputs)
         weights = [Tensor(getattr(cell, name)) for cell, name in self._parameters(block)]
-        given = [x for x in inputs if x is not None]
+        given = [x for x in inputs if isinstance(x, Tensor)]
         key = self._key(block, inputs)
         if key not in self._graphs:
             shapes = ", ".join(str(x.shape) for x in given)
             _log.info("compiling %s for %s", type(block).__name__, shapes)
-            self._graphs[key] = self._compile(block, inputs, weights)
-        return _run(self._graphs[key], (*given, *weights))
+            self._graphs[key] = self._compile(block, inputs, [*given, *weights])
+        return self._graphs[key].run((*given, *weights))
 
     def _parameters(self, block: nn.Cell) -> list[tuple[nn.Cell, str]]:
         """Where the block's parameters are: module and attribute."""
@@ -90,37 +107,34 @@ class CompiledBlocks:
             ]
         return self._places[block]
 
-    def _key(self, block: nn.Cell, inputs: tuple[Tensor | None, ...]) -> Hashable:
-        """All that a graph depends on beside values."""
+    def _key(self, block: nn.Cell, inputs: tuple[Tensor | Hashable, ...]) -> Hashable:
+        """All that a graph depends on beside the values of tensors."""
         low = policy().dtype == "bf16" and tuple(
             getattr(cell, "bf16", False) for _, cell in block.cells_and_names()
         )
-        return policy(), low, tuple(x if x is None else (x.shape, x.dtype) for x in inputs)
+        shapes = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else x for x in inputs)
+        return policy(), low, shapes
 
     def _compile(
-        self, block: nn.Cell, inputs: tuple[Tensor | None, ...], weights: list[Tensor]
-    ) -> str:
-        """Record a run of the block, whose weights are the given tensors meanwhile."""
+        self, block: nn.Cell, inputs: tuple[Tensor | Hashable, ...], arguments: list[Tensor]
+    ) -> _Graph:
+        """Record a run of the block; `arguments` end with tensors that stand for its weights."""
         name, recorder = next(_names), TraceRecorder.get_instance()
         places = self._parameters(block)
-        for (cell, attribute), weight in zip(places, weights, strict=True):
-            vars(cell)[attribute] = weight  # seen before the parameter
+        for (cell, attribute), weight in zip(places, arguments[-len(places) :], strict=True):
+            vars(cell)[attribute] = weight  # found before the parameter
         set_jit_context(_Recording())
         try:
-            given = [x for x in inputs if x is not None]
-            recorder.begin_graph(type(block).__name__, name, *_HERE, *given, *weights)
-            outputs = given[0]  # whatever happens, a recording that was begun must end
+            recorder.begin_graph(type(block).__name__, name, *_HERE, *arguments)
+            found = recorded = arguments[:1]  # what was begun must end, also after an error
             try:
-                outputs = block(*inputs)
+                found = block(*inputs)
+                recorded = found if isinstance(found, tuple) else [found]
             finally:
-                recorder.end_graph(*_HERE, _DEFAULT_JIT_CONFIG, outputs)
+                recorded = [x for x in recorded if x is not None]
+                recorder.end_graph(*_HERE, _DEFAULT_JIT_CONFIG, *recorded)
         finally:
             set_jit_context(None)
             for cell, attribute in places:
                 del vars(cell)[attribute]
-        return name
-
-
-def _run(name: str, arguments: tuple[Tensor, ...]) -> object:
-    outputs = TraceRecorder.get_instance().run_graph(name, _DEFAULT_JIT_CONFIG, arguments)
-    return _convert_python_data(outputs)
+        return _Graph(name, tuple(x is None for x in found) if isinstance(found, tuple) else None)

@@ -17,13 +17,13 @@ from mindspore import Tensor, ops
 from protenix_ms.runtime.policy import policy
 from protenix_ms.typing import Float
 
-STEP, STEPS_PER_DOUBLING = 16, 8
+LEAST, PARTS = 16, 16  # tokens; of the next power of two
 MASKED = -1e9  # never -inf, which corrupts softmax on CPU
 
 
 def bucket(n: int) -> int:
-    """The next of 16, 32, ... 128, 144, ... 256, 288, ...: above 128 at most an eighth longer."""
-    step = max(STEP, 2 ** ((n - 1).bit_length() - 1) // STEPS_PER_DOUBLING)
+    """The next of 16, 32, ... 256, 288, ... 512, 576, ...: above 128 at most an eighth longer."""
+    step = max(LEAST, (1 << (n - 1).bit_length()) // PARTS)
     return -(-n // step) * step
 
 
