@@ -36,8 +36,15 @@ def test_every_stage_of_a_prediction(golden, case):
     assert len(rows) > 80 and not failures(rows)
 
 
-@pytest.mark.parametrize("policy", [Policy(chunk=3), Policy(chunk=5, kernels=False, threads=1)],
-                         ids=["chunks", "chunks-and-no-kernels"])
+POLICIES = {
+    "chunks": Policy(chunk=3),
+    "chunks-and-no-kernels": Policy(chunk=5, kernels=False, threads=1),
+    "jit": Policy(jit=True),
+    "jit-and-buckets": Policy(jit=True, buckets=True),
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_how_it_runs_changes_nothing(golden, policy):
     recorded = recording(golden, "protenix_base_default_v1.0.0_msa")
     with using(policy):
