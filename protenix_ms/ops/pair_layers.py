@@ -13,8 +13,8 @@ from protenix_ms.ops.native import kernels_serve
 from protenix_ms.runtime.gradient import recording
 from protenix_ms.typing import Float
 
-WORTH_PACKING = 512  # positions; below, packing the weights outweighs the work
-WORTH_A_KERNEL = 10**7  # multiply-adds; below, calling the kernel costs more than it saves
+WORTH_PACKING = 48  # positions; below, packing the weights outweighs the work
+WORTH_A_KERNEL = 2 * 10**6  # multiply-adds; below, calling the kernel costs more than it saves
 
 _bias_add = ops.BiasAdd()
 
