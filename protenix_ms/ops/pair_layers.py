@@ -47,6 +47,7 @@ def linear(
 
 
 def _kernels(x: Tensor) -> ModuleType | None:
-    if recording() or x.dtype != float32 or not kernels_serve():
+    # `recording` comes last: it is nothing that the parser of MindSpore's `jit` can read.
+    if x.dtype != float32 or not kernels_serve() or recording():
         return None
     return _cpu()

@@ -34,7 +34,7 @@ inline void expect(double ours, double exact, double tolerance, const char *what
   std::printf("\n");
 }
 
-// Whole layers of the pair track (run_layers.cc).
+// Whole layers and the smooth lDDT (run_layers.cc).
 void layers(int isa, int threads);
 // Working memory kept between calls: callers at once, a child process, no growth.
 void borrowed_memory();

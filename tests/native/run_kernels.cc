@@ -105,7 +105,8 @@ void attention(const Shape &s, int isa, int threads) {
   check(s, a);
   for (const Floats *g : {&dq, &dk, &dv})
     for (int64_t i = 0; i < g->size; i++) expect(std::isfinite((*g)[i]), 1, 0, "finite", s);
-  for (int64_t i = 0; s.bias_b && i < biases; i++) expect(std::isfinite(dbias[i]), 1, 0, "dbias", s);
+  for (int64_t i = 0; s.bias_b && i < biases; i++)
+    expect(std::isfinite(dbias[i]), 1, 0, "dbias", s);
 }
 
 void layer_norm(int64_t count, int64_t channels, bool channel_first, int isa, int threads) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The layers of the pair track on every instruction set over exact-size heap buffers, against
+// Whole layers, and the smooth lDDT, on every instruction set over exact-size heap buffers, against
 // plain loops in double; and what becomes of the memory that the kernels keep between calls.
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,7 +73,8 @@ void layer(int kind, int64_t count, int64_t channels, int64_t hidden, int isa, i
         expect(y[p * c + i], x[p * c + i] + o[i] * sigmoid(v[i]), CLOSE, "gated output", sizes);
       continue;
     }
-    auto u = product(w[0], h, kind == PMS_LINEAR ? std::vector<double>(x + p * c, x + p * c + c) : n);
+    const std::vector<double> raw(x + p * c, x + p * c + c);
+    auto u = product(w[0], h, kind == PMS_LINEAR ? raw : n);
     if (kind == PMS_LINEAR)
       for (int64_t i = 0; i < h; i++) expect(y[p * h + i], u[i] + bias[i], CLOSE, "linear", sizes);
     if (kind == PMS_PROJECTION)
@@ -176,6 +177,69 @@ void outer_product(int64_t rows, int64_t n, int64_t h, int64_t c, int isa, int t
   }
 }
 
+// norm(x) * sigmoid(scale) + shift, all of one position.
+std::vector<double> adapted(const std::vector<float> &x, const float *scale, const float *shift) {
+  const int64_t c = x.size();
+  const Floats one(c), zero(c);
+  for (int64_t i = 0; i < c; i++) { one[i] = 1.f; zero[i] = 0.f; }
+  auto y = normalised(x.data(), 1, c, one, zero);
+  for (int64_t i = 0; i < c; i++) y[i] = y[i] * sigmoid(scale[i]) + shift[i];
+  return y;
+}
+
+void conditioned(int kind, int64_t count, int64_t shared, int64_t c, int64_t h, bool second,
+                 int isa, int threads) {
+  Floats x(count * c), o(count * h), bias(c);
+  const Floats s[5] = {Floats(shared * c), Floats(shared * c), Floats(shared * c),
+                       Floats(shared * c), Floats(shared * c)};
+  const bool qkvg = kind == PMS_QKVG, attended = kind == PMS_ATTENDED;
+  const Floats w[4] = {attended ? matrix(c, h) : matrix(qkvg ? c : h, c), matrix(qkvg ? c : h, c),
+                       qkvg ? matrix(c, c) : matrix(c, h), matrix(c, c)};
+  const Floats y[4] = {Floats(count * c, false), Floats(count * c, false),
+                       Floats(count * c, false), Floats(count * c, false)};
+  PmsConditioned a = {};
+  a.kind = kind; a.x = x; a.o = o; a.scale = s[0]; a.shift = s[1]; a.gate = s[4]; a.bias = bias;
+  if (second) { a.scale2 = s[2]; a.shift2 = s[3]; }
+  for (int i = 0; i < 4; i++) { a.weights[i] = w[i]; a.y[i] = y[i]; }
+  a.count = count; a.channels = c; a.hidden = h; a.shared = shared; a.epsilon = EPSILON;
+  const auto sizes = {int64_t(kind), count, c, h};
+  expect(pms_conditioned(&a, isa, threads), PMS_OK, 0, "status", sizes);
+  for (int64_t p = 0; p < count; p++) {
+    const int64_t at = p % shared * c;
+    const auto u = adapted({x + p * c, x + p * c + c}, s[0] + at, s[1] + at);
+    if (qkvg) {
+      const auto v = second ? adapted({u.begin(), u.end()}, s[2] + at, s[3] + at) : u;
+      for (int i = 0; i < 4; i++) {
+        const auto exact = product(w[i], c, i % 3 ? v : u);  // query and gate read the first
+        for (int64_t d = 0; d < c; d++)
+          expect(y[i][p * c + d], exact[d] + (i ? 0 : bias[d]), CLOSE, "projections", sizes);
+      }
+      continue;
+    }
+    std::vector<double> in(o + p * h, o + p * h + h);
+    const auto g = attended ? in : product(w[0], h, u), v = attended ? in : product(w[1], h, u);
+    for (int64_t i = 0; !attended && i < h; i++) in[i] = g[i] * sigmoid(g[i]) * v[i];
+    const auto out = product(w[attended ? 0 : 2], c, in);
+    for (int64_t d = 0; d < c; d++)
+      expect(y[0][p * c + d], x[p * c + d] + sigmoid(s[4][at + d]) * out[d], CLOSE, "conditioned",
+             sizes);
+  }
+}
+
+// All numbers are to be finite and the pairs counted; the Python tests compare the rest.
+void smooth_lddt(int64_t samples, int64_t n, int isa, int threads) {
+  Floats x(samples * n * 3), known(n * 3), resolved(n), reach(n), score(samples * n, false),
+      gradient(x.size, false), pairs(n, false);
+  for (int64_t i = 0; i < n; i++) { resolved[i] = i % 3 != 0; reach[i] = 1e3f; }
+  const PmsSmoothLddt a = {x, known, resolved, reach, score, gradient, pairs, samples, n};
+  expect(pms_smooth_lddt(&a, isa, threads), PMS_OK, 0, "status", {samples, n});
+  for (const Floats *found : {&score, &gradient})
+    for (int64_t i = 0; i < found->size; i++)
+      expect(std::isfinite((*found)[i]), 1, 0, "finite lddt", {samples, n});
+  for (int64_t i = 0; i < n; i++)
+    expect(pairs[i], n - (n + 2) / 3 - (i % 3 != 0), 0, "pairs", {samples, n});
+}
+
 // A linear layer of ones on one position: nothing to draw, and weights of any size to pack.
 void ones(int64_t size, int threads) {
   std::vector<float> x(size, 1.f), w(size * size, 1.f), y(size);
@@ -210,6 +274,14 @@ void layers(int isa, int threads) {
   outer_product(1, 1, 1, 1, isa, threads);
   outer_product(5, 9, 7, 20, isa, threads);
   outer_product(131, 37, 10, 13, isa, threads);
+  for (int kind : {PMS_QKVG, PMS_ATTENDED, PMS_CONDITIONED_TRANSITION})
+    for (bool second : {false, true}) {
+      conditioned(kind, 1, 1, 1, 1, second, isa, threads);
+      conditioned(kind, 35, 7, 20, 9, second, isa, threads);
+      conditioned(kind, 70, 70, 48, 130, second, isa, threads);
+    }
+  smooth_lddt(1, 1, isa, threads);
+  smooth_lddt(3, 131, isa, threads);
   refuse({PMS_TRIANGLE_ATTENTION, nullptr, nullptr, {}, {}, {}, nullptr, nullptr, nullptr, 4, 8,
           24, 2, 1, 0, 1.f}, "a head that is no whole vector");
   refuse({PMS_TRIANGLE_ATTENTION, nullptr, nullptr, {}, {}, {}, nullptr, nullptr, nullptr, 5, 8,

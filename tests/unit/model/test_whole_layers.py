@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
+from protenix_ms.model.atom_windows import AtomWindows
+from protenix_ms.model.attention_pair_bias import AttentionPairBias
+from protenix_ms.model.diffusion_transformer import ConditionedTransitionBlock
 from protenix_ms.model.msa_module import OuterProductMean
 from protenix_ms.model.triangle import TriangleAttention, TriangleMultiplication
 from protenix_ms.nn import Linear, Transition
@@ -23,13 +26,18 @@ from protenix_ms.runtime.recompute import recomputed
 RNG = np.random.default_rng(0)
 ATTENTION = {"projection", "triangle_attention"}
 MULTIPLICATION = {"edges", "edge_product", "gated_output"}
-MODULES = {  # module of pair channels c, kernels of its `added`
+PAIR_BIAS = {"qkvg", "attended"}
+MODULES = {  # module of c channels, kernels of its `added`
     "outgoing": (lambda c: TriangleMultiplication(c, c + 16, True), MULTIPLICATION),
     "incoming": (lambda c: TriangleMultiplication(c, 32, False), MULTIPLICATION),
     "starting": (lambda c: TriangleAttention(c, 4, True), ATTENTION),
     "ending": (lambda c: TriangleAttention(c, 2, False), ATTENTION),
     "transition": (lambda c: Transition(c, 4), {"transition"}),
     "outer product": (lambda c: OuterProductMean(24, c), {"projection", "outer_product"}),
+    "conditioned attention": (lambda c: AttentionPairBias(c, 8, 2, 24), PAIR_BIAS),
+    "atom attention": (lambda c: AttentionPairBias(c, 8, 2, 24, cross=True), PAIR_BIAS),
+    "conditioned transition": (
+        lambda c: ConditionedTransitionBlock(c, 24), {"conditioned_transition"}),
 }
 WHOLE = {"linear", *set().union(*(names for _, names in MODULES.values()))}
 
@@ -64,13 +72,33 @@ def filled(module):
     return module
 
 
+def update(name, module, n):
+    """What a module adds to ``[n, n, c]``, a pair or n samples, with the rest it reads."""
+    rows, s, pair = normal(7, n, 24), normal(1, n, 24), normal(n, n, 8)
+    windows = AtomWindows.of(n)
+    blocks = normal(windows.n_windows, 32, 128, 8)
+
+    def outer_product(z):
+        return module.added(rows, z)
+
+    def attention(a):
+        return module.added(a, module.pair_bias(pair), s)
+
+    def atom_attention(a):
+        return module.added(a, module.pair_bias(blocks) + windows.key_bias, s, windows)
+
+    def transition(a):
+        return module.added(a, s)
+
+    others = {"outer product": outer_product, "conditioned attention": attention,
+              "atom attention": atom_attention, "conditioned transition": transition}
+    return others.get(name, module.added)
+
+
 def case(name, n, c):
-    """A module's update of a pair, and the pair."""
+    """A module, its update and what that is of."""
     module = filled(MODULES[name][0](c))
-    if name != "outer product":
-        return module, module.added, normal(n, n, c)
-    rows = normal(7, n, 24)
-    return module, lambda z: module.added(rows, z), normal(n, n, c)
+    return module, update(name, module, n), normal(n, n, c)
 
 
 def assert_close(ours, expected, tolerance):
@@ -214,7 +242,7 @@ MODES = {
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", [*MODULES, "linear"])
 def test_a_gradient_in_jit_is_right_or_refused(name, mode):
-    """MindSpore's parser knows nothing of `recording`: it is to stop rather than give zeros."""
+    """MindSpore's parser cannot ask `recording`: it is to stop rather than give zeros."""
     if name == "linear":
         added, z = filled(Linear(200, 300)), normal(187, 200)
     else:
@@ -229,3 +257,14 @@ def test_a_gradient_in_jit_is_right_or_refused(name, mode):
     except (RuntimeError, TypeError, AttributeError, NotImplementedError):
         return
     assert_close(gradient, expected, 1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_linear_layer_in_jit_without_kernels(mode):
+    layer, x = filled(Linear(200, 300, bias=True)), normal(187, 200)
+
+    def loss(x):
+        return ops.square(layer(x)).sum()
+
+    with without_kernels():
+        assert_close(MODES[mode](loss)(x), mindspore.grad(loss)(x), 1e-5)

@@ -92,7 +92,19 @@ class OuterProductArgs(ctypes.Structure):
     ]
 
 
+class ConditionedArgs(ctypes.Structure):
+    """`PmsConditioned` of csrc/cpu/kernels.h."""
+
+    _fields_ = [
+        ("kind", c_int),
+        *[(n, POINTER) for n in ("x", "o", "scale", "shift", "scale2", "shift2", "gate")],
+        ("weights", POINTER * 4), ("bias", POINTER), ("y", POINTER * 4),
+        *[(n, c_int64) for n in ("count", "channels", "hidden", "shared")], ("epsilon", c_float),
+    ]
+
+
 PAIR_KINDS = ("projection", "linear", "transition", "edges", "gated_output", "triangle_attention")
+CONDITIONED_KINDS = ("qkvg", "attended", "conditioned_transition")
 
 
 def address(x):
@@ -210,6 +222,18 @@ class Kernels:
                 value = NormArgs(*map(address, value), 1e-5)
             setattr(a, name, address(value) if isinstance(value, np.ndarray) else value)
         assert not self.library.pms_pair_layer(ctypes.byref(a), ISA.get(isa, 0), threads)
+        return results
+
+    def conditioned(self, kind, x, weights, outputs, isa=0, threads=1, **fields):
+        """As many outputs as asked for, of the shape of x; arrays by the names of the fields."""
+        results = [empty_as(x) for _ in range(outputs)]
+        a = ConditionedArgs(kind=CONDITIONED_KINDS.index(kind), x=address(x), epsilon=1e-5)
+        a.weights[: len(weights)] = [address(w) for w in weights]
+        a.y[:outputs] = [address(y) for y in results]
+        a.channels, a.count = x.shape[-1], x.size // x.shape[-1]
+        for name, value in fields.items():
+            setattr(a, name, address(value) if isinstance(value, np.ndarray) else value)
+        assert not self.library.pms_conditioned(ctypes.byref(a), ISA.get(isa, 0), threads)
         return results
 
     def edge_product(self, a, b, incoming, isa=0, threads=1):

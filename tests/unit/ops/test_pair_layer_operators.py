@@ -9,6 +9,7 @@ from mindspore import Tensor
 RNG = np.random.default_rng(0)
 N, C, H, HEADS, ROWS = 23, 32, 16, 2, 3
 WIDTH = 16 * HEADS
+TOKENS, SHARED = (3, N, C), (1, N, C)  # samples and their conditioning
 NORM_C, NORM_H = ((C,), (C,)), ((H,), (H,))
 PAIR, EDGES, LOGITS = (N, N, C), (H, N, N), (HEADS, N, N)
 SHAPES = {  # of all inputs but the settings
@@ -19,6 +20,9 @@ SHAPES = {  # of all inputs but the settings
     "edge_product": (EDGES, EDGES),
     "gated_output": (PAIR, *NORM_C, EDGES, *NORM_H, (C, H), (C, C)),
     "triangle_attention": (PAIR, *NORM_C, LOGITS, *((WIDTH, C),) * 4, (C, WIDTH)),
+    "qkvg": (TOKENS, *(SHARED,) * 4, *((C, C),) * 4, (C,)),
+    "attended": (TOKENS, SHARED, (3, N, H), (C, H)),
+    "conditioned_transition": (TOKENS, *(SHARED,) * 3, (H, C), (H, C), (C, H)),
     "outer_product": (PAIR, (ROWS, N, H), (H, ROWS, N), (C, H * H), (C,)),
 }
 MODES = {
@@ -40,7 +44,8 @@ def normal(shape):
 def operator(name):
     from protenix_ms.ops import pair_layers_cpu as cpu
 
-    return cpu._attention if name == "triangle_attention" else getattr(cpu, f"_{name}")
+    other = {"triangle_attention": "attention", "conditioned_transition": "conditioned"}
+    return getattr(cpu, f"_{other.get(name, name)}")
 
 
 def settings():
@@ -76,6 +81,8 @@ FITTING = {
     ("edges", 0, (N, N + 1, C)), ("edges", 0, (N, N - 1, C)),
     ("linear", 0, (N + 1, C)), ("linear", 0, (N - 1, C)),
     ("triangle_attention", 3, (1, N, N)),
+    *((name, 0, (samples, N, C)) for name in ("qkvg", "conditioned_transition")
+      for samples in (2, 4)),
 }
 
 

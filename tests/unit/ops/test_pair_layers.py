@@ -168,6 +168,70 @@ def test_outer_product_equals_float64(kernels, isa, sizes):
     assert_close(kernels.outer_product(x, left, right, weight, bias, scale, isa), exact)
 
 
+class Conditioned:
+    """Arguments of one kind of conditioned layer, drawn from the sizes."""
+
+    def __init__(self, kind, samples, shared, channels, hidden, second=False):
+        c, h = channels, hidden
+        rng = np.random.default_rng(samples + shared + c + h)
+        shapes = {"qkvg": [(c, c)] * 4, "attended": [(c, h)],
+                  "conditioned_transition": [(h, c), (h, c), (c, h)]}[kind]
+        self.kind, self.second, self.bias = kind, second, normal(rng, c)
+        self.x, self.o = normal(rng, samples, shared, c), normal(rng, samples, shared, h)
+        self.scale, self.shift, self.scale2, self.shift2, self.gate = normal(rng, 5, shared, c)
+        self.weights = [matrix(rng, *shape) for shape in shapes]
+
+    def run(self, kernels, isa=0, threads=1, **changed):
+        names = ("x", "weights", "o", "scale", "shift", "gate", "bias")
+        fields = {name: getattr(self, name) for name in names}
+        if self.second:
+            fields.update(scale2=self.scale2, shift2=self.shift2)
+        fields.update(hidden=self.o.shape[-1], shared=len(self.scale), **changed)
+        return kernels.conditioned(self.kind, outputs=4 if self.kind == "qkvg" else 1, isa=isa,
+                                   threads=threads, **fields)
+
+    def exact(self):
+        x, o = self.x.astype(np.float64), self.o
+        a = normalised(x, (1, 0)) * sigmoid(self.scale) + self.shift
+        if self.kind == "qkvg":
+            kv = normalised(a, (1, 0)) * sigmoid(self.scale2) + self.shift2 if self.second else a
+            y = [z @ w.T for z, w in zip((a, kv, kv, a), self.weights, strict=True)]
+            return [y[0] + self.bias, *y[1:]]
+        if self.kind == "conditioned_transition":
+            gate = a @ self.weights[0].T
+            o = gate * sigmoid(gate) * (a @ self.weights[1].T)
+        return [x + sigmoid(self.gate) * (o @ self.weights[-1].T)]
+
+
+CONDITIONED = [("qkvg", False), ("qkvg", True), ("attended", False),
+               ("conditioned_transition", False)]
+
+
+@pytest.mark.parametrize("kind, second", CONDITIONED)
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1, 1), (5, 7, 20, 8), (3, 37, 48, 200), (2, 70, 128, 40)]
+)
+def test_conditioned_layers_equal_float64(kernels, isa, kind, second, sizes):
+    samples, shared, channels, hidden = sizes
+    layer = Conditioned(kind, samples, shared, channels, hidden, second)
+    for ours, exact in zip(layer.run(kernels, isa), layer.exact(), strict=True):
+        assert_close(ours, exact)
+
+
+@pytest.mark.parametrize("kind, second", CONDITIONED)
+def test_nan_stays_in_its_position_of_a_sample(kernels, isa, kind, second):
+    layer = Conditioned(kind, 3, 37, 20, 8, second)
+    at = {"x": (1, 5, 3), "scale": (5, 3), "gate": (5, 3)}
+    used = {"qkvg": ("x", "scale"), "attended": ("x", "gate")}.get(kind, at)
+    for name in used:
+        changed = {name: nan_at(getattr(layer, name), *at[name])}
+        touched = (1, 5) if name == "x" else (slice(None), 5)  # samples share conditioning
+        for clean, ours in zip(layer.run(kernels, isa), layer.run(kernels, isa, **changed)):
+            assert np.isnan(ours[touched]).any(-1).all()
+            ours[touched] = clean[touched]
+            assert ours.tobytes() == clean.tobytes()
+
+
 def test_large_logits(kernels, isa):
     attention = Attention(37, 32, 2, 32)
     attention.bias *= np.float32(1000)  # float32 resolves them to 6e-5, and so the weights
@@ -237,6 +301,8 @@ def jobs():
     """Calls large enough for three threads, 1.2 million multiply-adds."""
     for kind in POSITIONWISE:
         yield kind, Layer(kind, 1000, 48, 200).run
+    for kind, second in CONDITIONED:
+        yield kind, Conditioned(kind, 5, 130, 48, 200, second).run
     attention = Attention(50, 32, 2, 32)
     for ending in (False, True):
         yield "attention", lambda k, threads, e=ending: [attention.run(k, e, threads=threads)]

@@ -453,10 +453,12 @@ PMS_API int pms_ms_qkvg(int count, void **data, int *ranks, int64_t **shapes,
                         const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsConditioned a = {};
-  if (!call.valid(15) || !read_conditioned(call, 4, &a) || shapes[9][0] != a.channels)
+  if (!call.valid(15) || !read_conditioned(call, 4, &a) || !vector(call, 9, a.channels) ||
+      !vector(call, 10, SETTINGS))
     return PMS_BAD_ARGUMENT;
   for (int i = 0; i < 4; i++) {
-    if (ranks[5 + i] != 2 || !matrix(call, 5 + i, a.channels, a.channels)) return PMS_BAD_ARGUMENT;
+    if (!matrix(call, 5 + i, a.channels, a.channels) || !same(call, 0, 11 + i))
+      return PMS_BAD_ARGUMENT;
     a.weights[i] = call.f(5 + i);
     a.y[i] = call.to(11 + i);
   }
@@ -477,8 +479,10 @@ PMS_API int pms_ms_attended(int count, void **data, int *ranks, int64_t **shapes
                             const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsConditioned a = {};
-  if (!call.valid(6) || !read_conditioned(call, 1, &a) || ranks[2] != 3 || ranks[3] != 2 ||
-      shapes[2][0] * shapes[2][1] != a.count || !matrix(call, 3, a.channels, shapes[2][2]))
+  if (!call.valid(6) || !read_conditioned(call, 1, &a) || ranks[2] != 3 ||
+      shapes[2][0] != shapes[0][0] || shapes[2][1] != shapes[0][1] ||
+      !matrix(call, 3, a.channels, shapes[2][2]) || !vector(call, 4, SETTINGS) ||
+      !same(call, 0, 5))
     return PMS_BAD_ARGUMENT;
   a.kind = PMS_ATTENDED;
   a.gate = call.f(1);
@@ -495,12 +499,10 @@ PMS_API int pms_ms_conditioned_transition(int count, void **data, int *ranks, in
                                           const char **dtypes, void *, void *) {
   const Call call = {count, data, ranks, shapes, dtypes};
   PmsConditioned a = {};
-  if (!call.valid(9) || !read_conditioned(call, 3, &a) || ranks[4] != 2 || ranks[5] != 2 ||
-      ranks[6] != 2)
-    return PMS_BAD_ARGUMENT;
+  if (!call.valid(9) || !read_conditioned(call, 3, &a) || ranks[4] != 2) return PMS_BAD_ARGUMENT;
   a.hidden = shapes[4][0];
   if (!matrix(call, 4, a.hidden, a.channels) || !matrix(call, 5, a.hidden, a.channels) ||
-      !matrix(call, 6, a.channels, a.hidden))
+      !matrix(call, 6, a.channels, a.hidden) || !vector(call, 7, SETTINGS) || !same(call, 0, 8))
     return PMS_BAD_ARGUMENT;
   a.kind = PMS_CONDITIONED_TRANSITION;
   a.scale = call.f(1);
@@ -519,7 +521,10 @@ PMS_API int pms_ms_smooth_lddt(int count, void **data, int *ranks, int64_t **sha
   const Call call = {count, data, ranks, shapes, dtypes};
   if (!call.valid(8) || ranks[0] != 3 || shapes[0][2] != 3) return PMS_BAD_ARGUMENT;
   const int64_t a = shapes[0][1];
-  if (!matrix(call, 1, a, 3) || shapes[2][0] != a || shapes[3][0] != a) return PMS_BAD_ARGUMENT;
+  if (!matrix(call, 1, a, 3) || !vector(call, 2, a) || !vector(call, 3, a) ||
+      !vector(call, 4, SETTINGS) || !holds(call, 5, shapes[0][0] * a) || !same(call, 0, 6) ||
+      !vector(call, 7, a))
+    return PMS_BAD_ARGUMENT;
   const PmsSmoothLddt args = {call.f(0), call.f(1), call.f(2), call.f(3), call.to(5), call.to(6),
                               call.to(7), shapes[0][0], a};
   return pms_smooth_lddt(&args, PMS_AUTO, threads_of(call, 4));

@@ -271,8 +271,9 @@ int pms_conditioned(const PmsConditioned *args, int isa, int threads) {
   const Kernels *kernels = choose(isa);
   const PmsConditioned &a = *args;
   if (!kernels || a.kind < 0 || a.kind > PMS_CONDITIONED_TRANSITION) return PMS_BAD_ARGUMENT;
-  if (a.count <= 0 || a.channels <= 0) return PMS_OK;
-  if (a.shared <= 0 || (a.hidden <= 0 && a.kind != PMS_QKVG)) return PMS_BAD_ARGUMENT;
+  if (a.channels <= 0 || (a.hidden <= 0 && a.kind != PMS_QKVG)) return PMS_BAD_ARGUMENT;
+  if (a.count <= 0) return PMS_OK;
+  if (a.shared <= 0) return PMS_BAD_ARGUMENT;
   const int64_t c = a.channels, h = a.hidden;
   pms::Packing packing = {3, {}, {}, {h, h, c}, {c, c, h}};
   if (a.kind == PMS_QKVG) packing = {4, {}, {}, {c, c, c, c}, {c, c, c, c}};
