@@ -14,6 +14,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from emulated_device import SOURCES
+from emulated_ops import our_ops, vendor_op
 from mindspore import ops
 from mindspore.ops.operations._custom_ops_utils import CustomCodeGenerator
 
@@ -36,45 +37,15 @@ SCALE = D**-0.5
 
 
 @pytest.fixture
-def emulated_ops(monkeypatch):
-    """Our ops as operators of the CPU that run the kernels' sources on the emulated machine."""
-    library = device.default_library()
-    backward = ops.Custom(
-        f"{library}:evo_ms_backward", ascend.backward_shapes, ascend.backward_types, "aot"
-    )
-    forward = ops.Custom(
-        f"{library}:evo_ms_forward", ascend.forward_shapes, ascend.forward_types, "aot",
-        ascend.bprop,
-    )
-
-    def forward_op():
-        return forward
-
-    def backward_op():
-        return backward
-
-    monkeypatch.setattr(ascend, "backward_op", cache(backward_op))
-    monkeypatch.setattr(ascend, "forward_op", cache(forward_op))
-
-
-def documented_flash_attention(
-    query, key, value, head_num, real_shift=None, scalar_value=1.0, input_layout="BSH", **others
-):
-    """``softmax(scale (q k^T + shift)) v``, without a gradient for the shift, and the limits."""
-    assert input_layout == "BSND" and not others and head_num == query.shape[2]
-    assert query.shape[3] % 16 == 0 and query.shape[0] <= 2048
-    q, k, v = (ops.transpose(x.astype(ms.float32), (0, 2, 1, 3)) for x in (query, key, value))
-    logits = ops.BatchMatMul(transpose_b=True)(q, k)
-    if real_shift is not None:
-        assert real_shift.shape[0] in (1, query.shape[0])
-        logits = logits + ops.stop_gradient(real_shift).astype(ms.float32)
-    out = ops.BatchMatMul()(ops.softmax(logits * scalar_value, -1), v)
-    return ops.transpose(out, (0, 2, 1, 3)).astype(query.dtype)
+def emulated_ops():
+    with our_ops():
+        yield
 
 
 @pytest.fixture
-def emulated_vendor(monkeypatch):
-    monkeypatch.setattr(vendor.ops, "flash_attention_score", documented_flash_attention)
+def emulated_vendor():
+    with vendor_op():
+        yield
 
 
 def arguments(bias_shape=(B, 1), masked=True, seed=0):
