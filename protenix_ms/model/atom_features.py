@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Tensor, ops
 
 from protenix_ms.model.atom_windows import AtomWindows, key_windows, query_windows
+from protenix_ms.ops.low_precision import widened
 from protenix_ms.typing import Array, Float, Int, Shaped
 
 
@@ -87,7 +88,7 @@ class AtomFeatures:
         b, _, c = x.shape
         n = self.n_tokens
         segment = ops.concat([self.token + n * i for i in range(b)])
-        total = ops.unsorted_segment_sum(ops.reshape(x, (-1, c)), segment, b * n)
+        total = ops.unsorted_segment_sum(ops.reshape(widened(x), (-1, c)), segment, b * n)
         return ops.reshape(total, (b, n, c)) * self.atom_share
 
 

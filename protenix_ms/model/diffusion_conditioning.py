@@ -8,6 +8,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from protenix_ms.model.relative_position import RelativePositionEncoding, RelativePositions
 from protenix_ms.nn import LayerNorm, Linear, Transition
+from protenix_ms.ops.low_precision import widened
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Array, Float
 
@@ -61,7 +62,7 @@ class DiffusionConditioning(nn.Cell):
         """Lines 1-5: the pair representation of all samples and steps."""
 
         def rows(part: slice) -> Tensor:
-            z = ops.concat([z_trunk[part], self.relpe(positions, part)], -1)
+            z = ops.concat([widened(z_trunk[part]), widened(self.relpe(positions, part))], -1)
             z = self.linear_no_bias_z(self.layernorm_z(z))
             z = self.transition_z1.added(z)
             return self.transition_z2.added(z)
@@ -73,7 +74,8 @@ class DiffusionConditioning(nn.Cell):
         self, s_trunk: Float[Tensor, "n c_s"], s_inputs: Float[Tensor, "n c_s_inputs"]
     ) -> Float[Tensor, "n c_s"]:
         """Lines 6-7: the single representation before the noise level is known."""
-        return self.linear_no_bias_s(self.layernorm_s(ops.concat([s_trunk, s_inputs], -1)))
+        s = ops.concat([widened(s_trunk), widened(s_inputs)], -1)
+        return self.linear_no_bias_s(self.layernorm_s(s))
 
     def construct(
         self, single: Float[Tensor, "n c_s"], noise_level: Float[Array, "b"]

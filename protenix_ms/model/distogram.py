@@ -9,6 +9,7 @@ from mindspore import Tensor, nn, ops
 from protenix_ms.geometry.bins import Bins
 from protenix_ms.nn import Linear
 from protenix_ms.ops.einsum import einsum
+from protenix_ms.ops.low_precision import widened
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Float
 
@@ -32,7 +33,8 @@ class DistogramHead(nn.Cell):
 
     def _rows(self, z: Float[Tensor, "n n c_z"], part: slice) -> Float[Tensor, "r n k"]:
         """Logits of some rows: a sum over both directions."""
-        return self.linear(z[part]) + self.linear(ops.transpose(z[:, part], (1, 0, 2)))
+        turned = ops.transpose(z[:, part], (1, 0, 2))
+        return widened(self.linear(z[part]) + self.linear(turned))
 
     def construct(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n k"]:
         """Logits, symmetric."""

@@ -13,6 +13,7 @@ from protenix_ms.model.pairformer import PairformerBlock
 from protenix_ms.nn import LayerNorm, Linear, PairMasks, RowDropout, Transition
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.gating import gated
+from protenix_ms.ops.low_precision import widened
 from protenix_ms.ops.pair_layers import whole_layers
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.runtime.draws import Draws
@@ -90,7 +91,7 @@ class MSAPairWeightedAveraging(nn.Cell):
         """Weights of the average, shared by all alignment rows."""
         n, _, c_z = z.shape
         b = self.linear_no_bias_z.channel_first(ops.reshape(self.layernorm_z(z), (-1, c_z)))
-        return ops.softmax(ops.reshape(b, (HEADS, n, n)), -1)
+        return ops.softmax(widened(ops.reshape(b, (HEADS, n, n))), -1).astype(b.dtype)
 
     def construct(
         self, m: Float[Tensor, "m n c_m"], weights: Float[Tensor, "h n n"]

@@ -17,7 +17,7 @@ from itertools import product
 from math import inf, prod
 from typing import NamedTuple
 
-from mindspore import Tensor, ops
+from mindspore import Tensor, float32, ops
 
 from protenix_ms.typing import Shaped
 
@@ -224,7 +224,8 @@ def einsum(
 ) -> Shaped[Tensor, "..."]:
     """Sum of products over the axes that the result lacks, as one (batched) matrix product.
 
-    Differentiable, in `jit` too. Axes of one element are repeated to fit the other operand's.
+    Differentiable, in `jit` too. Axes of one element are repeated to fit the other operand's. Where
+    bf16 meets fp32, as at the edge of an fp32 island, the product is fp32: Ascend takes one type.
 
     Args:
         equation: letters of all axes, such as ``"bik,bjk->bij"``.
@@ -233,6 +234,8 @@ def einsum(
         ValueError: see `plan`.
     """
     p = plan(equation, x.shape, y.shape)
+    if x.dtype != y.dtype:
+        x, y = x.astype(float32), y.astype(float32)
     a, b = _arranged(x, p.x), _arranged(y, p.y)
     if p.swapped:
         a, b = b, a

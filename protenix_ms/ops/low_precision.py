@@ -11,6 +11,12 @@ from protenix_ms.runtime.policy import policy
 from protenix_ms.typing import Shaped
 
 
+def widened(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    """`x` in fp32: for a softmax or a loss of logits that a bf16 product made, and for joining
+    with fp32, since Ascend joins tensors of one type only."""
+    return x if x.dtype == mindspore.float32 else x.astype(mindspore.float32)
+
+
 def bf16_einsum(
     equation: str, x: Shaped[Tensor, "..."], y: Shaped[Tensor, "..."]
 ) -> Shaped[Tensor, "..."]:

@@ -92,13 +92,15 @@ class Machine:
     tiling: Tiling | None = None
 
 
-def compile_machine(folder: Path, flags: tuple[str, ...] = ()) -> Path:
+def compile_machine(
+    folder: Path, flags: tuple[str, ...] = (), kernels: Path = SOURCES / "op_kernel"
+) -> Path:
     """The library of the kernels compiled with `flags`, such as -DEVO_OPT_ASYNC=0."""
     target = folder / "machine.so"
     here = Path(__file__).parent
     command = [
         "g++", "-std=c++17", "-O2", "-Wall", "-Werror", "-fPIC", "-shared", f"-I{here}",
-        f"-I{SOURCES / 'common'}", f"-I{SOURCES / 'op_kernel'}", *flags, str(here / "run.cpp"),
+        f"-I{SOURCES / 'common'}", f"-I{kernels}", *flags, str(here / "run.cpp"),
         "-o", str(target),
     ]
     built = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the installed MindSpore says it has on Ascend: its docstrings, and names in its libraries."""
+"""What the installed MindSpore has on Ascend, by its docstrings and by names in its libraries."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,35 +25,48 @@ _OPERATORS = {
 }
 
 
-def _find(dotted: str) -> object | None:
-    """What ``mindspore.<dotted>`` names."""
-    found: object | None = mindspore
-    for part in dotted.split("."):
-        found = getattr(found, part, None)
-    return found
-
-
-def _documented(thing: object, depth: int = 4) -> str:
+def _docstrings(thing: object, depth: int = 4) -> Iterator[str]:
+    """Docstring of a call, then of what it refers to."""
     text = getattr(thing, "__doc__", None) or ""
-    said = _PLATFORMS.search(text)
-    if said:
-        return said.group(1).replace("`", "")
+    yield text
     other = _ELSEWHERE.search(text)
-    return _documented(_find(other.group(1)), depth - 1) if other and depth else ""
+    if other and depth:
+        found: object = mindspore
+        for part in other.group(1).split("."):
+            found = getattr(found, part, None)
+        yield from _docstrings(found, depth - 1)
+
+
+def _texts(name: str) -> Iterator[str]:
+    kind, _, own = name.rpartition(".")
+    own = _OPERATORS.get(own, own)
+    for home in (Tensor, ops) if kind == "Tensor" else (ops, mint):
+        yield from _docstrings(getattr(home, own, None))
 
 
 @cache
 def documented(name: str) -> str:
-    """Platforms in the docstring of a call, followed to what it refers to; "" if it names none.
+    """Platforms that the docstring of a call names; "" if it names none.
 
     Args:
         name: ``ops.gather``, ``Tensor.sum``, ``Tensor.__mul__``, or a primitive such as ``MatMul``.
     """
-    kind, _, own = name.rpartition(".")
-    if kind == "Tensor":
-        method = _OPERATORS.get(own, own)
-        return _documented(getattr(Tensor, method, None)) or _documented(getattr(ops, method, None))
-    return _documented(getattr(ops, own, None)) or _documented(getattr(mint, own, None))
+    said = (match for text in _texts(name) if (match := _PLATFORMS.search(text)))
+    return next((match.group(1).replace("`", "") for match in said), "")
+
+
+@cache
+def remarks(name: str) -> tuple[str, ...]:
+    """Sentences of the docstring of a call about Ascend, joined over lines."""
+    found = []
+    for text in _texts(name):
+        body = text.partition("Supported Platforms:")[0]
+        for paragraph in re.split(r"\n\s*\n|\n\s*- ", body):
+            if "Ascend" in paragraph or "Atlas" in paragraph:
+                found.append(" ".join(paragraph.split()))
+        if _PLATFORMS.search(text):
+            break
+    return tuple(found)
 
 
 @cache

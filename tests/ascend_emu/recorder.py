@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
@@ -17,18 +17,13 @@ from mindspore import Parameter, Tensor, ops
 from mindspore._c_expression import Profiler
 
 Signature = tuple[tuple[str, int], ...]
-Calls = dict[str, set[Signature]]
-"""By name of a call, the types and ranks of the tensors that it was given."""
+"""Types and ranks of the tensors that a call was given."""
 
-# Plain Python of MindSpore's, or the shape of a tensor: no operator of a device.
-_HOST = {
-    "__init__", "__new__", "__repr__", "__str__", "__hash__", "__getattribute__", "__setattr__",
-    "__delattr__", "__class__", "__dir__", "__init_subclass__", "__subclasshook__", "__reduce__",
-    "__reduce_ex__", "__sizeof__", "__format__", "__getstate__", "__setstate__", "__len__",
-    "__doc__", "__module__", "__dict__", "__weakref__", "__deepcopy__", "__getnewargs__",
-    "__array__", "__torch_function__", "__contains__",
+# What Python itself calls on any object.
+_PYTHON = set(dir(object)) | {
+    "__len__", "__contains__", "__deepcopy__", "__setstate__", "__array__", "__bool__", "__index__",
 }
-_IN_BF16 = {"Custom", "ops.cast", "Tensor.astype", "Tensor.to"}
+_AS_THEY_ARE = {"Custom", "ops.cast", "Tensor.astype", "Tensor.to"}
 
 
 def _tensors(values: object) -> Iterator[Tensor]:
@@ -51,10 +46,20 @@ class Recorder:
     """Wraps what our code can call, and counts only calls that do not come from within another.
 
     The CPU back end multiplies no bf16: such a call is written down as it is and computed in fp32.
+
+    Args:
+        limits: by name of a call, whether a device takes these arguments. A primitive is the first
+            of its own.
+
+    Attributes:
+        calls: signatures by name.
+        broken: names of calls that a limit refused.
     """
 
-    def __init__(self) -> None:
-        self.calls: Calls = defaultdict(set)
+    def __init__(self, limits: Mapping[str, Callable[..., bool]] | None = None) -> None:
+        self.limits = limits or {}
+        self.calls: dict[str, set[Signature]] = defaultdict(set)
+        self.broken: set[str] = set()
         self._depth = 0
 
     def wrapped(self, name: str, function: Callable) -> Callable:
@@ -66,56 +71,61 @@ class Recorder:
                 return function(*arguments, **named)
             self._depth += 1
             try:
-                given = list(_tensors((*arguments, *named.values())))
-                self.calls[name].add(tuple((str(t.dtype), t.ndim) for t in given))
-                low = any(t.dtype == mindspore.bfloat16 for t in given)
-                if not low or name in _IN_BF16:
-                    return function(*arguments, **named)
-                mixed = any(t.dtype == mindspore.float32 for t in given)
-                types = mindspore.bfloat16, mindspore.float32
-                arguments, values = _cast(arguments, *types), _cast((*named.values(),), *types)
-                out = function(*arguments, **dict(zip(named, values)))
-                return out if mixed else _cast(out, mindspore.float32, mindspore.bfloat16)
+                self._note(name, arguments, named)
+                return self._computed(name, function, arguments, named)
             finally:
                 self._depth -= 1
 
         return call
 
-    def _functions(self) -> Iterator[tuple[object, str, Callable]]:
-        """Where to put which wrapper: functions and primitives of `ops`, methods of tensors."""
-        seen = set()
-        for name, thing in vars(ops).items():
-            if inspect.isclass(thing) and issubclass(thing, ops.Primitive):
-                for base in thing.__mro__:
-                    if "__call__" in vars(base) and base not in seen and base is not object:
-                        seen.add(base)
-                        yield base, "__call__", self._primitive(vars(base)["__call__"])
-            elif callable(thing) and not inspect.isclass(thing) and not name.startswith("_"):
-                yield ops, name, self.wrapped(f"ops.{name}", thing)
-        for base in (Tensor, Parameter):
-            own = vars(base) if base is Parameter else {n: getattr(base, n) for n in dir(base)}
-            for name, thing in own.items():
-                if callable(thing) and name not in _HOST and inspect.isroutine(thing):
-                    kind = inspect.getattr_static(base, name)
-                    if not isinstance(kind, staticmethod | classmethod | property):
-                        yield base, name, self.wrapped(f"Tensor.{name}", thing)
+    def _note(self, name: str, arguments: tuple, named: dict) -> None:
+        given = _tensors((*arguments, *named.values()))
+        self.calls[name].add(tuple((str(t.dtype), t.ndim) for t in given))
+        if name in self.limits and not self.limits[name](*arguments, **named):
+            self.broken.add(name)
+
+    def _computed(self, name: str, function: Callable, arguments: tuple, named: dict) -> object:
+        types = {t.dtype for t in _tensors((*arguments, *named.values()))}
+        if mindspore.bfloat16 not in types or name in _AS_THEY_ARE:
+            return function(*arguments, **named)
+        up = mindspore.bfloat16, mindspore.float32
+        values = _cast(tuple(named.values()), *up)
+        out = function(*_cast(arguments, *up), **dict(zip(named, values)))
+        mixed = mindspore.float32 in types  # a device promotes
+        return out if mixed else _cast(out, mindspore.float32, mindspore.bfloat16)
 
     def _primitive(self, function: Callable) -> Callable:
         @wraps(function)
         def call(primitive, *arguments, **named):
-            name = primitive.name if not isinstance(primitive, ops.Custom) else "Custom"
-            return self.wrapped(name, lambda *a, **n: function(primitive, *a, **n))(
-                *arguments, **named)
+            name = "Custom" if isinstance(primitive, ops.Custom) else primitive.name
+            return self.wrapped(name, function)(primitive, *arguments, **named)
 
         return call
 
+    def _functions(self) -> Iterator[tuple[object, str, Callable]]:
+        """Where to put which wrapper: functions and primitives of `ops`, methods of tensors."""
+        classes = set()
+        for name, thing in vars(ops).items():
+            if inspect.isclass(thing) and issubclass(thing, ops.Primitive):
+                classes |= {c for c in thing.__mro__ if "__call__" in vars(c)}
+            elif inspect.isroutine(thing) and not name.startswith("_"):
+                yield ops, name, self.wrapped(f"ops.{name}", thing)
+        for owner in classes:
+            yield owner, "__call__", self._primitive(vars(owner)["__call__"])
+        for owner, names in ((Tensor, dir(Tensor)), (Parameter, vars(Parameter))):
+            for name in set(names) - _PYTHON:
+                thing, kind = getattr(owner, name), inspect.getattr_static(owner, name)
+                bound = isinstance(kind, staticmethod | classmethod | property)
+                if inspect.isroutine(thing) and not bound:
+                    yield owner, name, self.wrapped(f"Tensor.{name}", thing)
+
     @contextmanager
-    def recording(self) -> Iterator[Calls]:
+    def recording(self) -> Iterator[Recorder]:
         """Record for the block."""
         with ExitStack() as stack:
             for owner, name, function in list(self._functions()):
                 stack.enter_context(patch.object(owner, name, function))
-            yield self.calls
+            yield self
 
 
 @contextmanager

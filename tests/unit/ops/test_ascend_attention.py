@@ -7,7 +7,6 @@ Nothing here ran on hardware.
 import shutil
 import subprocess
 from dataclasses import replace
-from functools import cache
 
 import emulated_device as device
 import mindspore as ms

@@ -3,6 +3,7 @@
 
 import ctypes
 import shutil
+from pathlib import Path
 
 import emulated_device as device
 import numpy as np
@@ -75,6 +76,46 @@ def test_the_machine_refuses_a_buffer_that_does_not_fit():
         device.forward(device.random_case((1, 1, 16, 16, 72)), Machine())
     with pytest.raises(EmulationError, match="tiling refuses"):
         device.forward(device.random_case((1, 1, 64, 64, 64)), Machine(ub=4096))
+
+
+@pytest.fixture(scope="module")
+def movable_events(tmp_path_factory) -> ctypes.CDLL:
+    """The kernels with the first event of L0A/L0B, and whether it is set at first, as variables."""
+    folder = tmp_path_factory.mktemp("events")
+    shutil.copytree(device.SOURCES / "op_kernel", folder / "op_kernel")
+    header = Path(folder, "op_kernel", "evo_cube.h")
+    text = header.read_text(encoding="utf-8")
+    first_set = "AscendC::SetFlag<AscendC::HardEvent::M_MTE1>(EVO_L0_FREE + i);"
+    constant = "constexpr int32_t EVO_L0_FREE = 4;"
+    assert text.count(first_set) == text.count(constant) == 1
+    text = text.replace(constant, 'extern "C" {\nint32_t EVO_L0_FREE = 4, EVO_L0_SET = 1;\n}')
+    header.write_text(text.replace(first_set, f"if (EVO_L0_SET) {first_set}"), encoding="utf-8")
+    return ctypes.CDLL(str(device.compile_machine(folder, ("-O0",), folder / "op_kernel")))
+
+
+@pytest.mark.parametrize("grad", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize("first, set_first, complaint", [
+    (4, 1, ""), (3, 1, ""), (0, 1, "set twice"), (1, 1, "set twice"), (2, 1, "set twice"),
+    (0, 0, "TPipe was consumed"), (4, 0, "nobody sets"),
+])
+def test_events_that_tpipe_owns_are_not_ours(movable_events, grad, first, set_first, complaint):
+    """On a cube core TPipe sets M_MTE1 0 to 2 itself and waits for them in the end."""
+    ctypes.c_int32.in_dll(movable_events, "EVO_L0_FREE").value = first
+    ctypes.c_int32.in_dll(movable_events, "EVO_L0_SET").value = set_first
+    trial = Trial(device.random_case((1, 1, 32, 64, 16)), 1)
+    given = (trial.dout, trial.answer["lse"], trial.answer["delta"])
+
+    def run() -> None:
+        if grad:
+            device.backward(trial.case, *given, Machine(cores=1), movable_events)
+        else:
+            device.forward(trial.case, Machine(cores=1), movable_events)
+
+    if not complaint:
+        run()
+        return
+    with pytest.raises(EmulationError, match=complaint):
+        run()
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["forward", "backward"])

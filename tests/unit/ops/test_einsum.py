@@ -104,6 +104,15 @@ def test_bf16_rounds_operands_and_result():
     assert (einsum("ik,jk->ij", x, y).asnumpy() > 4.003).all()
 
 
+def test_where_bf16_meets_fp32_the_product_is_fp32():
+    """At the edge of an fp32 island; MindSpore multiplies tensors of one type only."""
+    x, y = (Tensor(np.full((4, 4), v, np.float32)) for v in (0.5, 1.001))
+    for pair in ((x.astype(mindspore.bfloat16), y), (y, x.astype(mindspore.bfloat16))):
+        found = einsum("ik,jk->ij", *pair)
+        assert found.dtype == mindspore.float32
+        np.testing.assert_allclose(found.asnumpy(), 2.002, rtol=1e-6)
+
+
 @pytest.mark.parametrize("equation,x,y,words", [
     ("ij,jk", (2, 3), (3, 4), "two operands and a result"),
     ("ij->ij", (2, 3), (3, 4), "two operands and a result"),
