@@ -9,6 +9,7 @@
 #define __aicore__
 #define __global__
 #define __gm__
+#define GM_ADDR __gm__ uint8_t*  // a macro as in the toolkit: a second name after it is no pointer
 #define EMU_LINE int line = emu::Here(__builtin_FILE(), __builtin_LINE())
 #define ASCEND_IS_AIC (emu::Me().cube)
 #define ASCEND_IS_AIV (!emu::Me().cube)
@@ -19,7 +20,6 @@
     EmuTiling name;                    \
     std::memcpy(&name, address, sizeof(name))
 
-using GM_ADDR = uint8_t*;
 using half = _Float16;
 struct bfloat16_t {
     uint16_t bits;

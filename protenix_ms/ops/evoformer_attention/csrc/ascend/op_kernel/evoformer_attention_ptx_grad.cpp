@@ -31,8 +31,10 @@ __aicore__ inline void EvoBackward(EvoBackwardGlobals<T>& x, GM_ADDR workspace, 
     }
 }
 
+// GM_ADDR is a macro that ends in an asterisk: it declares one pointer at a time.
+using EvoAddress = GM_ADDR;
 struct EvoBackwardArguments {
-    GM_ADDR query, key, value, bias, mask, flags, dout, lse, delta, dq, dk, dv, dbias, workspace;
+    EvoAddress query, key, value, bias, mask, flags, dout, lse, delta, dq, dk, dv, dbias, workspace;
 };
 
 template <class T>
