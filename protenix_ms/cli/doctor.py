@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print every finding; 0 when nothing needed is missing, 1 otherwise."""
     failed = False
-    for check in (python, numpy, mindspore(args.device), memory, compiler, dictionary, plots,
-                  weights):
+    for check in (python, numpy, mindspore(args.device), attention(args.device), memory, compiler,
+                  dictionary, plots, weights):
         for finding in check():
             print(finding, flush=True)
             failed |= bool(finding.fix) and finding.needed
@@ -107,6 +107,25 @@ def _device_fault(device: str) -> str:
     except (ImportError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return f"{reason}; use --device CPU, or install the driver and CANN of this device"
+
+
+def attention(device: str) -> Callable[[], Iterator[Finding]]:
+    """Our attention op for Ascend: where it is, and on Ascend whether it passes its self-test."""
+
+    def check() -> Iterator[Finding]:
+        from protenix_ms.config.home import ascend_op_folder
+
+        found = str(ascend_op_folder() or "not found")
+        if device != "Ascend":
+            yield Finding("ascend op", f"{found}; only Ascend needs it")
+            return
+        from protenix_ms.ops.evoformer_attention.dispatch import ascend_obstacle
+
+        reason = ascend_obstacle()
+        yield Finding("ascend op", found, f"the vendor's attention serves: {reason}" if reason
+                      else "", needed=False)
+
+    return check
 
 
 def memory() -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 
 Three settings matter (measured in reference/mindspore.md): huge pages for malloc, which glibc
 reads when a process starts (hence one re-exec); kernels launched in the calling thread, since
-MindSpore's waiting threads spin; quiet logs.
+MindSpore's waiting threads spin; quiet logs. On Ascend a fourth: where our op is, if it is built.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+
+from protenix_ms.config.home import ascend_settings
 
 _TUNABLE = "glibc.malloc.hugetlb=1"
 _DONE = "PROTENIX_MS_LAUNCHED"
@@ -32,10 +34,11 @@ def settings(environment: dict[str, str]) -> dict[str, str]:
 def relaunch() -> None:
     """Start this process anew, once, under `settings`.
 
-    A rank of `msrun` is left alone: its launcher knows its process id. Elsewhere than on Linux
-    only the log level is set.
+    A rank of `msrun` is left alone: its launcher knows its process id. There, and elsewhere than
+    on Linux, only the log level and the place of our op for Ascend are set.
     """
     os.environ.setdefault("GLOG_v", "3")
+    os.environ.update(ascend_settings(os.environ))
     rank = any(name in os.environ for name in _RANKS)
     if _DONE in os.environ or rank or sys.platform != "linux" or not sys.orig_argv[1:]:
         return

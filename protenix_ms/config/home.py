@@ -2,13 +2,21 @@
 """Where weights and compiled kernels live on this machine.
 
 `~/.cache/protenix_ms/{weights,kernels}`; the environment variable `PROTENIX_MS_HOME` moves both.
-The folders are named here, not made: who writes into one makes it.
+The folders are named here, not made: who writes into one makes it. The op for Ascend is built into
+the package.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+ASCEND_OP = Path(__file__).resolve().parents[1] / "ops" / "_ascend" / "vendors" / "protenix_ms"
+"""Where `scripts/build_ascend_op.sh` puts the compiled op."""
+
+ASCEND_HEADER = "op_api/include/aclnn_evoformer_attention_ptx.h"
+"""What a folder that holds the op has."""
 
 
 def home_dir() -> Path:
@@ -25,3 +33,24 @@ def weights_dir() -> Path:
 def kernels_dir() -> Path:
     """Folder of kernels compiled on this machine at first use."""
     return home_dir() / "kernels"
+
+
+def ascend_op_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The first folder of ASCEND_CUSTOM_OPP_PATH that holds our op: the one that serves."""
+    for entry in environ.get("ASCEND_CUSTOM_OPP_PATH", "").split(":"):
+        if entry and (Path(entry) / ASCEND_HEADER).is_file():
+            return Path(entry)
+    return None
+
+
+def ascend_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that announce an op built into the package, for before MindSpore is loaded.
+
+    Nothing if there is none or another one is announced. MindSpore also compiles a call-back of
+    the op when it is first used; without a place for it that would be the current folder.
+    """
+    if not (ASCEND_OP / ASCEND_HEADER).is_file() or ascend_op_folder(environ):
+        return {}
+    paths = [str(ASCEND_OP), *filter(None, [environ.get("ASCEND_CUSTOM_OPP_PATH")])]
+    cache = environ.get("MS_COMPILER_CACHE_PATH") or str(kernels_dir() / "ascend")
+    return {"ASCEND_CUSTOM_OPP_PATH": ":".join(paths), "MS_COMPILER_CACHE_PATH": cache}

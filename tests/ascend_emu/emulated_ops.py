@@ -67,5 +67,5 @@ def device_ops(obstacle: str | None = None) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(our_ops())
         stack.enter_context(vendor_op())
-        stack.enter_context(patch.object(dispatch, "_ascend_obstacle", lambda: obstacle))
+        stack.enter_context(patch.object(dispatch, "ascend_obstacle", lambda: obstacle))
         yield

@@ -86,8 +86,8 @@ def self_test(attention: Callable) -> str | None:
 
 
 @cache
-def _ascend_obstacle() -> str | None:
-    """Why our op does not serve in this process; None if it passed its self-test."""
+def ascend_obstacle() -> str | None:
+    """Why our Ascend op does not serve in this process; None if it passed its self-test."""
     reason = env.ascend_obstacle(_chip()) or self_test(form("ascend"))
     if reason:
         _log.warning("attention uses the vendor's operator, not ours: %s", reason)
@@ -114,7 +114,7 @@ def _on_ascend(wish: env.Choice, low: bool, width: int) -> env.Choice:
     if wish == "vendor":
         return wish
     small = width <= 64 and width % 8 == 0
-    reason = _ascend_obstacle() if small else f"it has no head dimension {width}"
+    reason = ascend_obstacle() if small else f"it has no head dimension {width}"
     if wish == "ascend" and reason:
         _refuse(wish, reason)
     return "vendor" if reason else "ascend"

@@ -5,22 +5,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
+from protenix_ms.config.home import ASCEND_HEADER, ASCEND_OP, ascend_op_folder
 from protenix_ms.errors import ConfigError
 
 Choice = Literal["auto", "ascend", "vendor", "cpu", "reference"]
 VARIABLE = "PROTENIX_MS_EVO_ATTN"
-INSTALLED = Path(__file__).resolve().parents[1] / "_ascend" / "vendors" / "protenix_ms"
-"""Where `scripts/build_ascend_op.sh` puts the compiled op."""
-
 TOOLKITS = ("8.2", "8.3", "8.5", "9.0", "9.1")
 """Versions of the toolkit (CANN) that MindSpore 2.10 accepts."""
 
 CHIPS = ("Ascend910B", "Ascend910_93")
-HEADER = "op_api/include/aclnn_evoformer_attention_ptx.h"
 LIBRARY = "op_api/lib/libcust_opapi.so"
 BUILD = "build the op with scripts/build_ascend_op.sh"
 
@@ -50,14 +48,6 @@ def toolkit_version(home: Path) -> str | None:
     return None
 
 
-def op_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The first folder of ASCEND_CUSTOM_OPP_PATH that holds our op."""
-    for entry in environ.get("ASCEND_CUSTOM_OPP_PATH", "").split(":"):
-        if entry and (Path(entry) / HEADER).is_file():
-            return Path(entry)
-    return None
-
-
 def _toolkit_obstacle(environ: Mapping[str, str]) -> str | None:
     home = environ.get("ASCEND_HOME_PATH") or environ.get("ASCEND_TOOLKIT_HOME")
     if not home or not environ.get("ASCEND_OPP_PATH"):
@@ -69,8 +59,8 @@ def _toolkit_obstacle(environ: Mapping[str, str]) -> str | None:
 
 
 def _op_obstacle(environ: Mapping[str, str], installed: Path) -> str | None:
-    folder = op_folder(environ)
-    if folder is None and (installed / HEADER).is_file():
+    folder = ascend_op_folder(environ)
+    if folder is None and (installed / ASCEND_HEADER).is_file():
         return (
             "the op is built but not announced; before starting Python, export "
             f"ASCEND_CUSTOM_OPP_PATH={installed}:$ASCEND_CUSTOM_OPP_PATH"
@@ -79,6 +69,8 @@ def _op_obstacle(environ: Mapping[str, str], installed: Path) -> str | None:
         return f"the op is not built; {BUILD}"
     if not (folder / LIBRARY).is_file():
         return f"{folder} lacks {LIBRARY}; {BUILD}"
+    if shutil.which("g++", path=environ.get("PATH")) is None:
+        return "g++ is missing, by which MindSpore compiles the op's call-back; install it"
     made_for = folder / "built_for"
     version = toolkit_version(Path(environ.get("ASCEND_HOME_PATH", "")))
     if version and made_for.is_file() and made_for.read_text(encoding="ascii").strip() != version:
@@ -87,7 +79,7 @@ def _op_obstacle(environ: Mapping[str, str], installed: Path) -> str | None:
 
 
 def ascend_obstacle(
-    chip: str, environ: Mapping[str, str] = os.environ, installed: Path = INSTALLED
+    chip: str, environ: Mapping[str, str] = os.environ, installed: Path = ASCEND_OP
 ) -> str | None:
     """Why our op cannot run here, in one sentence with the remedy; None if nothing is in its way.
 

@@ -8,10 +8,12 @@ import sys
 import pytest
 
 from protenix_ms.cli import doctor, launch
+from protenix_ms.config.home import ASCEND_HEADER
+from protenix_ms.ops.evoformer_attention import dispatch
 
 CPU = argparse.Namespace(device="CPU")
-SUBJECTS = ["python", "numpy", "mindspore", "device", "memory", "compiler", "ccd", "plots",
-            "weights"]
+SUBJECTS = ["python", "numpy", "mindspore", "device", "ascend", "memory", "compiler", "ccd",
+            "plots", "weights"]
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +59,21 @@ def test_a_device_that_is_not_there(monkeypatch):
     monkeypatch.setattr(launch, "configure", absent)
     (_, finding) = doctor.mindspore("Ascend")()
     assert finding.fix.startswith("no device; use --device CPU")
+
+
+def test_the_op_for_ascend_is_found_or_says_what_serves(monkeypatch, tmp_path):
+    monkeypatch.delenv("ASCEND_CUSTOM_OPP_PATH", raising=False)
+    (finding,) = doctor.attention("CPU")()
+    assert str(finding).startswith("ok") and "not found" in finding.found
+    header = tmp_path / ASCEND_HEADER
+    header.parent.mkdir(parents=True)
+    header.touch()
+    monkeypatch.setenv("ASCEND_CUSTOM_OPP_PATH", f"/elsewhere:{tmp_path}")
+    for reason in ("its self-test is off", None):
+        monkeypatch.setattr(dispatch, "ascend_obstacle", lambda reason=reason: reason)
+        (finding,) = doctor.attention("Ascend")()
+        assert finding.found == str(tmp_path)
+        assert str(finding).startswith("note" if reason else "ok") and (reason or "") in finding.fix
 
 
 def test_no_compiler_is_a_note(monkeypatch):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from protenix_ms.cli import launch
+from protenix_ms.config import home
 
 
 def test_settings_are_added_and_own_ones_kept():
@@ -27,6 +28,29 @@ def test_ranks_and_second_starts_are_left_alone(monkeypatch, variable):
     monkeypatch.setattr(os, "execve", lambda *_: pytest.fail("started anew"))
     monkeypatch.setenv(variable, "1")
     launch.relaunch()
+
+
+@pytest.mark.parametrize("variables, announced", [
+    ({}, "{op}"), ({"ASCEND_CUSTOM_OPP_PATH": "/a"}, "{op}:/a"),
+    ({"ASCEND_CUSTOM_OPP_PATH": "{op}:/a"}, "{op}:/a"),
+])
+def test_a_built_op_is_announced_to_ranks_too(monkeypatch, tmp_path, variables, announced):
+    """MindSpore reads the variable when it is loaded; an op that is announced already stays."""
+    header = tmp_path / "op" / home.ASCEND_HEADER
+    header.parent.mkdir(parents=True)
+    header.touch()
+    monkeypatch.setattr(home, "ASCEND_OP", tmp_path / "op")
+    monkeypatch.setattr(os, "environ", {"RANK_ID": "1"} | {
+        k: v.format(op=tmp_path / "op") for k, v in variables.items()})
+    launch.relaunch()
+    assert os.environ["ASCEND_CUSTOM_OPP_PATH"] == announced.format(op=tmp_path / "op")
+    told = "{op}" not in variables.get("ASCEND_CUSTOM_OPP_PATH", "")
+    assert ("MS_COMPILER_CACHE_PATH" in os.environ) == told
+
+
+def test_without_an_op_nothing_is_announced(monkeypatch, tmp_path):
+    monkeypatch.setattr(home, "ASCEND_OP", tmp_path)
+    assert not home.ascend_settings({"ASCEND_CUSTOM_OPP_PATH": "/a"})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc is read on Linux only")

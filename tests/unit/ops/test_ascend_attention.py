@@ -17,6 +17,7 @@ from emulated_ops import our_ops, vendor_op
 from mindspore import ops
 from mindspore.ops.operations._custom_ops_utils import CustomCodeGenerator
 
+from protenix_ms.config.home import ASCEND_HEADER
 from protenix_ms.errors import ConfigError, ResourceError
 from protenix_ms.ops.evoformer_attention import (
     ascend,
@@ -206,8 +207,8 @@ def toolkit(tmp_path):
     """A toolkit and a built op, as folders and variables."""
     home, op = tmp_path / "cann", tmp_path / "op"
     for path, text in (
-        (home / "version.info", "Version=8.3.RC1\n"), (op / env.HEADER, ""), (op / env.LIBRARY, ""),
-        (op / "built_for", "8.3\n"),
+        (home / "version.info", "Version=8.3.RC1\n"), (op / ASCEND_HEADER, ""),
+        (op / env.LIBRARY, ""), (op / "built_for", "8.3\n"),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="ascii")
@@ -224,6 +225,7 @@ def test_obstacles_are_named_with_their_remedy(toolkit, tmp_path):
     assert "set_env.sh" in env.ascend_obstacle("Ascend910B2", {}, none)
     without = toolkit | {"ASCEND_CUSTOM_OPP_PATH": ""}
     assert "build_ascend_op.sh" in env.ascend_obstacle("Ascend910B2", without, none)
+    assert "g++" in env.ascend_obstacle("Ascend910B2", toolkit | {"PATH": ""}, none)
     assert "export ASCEND_CUSTOM_OPP_PATH" in env.ascend_obstacle("Ascend910B2", without, op)
     (op / "built_for").write_text("8.2", encoding="ascii")
     assert "another toolkit" in env.ascend_obstacle("Ascend910B2", toolkit, none)
@@ -234,11 +236,11 @@ def test_obstacles_are_named_with_their_remedy(toolkit, tmp_path):
 def test_order_of_implementations(monkeypatch):
     choose, half = dispatch.implementation, ms.float16
     with using(replace(policy(), device="Ascend", kernels=True)):
-        monkeypatch.setattr(dispatch, "_ascend_obstacle", lambda: None)
+        monkeypatch.setattr(dispatch, "ascend_obstacle", lambda: None)
         assert choose(half, 32) == choose(ms.bfloat16, 24) == "ascend"
         assert choose(ms.float32, 32) == "reference"
         assert choose(half, 72) == "vendor"
-        monkeypatch.setattr(dispatch, "_ascend_obstacle", lambda: "it is not built")
+        monkeypatch.setattr(dispatch, "ascend_obstacle", lambda: "it is not built")
         assert choose(half, 32) == "vendor"
         monkeypatch.setenv(env.VARIABLE, "ascend")
         with pytest.raises(ResourceError, match="it is not built"):
