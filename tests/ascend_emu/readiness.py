@@ -48,8 +48,9 @@ EXPLAINED = {
     "Tensor.is_contiguous": _HOST,
     "Tensor.set_data": "replaces the tensor of a parameter; of the same shape and type here",
     "Tensor.value": "the parameter's own tensor",
-    "Tensor.__getitem__": "slices and integers are views or StridedSlice, which aclnn has "
-    "(kernel rows); a negative or empty step is nowhere used",
+    "Tensor.__getitem__": "slices and integers are views, or copies by StridedSlice: in the "
+    "adapters, as is its gradient",
+    "Tensor.contiguous": "Contiguous and Copy, which the library launches by aclnn",
     "Custom": "our own op: ascend.py registers it for Ascend with these types, and "
     "build_ascend_op.sh builds it, which its remarks are about",
     "MatMul": "its remark is that float64 is not served, and no call has it",
@@ -135,8 +136,11 @@ class Check:
 
     @contextmanager
     def run(self, dtype: str, obstacle: str | None = None) -> Iterator[None]:
-        """Record the block as on Ascend; an `obstacle` makes attention the vendor's."""
-        with using(Policy(device="Ascend", dtype=dtype)), device_ops(obstacle), \
+        """Record the block as on Ascend, call by call rather than as graphs.
+
+        An `obstacle` makes attention the vendor's.
+        """
+        with using(Policy(device="Ascend", dtype=dtype, jit=False)), device_ops(obstacle), \
                 self.recorder.recording(), kernels_run(self.kernels):
             yield
 

@@ -80,3 +80,6 @@ def test_what_the_wheel_says():
     assert "Ascend" not in documented("ops.digamma")
     assert registered("SoftmaxBackward") == "aclnn" and registered("BiasAddGrad") == "adapter"
     assert registered("NoSuchPrimitive") == ""
+    # what the explanations rest on
+    assert registered("Contiguous") == registered("Copy") == "aclnn"
+    assert registered("StridedSlice") == registered("StridedSliceGrad") == "adapter"
