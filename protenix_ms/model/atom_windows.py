@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from mindspore import Tensor, ops
 
+from protenix_ms.ops.evoformer_attention import evoformer_attention, windows_in_place
 from protenix_ms.ops.unfold import windows as sliding_windows
 from protenix_ms.typing import Array, Float, Shaped
 
@@ -70,6 +71,22 @@ class AtomWindows:
         """The 128 atoms around each window's queries."""
         after = (self.n_windows - 1) * QUERIES + KEYS - LEFT - self.n_atoms
         return sliding_windows(_pad(x, LEFT, after), 1, KEYS, QUERIES)
+
+    def attend(
+        self,
+        q: Float[Tensor, "b a h d"],
+        k: Float[Tensor, "b a h d"],
+        v: Float[Tensor, "b a h d"],
+        bias: Float[Tensor, "w h q k"],
+        gate: Float[Tensor, "b a h d"],
+    ) -> Float[Tensor, "b a h d"]:
+        """Gated attention of every atom within its window (AF3 Algorithm 24 with Algorithm 7's
+        mask); `bias` holds `key_bias`."""
+        kernel = windows_in_place(q.dtype, q.shape[-1])
+        if kernel is not None:
+            return kernel(q, k, v, gate, bias)
+        q, gate, k, v = self.queries(q), self.queries(gate), self.keys(k), self.keys(v)
+        return self.merge(evoformer_attention(q, k, v, ops.expand_dims(bias, 0), gate=gate))
 
     def merge(self, x: Shaped[Tensor, "b w q ..."]) -> Shaped[Tensor, "b a ..."]:
         """Queries of all windows back to atoms, without the padding."""

@@ -19,14 +19,15 @@ class Windows(Protocol):
     Keys that are no atoms are masked by the bias, which is made once for many uses.
     """
 
-    def queries(self, x: Float[Tensor, "b a h d"]) -> Float[Tensor, "b w q h d"]:
-        """Atoms as the queries of their windows; padding is free."""
-
-    def keys(self, x: Float[Tensor, "b a h d"]) -> Float[Tensor, "b w k h d"]:
-        """Atoms as the keys of each window."""
-
-    def merge(self, x: Float[Tensor, "b w q h d"]) -> Float[Tensor, "b a h d"]:
-        """Windows back to atoms, padding removed."""
+    def attend(
+        self,
+        q: Float[Tensor, "b a h d"],
+        k: Float[Tensor, "b a h d"],
+        v: Float[Tensor, "b a h d"],
+        bias: Float[Tensor, "w h q k"],
+        gate: Float[Tensor, "b a h d"],
+    ) -> Float[Tensor, "b a h d"]:
+        """Gated attention of every atom within its window."""
 
 
 class Attention(nn.Cell):
@@ -82,12 +83,9 @@ class Attention(nn.Cell):
         """Gated attention alone, of what has been projected."""
         shape = q.shape
         q, k, v, gate = map(self._heads, (q, k, v, gate))
-        bias = ops.expand_dims(bias, 0)
         if windows is None:  # samples are rows of one batch: they share the bias
-            q, k, v, gate = (ops.expand_dims(t, 0) for t in (q, k, v, gate))
+            q, k, v, gate, bias = (ops.expand_dims(t, 0) for t in (q, k, v, gate, bias))
             o = evoformer_attention(q, k, v, bias, gate=gate)[0]
         else:
-            q, gate = windows.queries(q), windows.queries(gate)
-            k, v = windows.keys(k), windows.keys(v)
-            o = windows.merge(evoformer_attention(q, k, v, bias, gate=gate))
+            o = windows.attend(q, k, v, bias, gate)
         return ops.reshape(o, shape)

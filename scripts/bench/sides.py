@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 # This folder last: its `profile` is not the standard library's, which other libraries import.
-sys.path.append(sys.path.pop(sys.path.index(str(Path(__file__).resolve().parent))))
+sys.path.sort(key=str(Path(__file__).resolve().parent).__eq__)
 
 SIDES = ("ours", "upstream")
 SMALL = 16  # tokens of the input that warms up before memory is read

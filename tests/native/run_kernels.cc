@@ -109,6 +109,42 @@ void attention(const Shape &s, int isa, int threads) {
     expect(std::isfinite(dbias[i]), 1, 0, "dbias", s);
 }
 
+// Windows of q queries and k keys over `tokens` tokens, against windows that were cut out first.
+void windows(int64_t tokens, int64_t q, int64_t k, int64_t h, int64_t d, int isa, int threads) {
+  const int64_t n = tokens * h * d, w = (tokens + q - 1) / q, left = (k - q) / 2;
+  Floats x(2 * n), y(2 * n), v(2 * n), gate(2 * n), bias(w * h * q * k), out(2 * n, false);
+  PmsAttention a = {};
+  a.q = x; a.k = y; a.v = v; a.gate = gate; a.bias = bias; a.out = out; a.scale = 0.3f;
+  a.batch = 2; a.rows = w; a.heads = h; a.queries = q; a.keys = k; a.width = d;
+  a.tokens = tokens; a.window_left = left;
+  const int64_t stride[4] = {n, q * h * d, h * d, d};
+  for (int i = 0; i < 4; i++) a.q_stride[i] = a.k_stride[i] = stride[i];
+  a.bias_stride[1] = h * q * k;
+  const Shape s = {2, w, q, k, h, d, 1, w, 0, true, false};
+  if (pms_attention_forward(&a, isa, threads) || !pms_attention_backward(&a, isa, threads))
+    expect(1, 0, 0, "status", s);
+  for (int64_t at = 0; at < 2 * tokens; at++)
+    for (int64_t e = 0; e < h; e++) {
+      const int64_t b = at / tokens, t = at % tokens, r = t / q;
+      std::vector<double> o(d);
+      double sum = 0;
+      for (int64_t j = 0; j < k; j++) {
+        const int64_t key = r * q - left + j;
+        if (key < 0 || key >= tokens) continue;
+        double z = 0;
+        for (int64_t c = 0; c < d; c++)
+          z += double(x[(at * h + e) * d + c]) * y[((b * tokens + key) * h + e) * d + c];
+        z = std::exp(z * 0.3f + bias[((r * h + e) * q + t % q) * k + j]);
+        sum += z;
+        for (int64_t c = 0; c < d; c++) o[c] += z * v[((b * tokens + key) * h + e) * d + c];
+      }
+      for (int64_t c = 0; c < d; c++) {
+        const int64_t i = (at * h + e) * d + c;
+        expect(out[i], o[c] / sum / (1 + std::exp(-double(gate[i]))), 1e-5, "windows", s);
+      }
+    }
+}
+
 void layer_norm(int64_t count, int64_t channels, bool channel_first, int isa, int threads) {
   const int64_t n = count * channels;
   Floats x(n), dy(n), y(n, false), dx(n, false), weight(channels), bias(channels),
@@ -171,6 +207,8 @@ int main(int arguments, char **) {
       attention({2, 2, 12, 16, 1, 64, 2, 2, 0, false, true}, isa, threads);
       attention({1, 1, 1, 1, 1, 8, 0, 0, 0, false, false}, isa, threads);
       attention({1, 1, 205, 65, 1, 48, 1, 1, 0, false, false}, isa, threads);
+      windows(7, 4, 16, 2, 8, isa, threads);
+      windows(100, 32, 128, 2, 17, isa, threads);
       gate(1, 0, isa, threads);
       gate(70000, 1, isa, threads);
       outer_sum(3, 5, 7, isa, threads);

@@ -3,12 +3,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+
+import mindspore
 from mindspore import ops
 
 from protenix_ms.ops.evoformer_attention.dispatch import form, implementation
+from protenix_ms.runtime.gradient import recording
 from protenix_ms.typing import Bool, Float, Tensor
 
-__all__ = ["evoformer_attention"]
+__all__ = ["evoformer_attention", "windows_in_place"]
+
+
+@lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it
+def windows_in_place(dtype: mindspore.Type, width: int) -> Callable | None:
+    """Attention that reads windows where they are, `cpu.kernel_window_attention`.
+
+    None where windows are made first: for gradients, other devices and number formats.
+
+    Args:
+        dtype, width: of the queries and of a head.
+    """
+    if recording() or implementation(dtype, width) != "cpu":
+        return None
+    from protenix_ms.ops.evoformer_attention.cpu import kernel_window_attention
+
+    return kernel_window_attention
 
 
 def evoformer_attention(

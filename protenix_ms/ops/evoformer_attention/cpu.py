@@ -64,6 +64,30 @@ _attention = _Attention("attention", _forward_shapes, 2, bprop)
 _attention_grad = NativeOperator("attention_grad", _backward_shapes, 5)
 
 
+def _as_first(first, *others):
+    return first
+
+
+def _no_gradient(*inputs):
+    raise NotImplementedError("windows in place have no gradient; `windows_in_place` was not asked")
+
+
+_window_attention = NativeOperator("window_attention", _as_first, 1, _no_gradient)
+
+
+def kernel_window_attention(
+    q: Float[Tensor, "b a h d"],
+    k: Float[Tensor, "b a h d"],
+    v: Float[Tensor, "b a h d"],
+    gate: Float[Tensor, "b a h d"],
+    bias: Float[Tensor, "w h q k"],
+) -> Float[Tensor, "b a h d"]:
+    """Attention within windows of `q` tokens and the `k` around them, which are read where they
+    are: neither padded nor gathered. See `evoformer_attention`."""
+    numbers = settings(q.shape[-1] ** -0.5, policy().threads, False)
+    return _window_attention(q, k, v, gate, bias, numbers)
+
+
 def kernel_attention(
     q: Float[Tensor, "b r q h d"],
     k: Float[Tensor, "b r k h d"],

@@ -26,6 +26,7 @@ class AttentionArgs(ctypes.Structure):
         *[(n, c_int64) for n in ("batch", "rows", "heads", "queries", "keys", "width")],
         ("q_stride", c_int64 * 4), ("k_stride", c_int64 * 4),
         ("bias_stride", c_int64 * 2), ("mask_stride", c_int64 * 2), ("scale", c_float),
+        ("tokens", c_int64), ("window_left", c_int64),
     ]
 
 

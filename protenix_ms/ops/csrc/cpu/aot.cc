@@ -107,7 +107,43 @@ PMS_API int pms_ms_attention(int count, void **data, int *ranks, int64_t **shape
   return pms_attention_forward(&a, PMS_AUTO, static_cast<int>(call.f(6)[1]));
 }
 
-// Inputs as above, then out, lse, dout. Outputs: gradients of inputs 0-3 and 5, which are
+// q, k, v, gate [b, tokens, h, d], bias [w, h, queries, keys], settings (scale, threads, unused):
+// attention within windows of `queries` tokens and the keys around them. Output as q.
+PMS_API int pms_ms_window_attention(int count, void **data, int *ranks, int64_t **shapes,
+                                    const char **dtypes, void *, void *) {
+  const Call call = {count, data, ranks, shapes, dtypes};
+  if (!call.valid(7) || ranks[0] != 4 || ranks[4] != 4) return PMS_BAD_ARGUMENT;
+  for (int i = 1; i < 4; i++)
+    if (!same(call, 0, i)) return PMS_BAD_ARGUMENT;
+  const int64_t *q = shapes[0], *bias = shapes[4];
+  PmsAttention a = {};
+  a.batch = q[0];
+  a.tokens = q[1];
+  a.heads = q[2];
+  a.width = q[3];
+  a.rows = bias[0];
+  a.queries = bias[2];
+  a.keys = bias[3];
+  if (bias[1] != a.heads || a.queries <= 0 || a.keys < a.queries || a.tokens <= 0 ||
+      a.rows != (a.tokens + a.queries - 1) / a.queries)
+    return PMS_BAD_ARGUMENT;
+  a.window_left = (a.keys - a.queries) / 2;
+  const int64_t token = a.heads * a.width;
+  const int64_t strides[4] = {a.tokens * token, a.queries * token, token, a.width};
+  memcpy(a.q_stride, strides, sizeof(strides));
+  memcpy(a.k_stride, strides, sizeof(strides));
+  a.bias_stride[1] = a.heads * a.queries * a.keys;
+  a.q = call.f(0);
+  a.k = call.f(1);
+  a.v = call.f(2);
+  a.gate = call.f(3);
+  a.bias = call.f(4);
+  a.scale = call.f(5)[0];
+  a.out = call.to(6);
+  return pms_attention_forward(&a, PMS_AUTO, static_cast<int>(call.f(5)[1]));
+}
+
+// Inputs as of `attention`, then out, lse, dout. Outputs: gradients of inputs 0-3 and 5, which are
 // untouched ones of rank 1 where the input is absent.
 PMS_API int pms_ms_attention_grad(int count, void **data, int *ranks, int64_t **shapes,
                                   const char **dtypes, void *, void *) {

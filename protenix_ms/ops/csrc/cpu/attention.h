@@ -68,44 +68,61 @@ static int64_t attention_scratch(const PmsAttention *a, bool backward) {
   return Scratch(*a, backward, none).size();
 }
 
-// [count][width] with a stride -> columns [width][SIZE] times `factor`, zero beyond the count.
+// What exists of a row.
+struct Present {
+  int64_t first, end;  // keys
+  int64_t queries;
+};
+static Present present(const PmsAttention &a, int64_t r) {
+  if (!a.tokens) return {0, a.keys, a.queries};
+  const int64_t after = a.tokens - r * a.queries, before = a.window_left - r * a.queries,
+                end = after + a.window_left;
+  return {before > 0 ? before : 0, end < a.keys ? end : a.keys,
+          after < a.queries ? after : a.queries};
+}
+
+// [count][width] with a stride -> columns [width][SIZE] times `factor`, zero for those before
+// `skip` and beyond the count.
 template <int SIZE>
 static void pack_columns(const float *x, int64_t stride, int64_t count, int64_t width,
-                         float factor, float *columns) {
+                         float factor, float *columns, int64_t skip = 0) {
   for (int64_t first = 0; first < SIZE; first += W)
     for (int64_t d = 0; d < width; d += W) {
       Vec tile[W];
 #pragma GCC unroll 16
       for (int j = 0; j < W; j++)
-        tile[j] = first + j < count ? load_some(x + (first + j) * stride + d, width - d) : Vec{};
+        tile[j] = first + j >= skip && first + j < count
+                      ? load_some(x + (first + j) * stride + d, width - d) : Vec{};
       transpose(tile);
       const int64_t n = width - d < W ? width - d : W;
       for (int64_t i = 0; i < n; i++) store(columns + (d + i) * SIZE + first, tile[i] * factor);
     }
 }
 
-// [keys][width] with a stride -> panels [width][P].
-static void pack_panels(const float *x, int64_t stride, int64_t count, int64_t width,
-                        float *panels) {
-  for (int64_t first = 0; first < count; first += P, panels += width * P)
-    pack_columns<P>(x + first * stride, stride, count - first, width, 1.f, panels);
+// [keys][width] with a stride -> panels [width][P], zero where no key is present.
+static void pack_panels(const float *x, int64_t stride, const Present &row, int64_t keys,
+                        int64_t width, float *panels) {
+  for (int64_t first = 0; first < keys; first += P, panels += width * P)
+    pack_columns<P>(x + first * stride, stride, row.end - first, width, 1.f, panels,
+                    row.first - first);
 }
 
 // [count][width] with a stride -> rows [keys][lanes], zero elsewhere.
 static void pack_rows(const float *x, int64_t stride, int64_t count, int64_t keys, int64_t width,
-                      int64_t lanes, float *rows) {
+                      int64_t lanes, float *rows, int64_t skip = 0) {
   for (int64_t j = 0; j < keys; j++, rows += lanes) {
-    const int64_t n = j < count ? width : 0;
+    const int64_t n = j >= skip && j < count ? width : 0;
     if (n) std::memcpy(rows, x + j * stride, sizeof(float) * n);
     for (int64_t d = n; d < lanes; d++) rows[d] = 0.f;
   }
 }
 
 static void pack_mask(const PmsAttention &a, int64_t b, int64_t r, int64_t keys, float *mask) {
+  const Present row = present(a, r);
   const int64_t at = b * a.mask_stride[0] + r * a.mask_stride[1];
   for (int64_t j = 0; j < keys; j++) {
     float x = 0.f;
-    if (j >= a.keys) x = -INFINITY;
+    if (j < row.first || j >= row.end) x = -INFINITY;
     else if (a.keep) x = a.keep[at + j] ? 0.f : -INFINITY;
     else if (a.mask) x = a.mask[at + j] <= ABSENT ? -INFINITY : a.mask[at + j];
     mask[j] = x;
@@ -214,29 +231,31 @@ static void attention_forward(const void *job_, int64_t unit, float *scratch) {
   const int64_t part = unit % job.splits, h = unit / job.splits % a.heads,
                 place = unit / job.splits / a.heads, b = place / a.rows, r = place % a.rows;
   Scratch m(a, false, scratch);
-  const int64_t keys_at = b * a.k_stride[0] + r * a.k_stride[1] + h * a.k_stride[3];
+  const Present row = present(a, r);
+  const int64_t keys_at = b * a.k_stride[0] + r * a.k_stride[1] + h * a.k_stride[3] -
+                          a.window_left * a.k_stride[2];
   const int64_t queries_at = b * a.q_stride[0] + r * a.q_stride[1] + h * a.q_stride[3];
-  pack_panels(a.k + keys_at, a.k_stride[2], a.keys, a.width, m.k_panels);
-  pack_rows(a.v + keys_at, a.k_stride[2], a.keys, m.keys, a.width, m.lanes, m.v_rows);
+  pack_panels(a.k + keys_at, a.k_stride[2], row, a.keys, a.width, m.k_panels);
+  pack_rows(a.v + keys_at, a.k_stride[2], row.end, m.keys, a.width, m.lanes, m.v_rows, row.first);
   pack_mask(a, b, r, m.keys, m.mask);
   const float *bias = a.bias;
   if (bias) bias += b * a.bias_stride[0] + r * a.bias_stride[1] + h * a.queries * a.keys;
   const int64_t blocks = (a.queries + BLOCK - 1) / BLOCK;
   const int64_t last = (part + 1) * blocks / job.splits * BLOCK;
-  for (int64_t i = part * blocks / job.splits * BLOCK; i < last && i < a.queries; i += BLOCK) {
-    const int n = a.queries - i < BLOCK ? static_cast<int>(a.queries - i) : BLOCK;
+  for (int64_t i = part * blocks / job.splits * BLOCK; i < last && i < row.queries; i += BLOCK) {
+    const int n = row.queries - i < BLOCK ? static_cast<int>(row.queries - i) : BLOCK;
     const int64_t at = queries_at + i * a.q_stride[2];
     pack_columns<COLUMN>(a.q + at, a.q_stride[2], n, a.width, a.scale, m.q_columns);
     block_by_panels(m.q_columns, m.k_panels, m.panels, a.width, m.scores);
     float factor[BLOCK];
     for (int u = 0; u < n; u++) {
-      const RowSum row = soften(m.scores + u * P, m.mask, bias ? bias + (i + u) * a.keys : nullptr,
-                                m.panels, a.keys);
-      const bool any = row.largest != -INFINITY;
-      factor[u] = any ? 1.f / row.sum : 0.f;
+      const RowSum total = soften(m.scores + u * P, m.mask,
+                                  bias ? bias + (i + u) * a.keys : nullptr, m.panels, a.keys);
+      const bool any = total.largest != -INFINITY;
+      factor[u] = any ? 1.f / total.sum : 0.f;
       if (a.lse)
         a.lse[(place * a.heads + h) * a.queries + i + u] =
-            any ? row.largest + __builtin_logf(row.sum) : INFINITY;
+            any ? total.largest + __builtin_logf(total.sum) : INFINITY;
     }
     block_by_rows(m.scores, m.v_rows, m.panels, m.lanes, m.o);
     for (int u = 0; u < n; u++)
@@ -341,8 +360,9 @@ static void attention_backward(const void *job_, int64_t unit, float *scratch) {
     else if (a.dbias)
       dbias = job.partial +
               (((chunk - 1) * shared.slots + slot) * a.heads + h) * a.queries * a.keys;
-    pack_panels(a.k + at, a.k_stride[2], a.keys, a.width, m.k_panels);
-    pack_panels(a.v + at, a.k_stride[2], a.keys, a.width, m.v_panels);
+    const Present row = present(a, r);
+    pack_panels(a.k + at, a.k_stride[2], row, a.keys, a.width, m.k_panels);
+    pack_panels(a.v + at, a.k_stride[2], row, a.keys, a.width, m.v_panels);
     pack_rows(a.k + at, a.k_stride[2], a.keys, m.keys, a.width, m.lanes, m.k_rows);
     pack_mask(a, b, r, m.keys, m.mask);
     std::memset(m.dk, 0, sizeof(float) * m.keys * m.lanes);

@@ -82,7 +82,7 @@ int pms_attention_forward(const PmsAttention *args, int isa, int threads) {
 
 int pms_attention_backward(const PmsAttention *args, int isa, int threads) {
   const Kernels *kernels = choose(isa);
-  if (!kernels || args->keys < 0) return PMS_BAD_ARGUMENT;
+  if (!kernels || args->keys < 0 || args->tokens) return PMS_BAD_ARGUMENT;
   if (empty(*args)) return PMS_OK;
   pms::AttentionJob job = {args, 1, bias_users(*args), nullptr};
   const pms::BiasUsers &u = job.users;

@@ -29,6 +29,10 @@ struct PmsAttention {
   int64_t q_stride[4], k_stride[4];  // batch, row, token, head
   int64_t bias_stride[2], mask_stride[2];
   float scale;
+  // Rows that are windows over one axis of `tokens`, 0 for rows of their own; forward only. Row r
+  // has the queries from token r * queries on and the keys that begin `window_left` before them;
+  // those outside the axis are absent. Row strides belong to that.
+  int64_t tokens, window_left;
 };
 
 // y = (x - mean) / sqrt(variance + epsilon) * weight + bias of `count` vectors. y and dy are
