@@ -196,9 +196,7 @@ class Trainer:
         if not math.isfinite(norm):
             self.skipped += total.count
             return norm
-        self.optimiser.update(gradients, self.rate)
-        if self.average is not None:
-            self.average.update()
+        self.optimiser.update(gradients, self.rate, self.average)
         return norm
 
     def rate(self, name: str) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 from ml_collections import ConfigDict
 
+from protenix_ms.ops.native import kernels_serve
 from protenix_ms.typing import Array, Float
 
 EPSILON = 1e-8  # added to the root of the second moment
@@ -54,24 +55,31 @@ class Adam:
         self.second: dict[str, Tensor] = {}
         self.updates: dict[str, int] = {}
 
-    def update(self, gradients: Gradients, rate: Callable[[str], float]) -> None:
-        """Change the parameters in place.
+    def update(
+        self, gradients: Gradients, rate: Callable[[str], float],
+        average: MovingAverage | None = None,
+    ) -> None:
+        """Change the parameters in place, and let an average follow.
 
         Args:
             gradients: parameters without one stay as they are, and so do their moments.
             rate: learning rate of a parameter.
         """
+        for name in gradients:
+            self.updates[name] = self.updates.get(name, 0) + 1
+        if kernels_serve():
+            self._update_together(gradients, rate, average)
+            return
         for name, gradient in gradients.items():
             self._update_one(name, gradient, rate(name))
+        if average is not None:
+            average.update()
 
     def _update_one(self, name: str, gradient: Tensor, rate: float) -> None:
-        c, parameter = self._config, self._parameters[name]
-        weight, decay = parameter.value(), c.weight_decay
-        if not c.use_adamw:
-            gradient = gradient + weight * decay if decay else gradient
-        elif weight.ndim >= 2:
-            weight = weight * (1 - rate * decay)
-        count = self.updates[name] = self.updates.get(name, 0) + 1
+        """The plain form, which the kernel is tested against."""
+        c, parameter, scale = self._config, self._parameters[name], self._scales(name, rate)
+        weight = parameter.value() * scale["keep"]
+        gradient = gradient + parameter.value() * scale["decay"]
         first, second = (s.get(name) for s in (self.first, self.second))
         square = ops.square(gradient) * (1 - c.beta2)
         if first is None:
@@ -80,8 +88,41 @@ class Adam:
             first = first + (gradient - first) * (1 - c.beta1)
             second = second * c.beta2 + square
         self.first[name], self.second[name] = first, second
-        root = ops.sqrt(second) * (1 / float(np.sqrt(1 - c.beta2**count))) + EPSILON
-        parameter.set_data(weight - first / root * (rate / (1 - c.beta1**count)))
+        root = ops.sqrt(second) * scale["root_scale"] + EPSILON
+        parameter.set_data(weight - first / root * scale["rate"])
+
+    def _scales(self, name: str, rate: float) -> dict[str, float]:
+        """Factors of one parameter's present update (`ops.adam_cpu.Change`)."""
+        c, count = self._config, self.updates[name]
+        decoupled = c.use_adamw and self._parameters[name].ndim >= 2
+        return {
+            "decay": 0.0 if c.use_adamw else c.weight_decay,
+            "keep": 1 - rate * c.weight_decay if decoupled else 1.0,
+            "rate": rate / (1 - c.beta1**count),
+            "root_scale": 1 / float(np.sqrt(1 - c.beta2**count)),
+        }
+
+    def _update_together(
+        self, gradients: Gradients, rate: Callable[[str], float], average: MovingAverage | None
+    ) -> None:
+        from protenix_ms.ops.adam_cpu import Betas, Change, kernel_adam
+
+        c, followed = self._config, {} if average is None else average.followed()
+        changes = []
+        for name, parameter in self._parameters.items():
+            gradient, mean = gradients.get(name), followed.get(name)
+            if gradient is None and mean is None:
+                continue
+            more = {}
+            if gradient is not None:
+                for moments in (self.first, self.second):
+                    if name not in moments:
+                        moments[name] = Tensor.from_numpy(np.zeros(parameter.shape, np.float32))
+                more = {"first": self.first[name], "second": self.second[name],
+                        **self._scales(name, rate(name))}
+            changes.append(Change(parameter, gradient, average=mean, **more))
+        decay = 0.0 if average is None else average.decay
+        kernel_adam(changes, Betas(c.beta1, c.beta2, EPSILON, decay))
 
     def state(self) -> Iterator[tuple[str, Float[Array, "..."]]]:
         """Moments as ``first/<name>`` and ``second/<name>``; `updates` is the rest."""
@@ -115,13 +156,16 @@ class MovingAverage:
         self._parameters, self.decay, self._only = dict(parameters), decay, only
         self.average = {name: p.value().copy() for name, p in self._parameters.items()}
 
+    def followed(self) -> dict[str, Tensor]:
+        """Averages that follow their parameter."""
+        return {name: value for name, value in self.average.items()
+                if not self._only or any(word in name for word in self._only)}
+
     def update(self) -> None:
         """Take in the present weights."""
-        for name, parameter in self._parameters.items():
-            if self._only and not any(word in name for word in self._only):
-                continue
-            new = parameter.value() * (1.0 - self.decay)
-            self.average[name] = new + self.average[name] * self.decay
+        for name, value in self.followed().items():
+            new = self._parameters[name].value() * (1.0 - self.decay)
+            self.average[name] = new + value * self.decay
 
     @contextmanager
     def applied(self) -> Iterator[None]:

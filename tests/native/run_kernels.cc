@@ -193,6 +193,29 @@ void outer_sum(int64_t n, int64_t m, int64_t c, int isa, int threads) {
   for (int64_t i = 0; i < m * c; i++) expect(std::isfinite(dright[i]), 1, 0, "dright", s);
 }
 
+// Two tensors, the second of which has neither gradient nor average; beside doubles.
+void adam(int64_t n, int isa, int threads) {
+  Floats w(n), g(n), m(n), v(n), mean(n), idle(5);
+  std::vector<double> expected(n), average(n);
+  for (int64_t i = 0; i < n; i++) {
+    v[i] *= v[i];
+    const double slope = g[i] + 0.1 * w[i], first = m[i] + (slope - m[i]) * 0.25;
+    const double second = v[i] * 0.5 + slope * slope * 0.5;
+    expected[i] = w[i] * 0.99 - first / (std::sqrt(second) * 1.5 + 1e-8) * 0.01;
+    average[i] = expected[i] * 0.125 + mean[i] * 0.875;
+  }
+  const PmsAdamTensor tensors[2] = {{w, g, m, v, mean, n, 0.1f, 0.99f, 0.01f, 1.5f},
+                                    {idle, nullptr, nullptr, nullptr, nullptr, 5, 0, 1, 0, 0}};
+  const int64_t units = (n + pms_adam_unit() - 1) / pms_adam_unit(), first_unit[2] = {0, units};
+  const PmsAdam a = {tensors, first_unit, 2, 0.5f, 0.25f, 0.5f, 1e-8f, 0.875f, 0.125f};
+  const Shape s = {};
+  if (pms_adam(&a, units + 1, isa, threads)) expect(1, 0, 0, "status", s);
+  for (int64_t i = 0; i < n; i++) {
+    expect(w[i], expected[i], 1e-6, "adam weight", s);
+    expect(mean[i], average[i], 1e-6, "adam average", s);
+  }
+}
+
 }  // namespace
 
 // With any argument only the best instruction set and several threads: enough for races.
@@ -211,6 +234,8 @@ int main(int arguments, char **) {
       windows(100, 32, 128, 2, 17, isa, threads);
       gate(1, 0, isa, threads);
       gate(70000, 1, isa, threads);
+      adam(1, isa, threads);
+      adam(70003, isa, threads);
       outer_sum(3, 5, 7, isa, threads);
       outer_sum(40, 33, 50, isa, threads);
       for (bool channel_first : {false, true}) {

@@ -303,3 +303,11 @@ int pms_smooth_lddt(const PmsSmoothLddt *args, int isa, int threads) {
                            kernels->smooth_lddt_scratch(args), threads,
                            50. * args->samples * n * n);
 }
+
+int64_t pms_adam_unit() { return pms::ADAM_UNIT; }
+
+int pms_adam(const PmsAdam *args, int64_t units, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels || args->count < 0) return PMS_BAD_ARGUMENT;
+  return streamed(kernels->adam, args, units, threads, 4 * units * pms::ADAM_UNIT);
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One instruction set's table of kernels; the including unit defines PMS_ISA and PMS_TABLE.
+#include "adam.h"
 #include "attention.h"
 #include "conditioned.h"
 #include "edge_product.h"
@@ -22,6 +23,7 @@ const Kernels *PMS_TABLE() {
       {PMS_ISA::projection, PMS_ISA::linear, PMS_ISA::transition, PMS_ISA::edges,
        PMS_ISA::gated_output, PMS_ISA::triangle_attention},
       PMS_ISA::edge_scratch,        PMS_ISA::edge_product,
+      PMS_ISA::adam,
       PMS_ISA::outer_scratch,       PMS_ISA::outer_product,
       PMS_ISA::conditioned_scratch,
       {PMS_ISA::projections, PMS_ISA::attended, PMS_ISA::conditioned_transition},

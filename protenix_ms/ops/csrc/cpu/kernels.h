@@ -131,6 +131,25 @@ struct PmsSmoothLddt {
   int64_t samples, atoms;
 };
 
+// One tensor of an update, changed in place. Without a gradient only the average follows, without
+// an average only the rest.
+struct PmsAdamTensor {
+  float *weight;
+  const float *gradient;
+  float *first, *second, *average;
+  int64_t size;
+  float decay, keep;       // L2 term of the gradient; 1 - rate * decay of AdamW, else 1
+  float rate, root_scale;  // rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
+};
+
+struct PmsAdam {
+  const PmsAdamTensor *tensors;
+  const int64_t *first_unit;  // of every tensor, in units of pms_adam_unit() numbers
+  int64_t count;
+  float beta2, new_first, new_second, epsilon;  // new_first 1 - beta1, new_second 1 - beta2
+  float average, new_average;                   // decay, and 1 - it
+};
+
 // `isa` PMS_AUTO picks the best the machine has; `threads` 0 takes every core it may run on.
 PMS_API int pms_attention_forward(const PmsAttention *args, int isa, int threads);
 PMS_API int pms_attention_backward(const PmsAttention *args, int isa, int threads);
@@ -145,6 +164,8 @@ PMS_API int pms_edge_product(const PmsEdgeProduct *args, int isa, int threads);
 PMS_API int pms_outer_product(const PmsOuterProduct *args, int isa, int threads);
 PMS_API int pms_conditioned(const PmsConditioned *args, int isa, int threads);
 PMS_API int pms_smooth_lddt(const PmsSmoothLddt *args, int isa, int threads);
+PMS_API int pms_adam(const PmsAdam *args, int64_t units, int isa, int threads);
+PMS_API int64_t pms_adam_unit();
 PMS_API int pms_best_isa();
 
 namespace pms {
@@ -215,7 +236,7 @@ constexpr int64_t OUTER_TOKENS = 4;
 constexpr int64_t EDGE_PANELS = 4;
 constexpr int64_t LINEAR_ROWS = 192;  // of the weight at a time, a multiple of any TILE_ROWS
 
-constexpr int64_t GATE_UNIT = 1 << 14;
+constexpr int64_t GATE_UNIT = 1 << 14, ADAM_UNIT = 1 << 14;
 constexpr int64_t LDDT_ROWS = 64;
 
 // What one instruction set provides.
@@ -231,6 +252,7 @@ struct Kernels {
   Work pair_layers[6];  // by PmsPairKind
   int64_t (*edge_scratch)();
   Work edge_product;
+  Work adam;
   int64_t (*outer_scratch)(const PmsOuterProduct *);
   Work outer_product;
   int64_t (*conditioned_scratch)(const PmsConditioned *);

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adam and the moving average of many tensors in one pass over memory, for one instruction set.
+#pragma once
+#include "kernels.h"
+#include "simd.h"
+
+namespace pms {
+namespace PMS_ISA {
+
+static inline Vec root(Vec x) {
+  float lane[W];
+  store(lane, x);
+  for (int i = 0; i < W; i++) lane[i] = __builtin_sqrtf(lane[i]);
+  return load(lane);
+}
+
+// One unit is ADAM_UNIT numbers of one tensor; tensor t has units first_unit[t] and following.
+static void adam(const void *job_, int64_t unit, float *) {
+  const PmsAdam &a = *static_cast<const PmsAdam *>(job_);
+  int64_t low = 0, high = a.count;
+  while (high - low > 1) {
+    const int64_t middle = (low + high) / 2;
+    (a.first_unit[middle] <= unit ? low : high) = middle;
+  }
+  const PmsAdamTensor &t = a.tensors[low];
+  const int64_t first = (unit - a.first_unit[low]) * ADAM_UNIT;
+  const int64_t end = first + ADAM_UNIT < t.size ? first + ADAM_UNIT : t.size;
+  for (int64_t i = first; i < end; i += W) {
+    const int64_t n = end - i;
+    Vec w = load_some(t.weight + i, n);
+    if (t.gradient) {
+      const Vec g = load_some(t.gradient + i, n) + w * t.decay;
+      const Vec was = load_some(t.first + i, n);
+      const Vec mean = was + (g - was) * a.new_first;
+      const Vec square = load_some(t.second + i, n) * a.beta2 + g * g * a.new_second;
+      w = w * t.keep - mean / (root(square) * t.root_scale + a.epsilon) * t.rate;
+      store_some(t.first + i, mean, n);
+      store_some(t.second + i, square, n);
+      store_some(t.weight + i, w, n);
+    }
+    if (t.average)
+      store_some(t.average + i, w * a.new_average + load_some(t.average + i, n) * a.average, n);
+  }
+}
+
+}  // namespace PMS_ISA
+}  // namespace pms
