@@ -7,13 +7,6 @@
 namespace pms {
 namespace PMS_ISA {
 
-static inline Vec root(Vec x) {
-  float lane[W];
-  store(lane, x);
-  for (int i = 0; i < W; i++) lane[i] = __builtin_sqrtf(lane[i]);
-  return load(lane);
-}
-
 // One unit is ADAM_UNIT numbers of one tensor; tensor t has units first_unit[t] and following.
 static void adam(const void *job_, int64_t unit, float *) {
   const PmsAdam &a = *static_cast<const PmsAdam *>(job_);

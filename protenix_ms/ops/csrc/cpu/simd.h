@@ -74,6 +74,13 @@ static inline void transpose(Vec (&x)[W]) {
   }
 }
 
+static inline Vec root(Vec x) {
+  alignas(64) float lane[W];
+  store(lane, x);
+  for (int i = 0; i < W; i++) lane[i] = __builtin_sqrtf(lane[i]);
+  return load(lane);
+}
+
 static inline float sum_of(Vec x) {
   float lane[W];
   store(lane, x);

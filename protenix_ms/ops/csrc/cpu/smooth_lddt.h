@@ -16,13 +16,6 @@ static int64_t smooth_lddt_scratch(const PmsSmoothLddt *a) {
   return LDDT_PLANES * round_up(a->atoms, W);
 }
 
-static inline Vec root(Vec x) {
-  alignas(64) float lane[W];
-  store(lane, x);
-  for (int i = 0; i < W; i++) lane[i] = __builtin_sqrtf(lane[i]);
-  return load(lane);
-}
-
 // Distance with what keeps its derivative finite between equal points, angstrom^2.
 static inline Vec length(const Vec d[3]) {
   return root(d[0] * d[0] + d[1] * d[1] + d[2] * d[2] + 1e-12f);
