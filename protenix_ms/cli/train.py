@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="go on from the latest checkpoint of --output")
     add("--loaders", type=int, default=1, metavar="N", help="processes that make examples")
     add("--device", choices=("CPU", "Ascend"), default="CPU")
+    add("--dtype", choices=("fp32", "bf16"), default="fp32",
+        help="bf16 (Ascend): products in bf16 beside fp32 islands; weights and losses stay fp32")
     add("--quiet", action="store_true")
 
 
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         ProtenixError: nothing could start.
     """
     config = configuration(args)
-    require_device(args.device, "fp32")
+    require_device(args.device, args.dtype)
     require_embeddings(config)
     weights = find_weights(config.model_name, args.init, None) if args.init else None
     started = (args.output / "log.jsonl").exists()
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from protenix_ms.runtime.ranks import join
 
     kinds = frozenset(name for name, on in config.training.recompute.items() if on)
-    with using(Policy(device=args.device, recompute=kinds)):
+    with using(Policy(device=args.device, dtype=args.dtype, recompute=kinds)):
         ranks = join()
         trainer = _trainer(args, config, weights, ranks)
         if not args.quiet:
@@ -125,7 +127,7 @@ def source(
     from protenix_ms.structures.dataset import DataOptions, Source
     from protenix_ms.structures.loader import Loader
 
-    each = example_options(config, config.training.train_crop_size)
+    each = example_options(config, config.training.train_crop_size, **config.training.data)
     options = DataOptions(tuple(Source(folder, example=each) for folder in args.data),
                           config.training.seed, rank=place[0], ranks=place[1],
                           use_rna_msa=default_options(config).use_rna_msa)
@@ -137,12 +139,21 @@ def source(
     return examples
 
 
-def example_options(config: ConfigDict, crop_size: int) -> object:
-    """How examples of a model are made (`structures.example.ExampleOptions`)."""
+def example_options(config: ConfigDict, crop_size: int, **data: object) -> object:
+    """How examples of a model are made (`structures.example.ExampleOptions`).
+
+    Args:
+        data: of ``config.training.data``.
+    """
+    from protenix_ms.structures.constraint_options import ConstraintSampling
     from protenix_ms.structures.crop import CropOptions
     from protenix_ms.structures.example import ExampleOptions
 
-    return ExampleOptions(crop=replace(CropOptions(), size=crop_size), use_msa=config.use_msa)
+    constrained = config.model.constraint_embedder.contact_embedder.enable
+    return ExampleOptions(
+        crop=replace(CropOptions(), size=crop_size), use_msa=config.use_msa,
+        constraints=ConstraintSampling() if constrained else None, **data,
+    )
 
 
 def held_out(folder: Path, config: ConfigDict, sizes: ConfigDict) -> object:

@@ -51,6 +51,14 @@ def optimiser() -> dict:
     }
 
 
+def data() -> dict:
+    """How examples are made (`structures.example.ExampleOptions`)."""
+    return {
+        "msa_rows": 16384, "rename_ligands": False, "shuffle_molecules": False,
+        "shuffle_copies": False, "reference_chains_only": False, "distillation": False,
+    }
+
+
 def evaluation() -> dict:
     """How a model is judged on held-out entries; a size of 0 is the model's own."""
     return {
@@ -83,6 +91,7 @@ def training_config() -> ConfigDict:
             "train_confidence_only": False,
             "train_noise_sampler": {"p_mean": -1.2, "p_std": 1.5, "sigma_data": 16.0},
             "loss": loss(),
+            "data": data(),
             "recompute": recompute(),
             "evaluation": evaluation(),
             **optimiser(),

@@ -89,4 +89,5 @@ def set_precision(model: nn.Cell, n_tokens: int, model_name: str) -> None:
     for name, cell in model.cells_and_names():
         if isinstance(cell, Linear):
             low = policy().dtype == "bf16"
-            cell.bf16 = low and dtype_of(name, n_tokens, model_name) == "bf16"
+            kind = dtype_of(name, n_tokens, model_name, model.training)
+            cell.bf16 = low and kind == "bf16"

@@ -26,15 +26,19 @@ class Island(NamedTuple):
         leaves: names of layers below the prefix, empty for all.
         up_to: largest number of tokens for which it holds, None for any.
         not_for: words in the names of models that have no such island.
+        when: "predicting", "training" or "always".
     """
 
     prefix: str
     leaves: tuple[str, ...] = ()
     up_to: int | None = None
     not_for: tuple[str, ...] = ()
+    when: Literal["predicting", "training", "always"] = "always"
 
-    def holds(self, name: str, n_tokens: int, model_name: str) -> bool:
+    def holds(self, name: str, n_tokens: int, model_name: str, training: bool) -> bool:
         """Whether `name` lies in this island for a job and model."""
+        if self.when == ("predicting" if training else "training"):
+            return False
         if self.up_to is not None and n_tokens > self.up_to:
             return False
         if any(word in model_name for word in self.not_for):
@@ -47,7 +51,8 @@ ISLANDS = (
     # coordinates and distances of atoms
     Island("input_embedder.atom_attention_encoder", ("linear_no_bias_ref_pos", "linear_no_bias_d")),
     Island("diffusion_module", up_to=VERY_LONG),
-    Island("confidence_head", up_to=LONG, not_for=("v2",)),
+    Island("confidence_head", up_to=LONG, not_for=("v2",), when="predicting"),
+    Island("distogram_head", when="training"),
     # what remains fp32 inside them when they are not islands as a whole
     Island("diffusion_module.diffusion_conditioning",
            ("linear_no_bias_z", "linear_no_bias_s", "linear_no_bias_n")),
@@ -62,15 +67,16 @@ ISLANDS = (
 )
 
 
-def dtype_of(name: str, n_tokens: int, model_name: str) -> Dtype:
+def dtype_of(name: str, n_tokens: int, model_name: str, training: bool = False) -> Dtype:
     """Number format of the products of a layer under bf16.
 
     Args:
         name: the layer, as in the state dict without ``.weight``.
         n_tokens: size of the job.
         model_name: variant.
+        training: whether gradients are wanted; the islands differ.
     """
-    island = any(i.holds(name, n_tokens, model_name) for i in ISLANDS)
+    island = any(i.holds(name, n_tokens, model_name, training) for i in ISLANDS)
     return "fp32" if island else "bf16"
 
 

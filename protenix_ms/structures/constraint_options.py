@@ -19,12 +19,14 @@ class PairSampling:
         size: their number, or below 1 the parameter of a geometric distribution.
         ranges: of the distance limit, by kinds of molecules; of a pocket the binder is first.
         min_distance: nearer pairs are not used; -1 draws it below the limit.
+        by_interface: the number is drawn for every pair of chains, not for the whole crop.
     """
 
     probability: float
     ranges: Ranges
     size: float = 1 / 3
     min_distance: float = 0.0
+    by_interface: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Distance constraints sampled from a known structure (upstream `ConstraintFeatureGenerator`).
 
-Contacts, pockets and substructures are drawn over the whole crop (upstream's group "complex").
+Contacts are drawn over the whole crop or for every interface (upstream's groups "complex", its
+default, and "interface"), pockets and substructures over the whole crop.
 """
 
 from __future__ import annotations
@@ -141,7 +142,12 @@ def draw_contacts(
         float(rng.uniform(0, top)) if options.min_distance < 0 else options.min_distance
         for _, top in limits
     ])
-    chosen = rng.permutation(len(pairs))[: _size(options.size, rng)]
+    groups = [np.arange(len(pairs))]
+    if options.by_interface:
+        chains = np.unique(np.sort(sites.chain[pairs], axis=1), axis=0, return_inverse=True)[1]
+        groups = [np.flatnonzero(chains.ravel() == i) for i in range(chains.max(initial=-1) + 1)]
+    chosen = np.concatenate([
+        np.zeros(0, np.int64), *(rng.permutation(g)[: _size(options.size, rng)] for g in groups)])
     return pairs[chosen], limit[chosen]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Tensor, float32, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.loss import binned
@@ -76,6 +76,11 @@ def noise_levels(draws: Draws, count: int, config: ConfigDict) -> Float[Array, "
     normal = draws.normal("noise_level", (count,))
     log = normal * np.float32(config.p_std) + np.float32(config.p_mean)
     return np.exp(log) * np.float32(config.sigma_data)
+
+
+def _fp32(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """What the losses read: fp32 whatever the modules computed in."""
+    return ops.cast(x, float32)
 
 
 class TrainingStep:
@@ -176,7 +181,7 @@ class TrainingStep:
         for sample in x:
             d = self.measures.within(sample[job.representative])
             logits.append(head.logits(job, *head.pairformer_stack(s, head.add_distances(z, d))))
-        stacked = ConfidenceLogits(*(ops.stack(values) for values in zip(*logits)))
+        stacked = ConfidenceLogits(*(_fp32(ops.stack(values)) for values in zip(*logits)))
         for name, value in stacked._asdict().items():
             trace(f"pred/{name}", value)
         return Confidence(x, **stacked._asdict())
@@ -201,8 +206,8 @@ class TrainingStep:
             )
             for i in range(0, count, size)
         ]
-        x = parts[0] if len(parts) == 1 else ops.concat(parts, 0)
-        distogram = self.model.distogram_head(trunk.z)
+        x = _fp32(parts[0] if len(parts) == 1 else ops.concat(parts, 0))
+        distogram = _fp32(self.model.distogram_head(trunk.z))
         trace("pred/coordinate", x)
         trace("pred/distogram", distogram)
         return Denoised(x, level, distogram)

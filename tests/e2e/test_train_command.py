@@ -120,11 +120,32 @@ def test_predict_takes_what_training_wrote(whole, tmp_path, inside):
     assert hashlib.sha256(expected).hexdigest() in json.dumps(record)
 
 
+def test_fine_tuning_from_a_pytorch_file_with_two_rates(data, whole, tmp_path):
+    """The first update of Adam moves a weight by its rate, whatever its gradient is."""
+    torch = pytest.importorskip("torch", reason="writes a .pt as upstream does")
+    before = read_snapshot(whole / "checkpoints" / "00000003").average
+    state = {f"module.{n}": torch.from_numpy(w.copy()) for n, w in before.items()}
+    torch.save({"model": state, "step": 7}, tmp_path / "start.pt")
+    settings = {"lr_scheduler": "constant", "lr": 1e-3, "finetune_names": "confidence_head,msa",
+                "finetune.lr_scheduler": "constant", "finetune.lr": 1e-2, "max_steps": 1}
+    chosen = [w for k, v in settings.items() for w in ("--set", f"training.{k}={v}")]
+    words = command(data, tmp_path / "run", "--init", str(tmp_path / "start.pt"), *chosen)
+    subprocess.run([*words, "--quiet"], check=True, timeout=300)
+    after = read_snapshot(tmp_path / "run" / "checkpoints" / "00000001").weights
+    rates = {n: float(np.abs(after[n] - before[n]).max()) for n in before if "fourier" not in n
+             and "_bins" not in n}
+    tuned = [r for n, r in rates.items() if "confidence_head" in n or "msa" in n]
+    others = [r for n, r in rates.items() if not ("confidence_head" in n or "msa" in n)]
+    assert max(tuned) == pytest.approx(1e-2, rel=1e-2) and np.median(tuned) > 5e-3
+    assert max(others) == pytest.approx(1e-3, rel=1e-2) and np.median(others) > 5e-4
+
+
 @pytest.mark.parametrize(("words", "text"), [
     (["--stage", "stage1", "--set", "training.lrr=1"], "unknown setting 'lrr'"),
     (["--set", "nonsense"], "expected KEY=VALUE"),
     (["--config", str(ROOT / "configs" / "predict.py")], "no part `training`"),
     (["--init", "absent.safetensors"], "no such checkpoint"),
+    (["--dtype", "bf16"], "bf16 runs on Ascend only"),
 ])
 def test_refusals(tmp_path, capsys, words, text):
     output = tmp_path / "run"

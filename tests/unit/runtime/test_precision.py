@@ -44,6 +44,15 @@ def test_confidence_of_v2_is_no_island():
     assert dtype_of("confidence_head.linear_no_bias_pae", 100, V2) == "fp32"
 
 
+def test_training_moves_two_islands():
+    """As upstream's `skip_amp`: confidence in bf16, the distogram in fp32; logits always fp32."""
+    layer = "confidence_head.pairformer_stack.blocks.0.pair_transition.linear_no_bias"
+    moved = {"distogram_head.linear": "fp32", layer: "bf16",
+             "confidence_head.linear_no_bias_pae": "fp32",
+             "diffusion_module.linear_no_bias_s": "fp32", "linear_no_bias_zinit1": "bf16"}
+    assert {name: dtype_of(name, 100, BASE, training=True) for name in moved} == moved
+
+
 def test_every_island_names_layers_that_exist():
     names = {n.rpartition(".")[0] or n for n in manifest(get_config(BASE))}
     names |= set(manifest(get_config(BASE)))

@@ -8,6 +8,8 @@ from protenix_ms.errors import ResourceError
 from protenix_ms.geometry.contacts import near_pairs
 from protenix_ms.structures.chain_choice import _loser
 from protenix_ms.structures.clusters import cluster, exact_clusters
+from protenix_ms.structures.constraint_options import PairSampling
+from protenix_ms.structures.constraint_sampling import Sites, draw_contacts
 from protenix_ms.structures.mmcif import _steps
 from protenix_ms.structures.reference_chain import chosen_leaving_atoms
 from protenix_ms.structures.segments import connected, merged_bonds
@@ -121,6 +123,20 @@ def test_mmseqs_is_asked_when_it_is_there(tmp_path):
     program.write_text("#!/bin/sh\necho no space left >&2\nexit 1\n")
     with pytest.raises(ResourceError, match="no space left"):
         cluster(sequences, str(program))
+
+
+@pytest.mark.parametrize("by_interface", [False, True])
+def test_contacts_of_the_crop_or_of_every_interface(by_interface):
+    rng = np.random.default_rng(0)
+    sites = Sites(np.repeat([3, 5, 9], 8), np.full(24, "protein"), np.ones(24, bool),
+                  rng.standard_normal((24, 3)))
+    options = PairSampling(1.0, (("PP", 50.0, 50.0),), size=2.0, by_interface=by_interface)
+    pairs, limit = draw_contacts(sites, options, rng)
+    chains = sites.chain[pairs]
+    assert np.all(limit == 50) and np.all(chains[:, 0] != chains[:, 1])
+    found = {tuple(sorted(c)) for c in chains.tolist()}
+    assert len(pairs) == (6 if by_interface else 2)
+    assert found == {(3, 5), (3, 9), (5, 9)} if by_interface else len(found) <= 2
 
 
 def test_packing_gives_the_arrays_back():

@@ -7,9 +7,12 @@ import signal
 
 import numpy as np
 import pytest
+from mindspore import float32
 
 from protenix_ms.errors import CheckpointError
 from protenix_ms.model.weights import load_weights
+from protenix_ms.runtime.draws import SeededDraws
+from protenix_ms.runtime.policy import Policy, using
 from protenix_ms.train.checkpoint import read_snapshot, snapshots
 from protenix_ms.train.loop import Trainer
 
@@ -116,6 +119,23 @@ def test_confidence_alone_changes_nothing_else(new_model, training, examples, tm
     trainer.run()
     changed = {n for n, w in weights(trainer).items() if not np.array_equal(w, before[n])}
     assert changed and all(n.startswith("confidence_head.") for n in changed)
+
+
+def test_a_step_in_bf16_keeps_weights_and_losses_in_fp32(new_model, training, examples, tmp_path):
+    """Products are rounded to bf16 as on Ascend; islands and losses are fp32."""
+    steps = {}
+    for dtype in ("fp32", "bf16"):
+        with using(Policy(dtype=dtype)):
+            trainer = Trainer(new_model(), training, examples, tmp_path / dtype)
+            steps[dtype] = trainer.differentiate(next(examples(0)), 0, SeededDraws(1))
+    low = {n for n, cell in trainer.model.cells_and_names() if getattr(cell, "bf16", False)}
+    assert any(n.startswith("pairformer_stack.") for n in low)
+    assert any(n.startswith("confidence_head.pairformer_stack.") for n in low)
+    assert not any(n.startswith(("diffusion_module.", "distogram_head.")) for n in low)
+    exact, rounded = steps["fp32"], steps["bf16"]
+    assert rounded.loss != exact.loss and rounded.loss == pytest.approx(exact.loss, rel=0.05)
+    assert all(g.dtype == float32 and np.isfinite(g.asnumpy()).all()
+               for g in rounded.gradients.values())
 
 
 def test_damaged_checkpoint_is_refused(tmp_path):
