@@ -202,13 +202,17 @@ def _difference(ours: dict, upstream: dict) -> float | None:
 
 
 def peak_gflops() -> float:
-    """This machine's float32 matrix product in MindSpore: best of five of 2048^3."""
+    """This machine's float32 matrix product of 2048^3: the better of MindSpore's and ours."""
+    import mindspore
     import numpy as np
     from mindspore import Tensor, ops
 
+    from protenix_ms.ops.pair_layers import linear
+
+    mindspore.runtime.launch_blocking()
     x = Tensor.from_numpy(np.ones((2048, 2048), np.float32))
-    product, best = ops.MatMul(), float("inf")
-    for _ in range(5):
+    best = float("inf")
+    for product in [ops.MatMul(transpose_b=True), lambda a, b: linear(a, b, None)] * 5:
         start = time.perf_counter()
         product(x, x).asnumpy()
         best = min(best, time.perf_counter() - start)

@@ -205,7 +205,7 @@ float *pack(const Kernels *kernels, pms::Packing *packing, int threads) {
   float *packed = pms::borrow(floats);
   if (!packed) return nullptr;
   for (int i = 0; i < packing->count; i++) packing->to[i] = packed + start[i];
-  if (pms::parallel_for(kernels->pack_weights, packing, blocks, 0, threads, floats) == PMS_OK)
+  if (pms::parallel_for(kernels->pack_weights, packing, blocks, 0, threads, 10. * floats) == PMS_OK)
     return packed;
   pms::give_back(packed);
   return nullptr;

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Work shared out to threads that live for one call: nothing spins between calls, nothing has to
-// survive a fork, and no OpenMP runtime competes with MindSpore's own.
+// Work shared out to a few threads of our own: no OpenMP runtime competes with MindSpore's pool.
+//
+// Workers live as long as the process, since starting or waking one takes as long as a small kernel
+// runs; after a job they look out for the next one for a moment, then sleep. The caller works too
+// and never waits for a worker that has not come: what it does not share it does alone. A forked
+// child starts its own.
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernels.h"
@@ -12,26 +17,111 @@ namespace pms {
 namespace {
 
 constexpr int MOST_THREADS = 256;
-constexpr double WORTH_A_THREAD = 4e5;  // multiply-adds; starting a thread costs about 20 us
+constexpr double WORTH_A_THREAD = 1e6;  // multiply-adds, some 20 us
+constexpr int64_t LOOKOUT = 400000;     // nanoseconds that a worker looks for the next job
+constexpr int64_t CLOSED = int64_t(1) << 32;
 
 struct Shared {
   Work work;
   const void *job;
   int64_t units, next;
-};
-
-struct Worker {
-  Shared *shared;
   float *scratch;
+  int64_t stride, threads, places;  // places taken by workers
 };
 
-void *run(void *worker_) {
-  Worker *worker = static_cast<Worker *>(worker_);
-  Shared *shared = worker->shared;
+pthread_mutex_t one_caller = PTHREAD_MUTEX_INITIALIZER, asleep = PTHREAD_MUTEX_INITIALIZER;
+pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+pthread_t workers[MOST_THREADS];
+int64_t started = 0;
+int avoided = -1;             // core that workers keep off
+int64_t ticket = 0;           // counts jobs
+int64_t sleepers = 0;
+int64_t inside = CLOSED;      // workers at the current job; CLOSED while there is none
+Shared *current = nullptr;    // only read from inside
+
+void run(Shared *shared, int64_t place) {
+  float *scratch = shared->scratch + place * shared->stride;
   for (;;) {
     const int64_t unit = __atomic_fetch_add(&shared->next, 1, __ATOMIC_RELAXED);
-    if (unit >= shared->units) return nullptr;
-    shared->work(shared->job, unit, worker->scratch);
+    if (unit >= shared->units) return;
+    shared->work(shared->job, unit, scratch);
+  }
+}
+
+void pause_briefly() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+int64_t nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * int64_t(1000000000) + now.tv_nsec;
+}
+
+// Returns when there is a job after number `seen`.
+void wait_for_job(int64_t seen) {
+  const int64_t until = nanoseconds() + LOOKOUT;
+  do {
+    for (int i = 0; i < 64; i++) {
+      if (__atomic_load_n(&ticket, __ATOMIC_ACQUIRE) != seen) return;
+      pause_briefly();
+    }
+  } while (nanoseconds() < until);
+  pthread_mutex_lock(&asleep);
+  __atomic_fetch_add(&sleepers, 1, __ATOMIC_SEQ_CST);
+  while (__atomic_load_n(&ticket, __ATOMIC_SEQ_CST) == seen) pthread_cond_wait(&wake, &asleep);
+  __atomic_fetch_sub(&sleepers, 1, __ATOMIC_SEQ_CST);
+  pthread_mutex_unlock(&asleep);
+}
+
+void *worker(void *) {
+  for (int64_t seen = 0;;) {
+    wait_for_job(seen);
+    seen = __atomic_load_n(&ticket, __ATOMIC_ACQUIRE);
+    if (__atomic_fetch_add(&inside, 1, __ATOMIC_ACQ_REL) < CLOSED) {
+      Shared *shared = current;
+      const int64_t place = __atomic_add_fetch(&shared->places, 1, __ATOMIC_RELAXED);
+      if (place < shared->threads) run(shared, place);
+    }
+    __atomic_fetch_sub(&inside, 1, __ATOMIC_ACQ_REL);
+  }
+}
+
+#ifdef __linux__
+// Workers run on any core but the caller's: a scheduler may wake them on the caller's own, where
+// they wait half a millisecond for the load to be balanced.
+void keep_off(int core) {
+  cpu_set_t set;
+  if (core < 0 || core >= CPU_SETSIZE || core == avoided) return;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return;
+  CPU_CLR(core, &set);
+  if (CPU_COUNT(&set) == 0) return;
+  for (int64_t i = 0; i < started; i++) pthread_setaffinity_np(workers[i], sizeof(set), &set);
+  avoided = core;
+}
+#endif
+
+// A forked child has no workers, whatever they were doing.
+void forget_workers() {
+  pthread_mutex_init(&one_caller, nullptr);
+  pthread_mutex_init(&asleep, nullptr);
+  pthread_cond_init(&wake, nullptr);
+  started = ticket = sleepers = 0;
+  inside = CLOSED;
+  avoided = -1;
+}
+
+// At least `wanted` workers where the system allows.
+void start_workers(int64_t wanted) {
+  static bool forks_known = false;
+  if (!forks_known) forks_known = pthread_atfork(nullptr, nullptr, forget_workers) == 0;
+  while (started < wanted && pthread_create(&workers[started], nullptr, worker, nullptr) == 0) {
+    pthread_detach(workers[started++]);
+    avoided = -1;
   }
 }
 
@@ -41,6 +131,26 @@ int available_cores() {
   if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
 #endif
   return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+// The job with workers; the caller holds `one_caller`.
+void run_shared(Shared *shared) {
+  start_workers(shared->threads - 1);
+#ifdef __linux__
+  keep_off(sched_getcpu());
+#endif
+  current = shared;
+  __atomic_fetch_and(&inside, CLOSED - 1, __ATOMIC_ACQ_REL);
+  __atomic_fetch_add(&ticket, 1, __ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&sleepers, __ATOMIC_SEQ_CST) > 0) {
+    pthread_mutex_lock(&asleep);
+    pthread_cond_broadcast(&wake);
+    pthread_mutex_unlock(&asleep);
+  }
+  run(shared, 0);
+  for (int64_t i = __atomic_or_fetch(&inside, CLOSED, __ATOMIC_ACQ_REL); i != CLOSED;
+       i = __atomic_load_n(&inside, __ATOMIC_ACQUIRE))
+    pause_briefly();
 }
 
 // Working memory kept between calls: the system takes longer to hand out fresh pages than a small
@@ -88,17 +198,13 @@ int parallel_for(Work work, const void *job, int64_t units, int64_t scratch_floa
   const int64_t stride = (scratch_floats + 15) / 16 * 16 + 16;
   float *memory = borrow(stride * n);
   if (!memory) return PMS_NO_MEMORY;
-  Shared shared = {work, job, units, 0};
-  Worker workers[MOST_THREADS];
-  pthread_t handles[MOST_THREADS];
-  int64_t started = 0;
-  for (int64_t t = 0; t < n; t++) workers[t] = {&shared, memory + t * stride};
-  // A thread that cannot start is no failure: the others do its share.
-  while (started + 1 < n &&
-         pthread_create(&handles[started], nullptr, run, &workers[started + 1]) == 0)
-    started++;
-  run(&workers[0]);
-  for (int64_t t = 0; t < started; t++) pthread_join(handles[t], nullptr);
+  Shared shared = {work, job, units, 0, memory, stride, n, 0};
+  if (n > 1 && pthread_mutex_trylock(&one_caller) == 0) {
+    run_shared(&shared);
+    pthread_mutex_unlock(&one_caller);
+  } else {
+    run(&shared, 0);
+  }
   give_back(memory);
   return PMS_OK;
 }
