@@ -55,6 +55,10 @@ class AttentionPairBias(nn.Cell):
         Returns:
             ``[1, h, n, n]`` or ``[w, h, 32, 128]``.
         """
+        kernels = whole_layers(z) if z.ndim == 3 and self.layernorm_z.bias is not None else None
+        if kernels is not None:
+            bias = kernels.projection(z, self.layernorm_z, self.linear_nobias_z.weight)
+            return ops.reshape(bias, (1, -1, *z.shape[:2]))
         z = self.layernorm_z(ops.reshape(z, (-1, *z.shape[-3:])))
         return einsum("hc,wqkc->whqk", self.linear_nobias_z.weight, z)
 
