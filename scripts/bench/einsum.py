@@ -6,7 +6,8 @@
 Shapes are those of the base model with 128 alignment rows and 8 atoms a token. "permutes" counts
 tensors laid out anew, ours and of the plain form, which brings both operands to [batch, rows,
 summed] and [batch, summed, columns] and the result to its order. Runs alternate, the median
-counts. PyTorch's column is empty where it is not installed.
+counts: of the clock and, in brackets, of all cores together. PyTorch's column is empty where it is
+not installed.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ os.environ.setdefault("GLOG_v", "4")
 
 import mindspore
 import numpy as np
-from attention import measure
 from mindspore import Tensor, ops
-from sides import MSA_ROWS, peak_gflops
+from sides import MSA_ROWS, alternating, peak_gflops
 
 from protenix_ms.ops.einsum import einsum, plan
 
@@ -120,20 +120,20 @@ def main() -> None:
         torch.set_num_threads(2)
     peak, rows = peak_gflops(), []
     print(f"{args.tokens} tokens, peak {peak:.0f} GFLOP/s, load {os.getloadavg()[0]:.1f}; ms")
-    print(f"{'contraction':31}{'equation':17}{'permutes':>9}{'plain':>6}{'ours':>8}{'plain':>8}"
-          f"{'torch':>8}{'of peak':>9}  plan")
+    print(f"{'contraction':31}{'equation':17}{'permutes':>9}{'plain':>6}{'ours':>17}{'plain':>17}"
+          f"{'torch':>17}{'of peak':>9}  plan")
     for site in sites(args.tokens):
         name, equation, x, y = site
         how, (forms, permutes) = plan(equation, x, y), ways(site)
-        seconds = measure(forms, args.repeats)
+        seconds = alternating(forms, args.repeats)
         letters = dict(zip(equation.partition("->")[0].replace(",", ""), x + y))
-        of_peak = 2 * prod(letters.values()) / seconds["ours"] / 1e9 / peak
+        of_peak = 2 * prod(letters.values()) / seconds["ours"][0] / 1e9 / peak
         rows.append({"name": name, "equation": equation, "shapes": (x, y), "plan": str(how),
                      "permutes": how.permutes, "plain_permutes": permutes, "seconds": seconds,
                      "of_peak": of_peak})
-        ms = {form: f"{1e3 * s:.2f}" for form, s in seconds.items()}
-        print(f"{name:31}{equation:17}{how.permutes:9}{permutes:6}{ms['ours']:>8}{ms['plain']:>8}"
-              f"{ms.get('torch', '-'):>8}{of_peak:9.0%}  {how}", flush=True)
+        ms = {form: f"{1e3 * a:.2f} ({1e3 * b:.1f})" for form, (a, b) in seconds.items()}
+        print(f"{name:31}{equation:17}{how.permutes:9}{permutes:6}{ms['ours']:>17}{ms['plain']:>17}"
+              f"{ms.get('torch', '-'):>17}{of_peak:9.0%}  {how}", flush=True)
     if args.json:
         record = {"tokens": args.tokens, "peak_gflops": peak, "load": os.getloadavg(),
                   "rows": rows}

@@ -201,6 +201,19 @@ def _difference(ours: dict, upstream: dict) -> float | None:
     return max(errors) if errors else None
 
 
+def alternating(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Median seconds of the clock and of all cores, after a warm-up of each."""
+    seconds: dict[str, list[list[float]]] = {name: [] for name in runs}
+    for _ in range(repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter(), time.process_time()
+            run()
+            end = time.perf_counter(), time.process_time()
+            seconds[name].append([b - a for a, b in zip(start, end)])
+    return {name: [statistics.median(column) for column in zip(*found[1:])]
+            for name, found in seconds.items()}
+
+
 def peak_gflops() -> float:
     """This machine's float32 matrix product of 2048^3: the better of MindSpore's and ours."""
     import mindspore

@@ -5,8 +5,9 @@
 
 MindSpore's `unfold` takes images, so atoms become an image's height; its result has windows last
 and is permuted. Two such forms: channels as the image's channels, and as its width. For the whole
-prediction the model's windows are replaced here by the first form; runs alternate, the median
-counts. Seconds are of the clock and, in brackets, of both cores together.
+prediction, which reads windows in place where its attention kernel serves, they are cut out here by
+our unfold and by the first form. Runs alternate, the median counts. Times are of the clock and, in
+brackets, of all cores together; ratios are to the first of each group.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
-import time
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
@@ -26,7 +25,7 @@ import mindspore
 import numpy as np
 import predict
 from mindspore import Tensor, ops
-from sides import make_features
+from sides import alternating, make_features
 
 from protenix_ms.model import atom_windows
 from protenix_ms.ops.unfold import windows
@@ -54,20 +53,7 @@ def im2col_wide(x: Tensor, axis: int, size: int, step: int) -> Tensor:
     return ops.reshape(y, (b, -1, size, *rest))
 
 
-FORMS = {"ours": windows, "im2col": im2col, "im2col wide": im2col_wide}
-
-
-def alternating(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Median seconds of the clock and of all cores, after a warm-up of each."""
-    seconds: dict[str, list[list[float]]] = {name: [] for name in runs}
-    for _ in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.perf_counter(), time.process_time()
-            run()
-            end = time.perf_counter(), time.process_time()
-            seconds[name].append([b - a for a, b in zip(start, end)])
-    return {name: [statistics.median(column) for column in zip(*found[1:])]
-            for name, found in seconds.items()}
+FORMS = {"unfold": windows, "im2col": im2col, "im2col wide": im2col_wide}
 
 
 def one_call(atoms: int, samples: int, repeats: int) -> dict[str, list[float]]:
@@ -77,29 +63,33 @@ def one_call(atoms: int, samples: int, repeats: int) -> dict[str, list[float]]:
     rng = np.random.default_rng(0)
     x = Tensor.from_numpy(rng.standard_normal((samples, padded, 4, 32), dtype=np.float32))
     results = {name: form(x, 1, KEYS, QUERIES).asnumpy() for name, form in FORMS.items()}
-    assert all(np.array_equal(results["ours"], y) for y in results.values())
+    assert all(np.array_equal(results["unfold"], y) for y in results.values())
     return alternating({name: lambda form=form: form(x, 1, KEYS, QUERIES).asnumpy()
                         for name, form in FORMS.items()}, repeats)
 
 
 def prediction(args: argparse.Namespace) -> dict[str, list[float]]:
-    """Whole predictions, with ours and with im2col in its place."""
-    run = predict.ours(args)(args.tokens)
+    """Whole predictions: windows in place, by our unfold, by im2col."""
+    run, in_place = predict.ours(args)(args.tokens), atom_windows.windows_in_place
 
-    def using(form: Callable) -> Callable[[], None]:
+    def cutting(form: Callable) -> Callable[[], None]:
         def once() -> None:
+            atom_windows.windows_in_place = lambda dtype, width: None
             atom_windows.sliding_windows = form
             run()
+            atom_windows.windows_in_place = in_place
             atom_windows.sliding_windows = windows
 
         return once
 
-    return alternating({name: using(FORMS[name]) for name in ("ours", "im2col")}, args.repeats)
+    ways = {"in place": run, "unfold": cutting(windows), "im2col": cutting(im2col)}
+    return alternating(ways, args.repeats)
 
 
 def show(name: str, seconds: dict[str, list[float]]) -> None:
+    first = next(iter(seconds.values()))
     for form, (clock, cores) in seconds.items():
-        ratio = clock / seconds["ours"][0], cores / seconds["ours"][1]
+        ratio = clock / first[0], cores / first[1]
         print(f"{name:34}{form:13}{1e3 * clock:10.2f} ({1e3 * cores:.2f}){ratio[0]:8.2f} "
               f"({ratio[1]:.2f})", flush=True)
 
