@@ -130,7 +130,7 @@ def attention(device: str) -> Callable[[], Iterator[Finding]]:
 
 def memory() -> Iterator[Finding]:
     """Memory that is free now."""
-    from protenix_ms.predict.memory import available_bytes
+    from protenix_ms.runtime.resources import available_bytes
 
     free = available_bytes()
     if free is None:

@@ -45,6 +45,13 @@ def relaunch() -> None:
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], settings(dict(os.environ)))
 
 
+def same_bits() -> None:
+    """Choose kernels that give the same bits at every run (Ascend; on CPU all do)."""
+    import mindspore
+
+    mindspore.set_deterministic(True)
+
+
 def configure(device: str) -> None:
     """Put MindSpore on `device` ("CPU" or "Ascend"), kernels in the calling thread on CPU.
 

@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("CPU", "Ascend"), default="CPU")
     add("--dtype", choices=("fp32", "bf16"), default="fp32",
         help="bf16 (Ascend): products in bf16 beside fp32 islands; weights and losses stay fp32")
+    add("--deterministic", action="store_true",
+        help="the same bits on Ascend too, slower; on CPU every run is")
+    add("--ignore-memory", action="store_true", help="start a training that will hardly fit")
     add("--quiet", action="store_true")
 
 
@@ -60,17 +63,39 @@ def run(args: argparse.Namespace) -> int:
                           fix="add --resume, or choose another --output")
     check_data([*args.data, *([args.evaluate] if args.evaluate else [])])
     launch.configure(args.device)
+    if args.deterministic:
+        launch.same_bits()
     from protenix_ms.runtime.policy import Policy, using
     from protenix_ms.runtime.ranks import join
 
     kinds = frozenset(name for name, on in config.training.recompute.items() if on)
     with using(Policy(device=args.device, dtype=args.dtype, recompute=kinds)):
         ranks = join()
+        expected = budget_text(args, config)
         trainer = _trainer(args, config, weights, ranks)
         if not args.quiet:
-            print(f"{config.model_name}: from step {trainer.step} to {config.training.max_steps}")
+            print(f"{config.model_name}: from step {trainer.step} to {config.training.max_steps}, "
+                  f"{expected}", flush=True)
         trainer.run(None if args.quiet else _print_line)
     return 0
+
+
+def budget_text(args: argparse.Namespace, config: ConfigDict) -> str:
+    """What the training will take, in words.
+
+    Raises:
+        ResourceError: it does not fit, and nobody said to ignore that.
+    """
+    from protenix_ms.structures.preparation import read_alignments
+    from protenix_ms.train import budget
+
+    aligned = config.use_msa and any(read_alignments(folder) for folder in args.data)
+    most = min(config.training.data.msa_rows, config.model.msa_module.sample_cutoff)
+    expected = budget.estimate(config, most if aligned else 1)
+    if not args.ignore_memory:
+        budget.require_memory(expected, config.model_name)
+    return (f"about {expected.memory / 1e9:.1f} GB of memory and "
+            f"{max(expected.seconds, 0.1):.1f} s per update")
 
 
 def configuration(args: argparse.Namespace) -> ConfigDict:

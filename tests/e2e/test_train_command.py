@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -48,13 +49,14 @@ def whole(data, tmp_path_factory) -> Path:
     done = subprocess.run(command(data, output, "--evaluate", str(data)), check=True, timeout=300,
                           capture_output=True, text=True)
     assert "step 0: loss" in done.stdout and "  1mol: lDDT 0." in done.stdout
+    assert re.search(r"about 0\.\d GB of memory and \d\.\d s per update", done.stdout)
     return output
 
 
 def test_killed_run_goes_on_to_the_same_bits(data, whole, tmp_path):
     """One was judged on its way and the other was not: that changes nothing."""
     killed = tmp_path / "killed"
-    running = subprocess.Popen(command(data, killed, "--quiet"))
+    running = subprocess.Popen(command(data, killed, "--quiet", "--deterministic"))
     deadline = time.monotonic() + 300
     while not steps(killed) and time.monotonic() < deadline:
         time.sleep(0.05)
