@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Work per use site from the emulated machine's counters, as a table. Arithmetic, not measurement.
 
-    PYTHONPATH=tests/ascend_emu python tests/ascend_emu/predict.py
-
-Counters do not depend on the data, so one tile of queries (forward) or the difference between two
-numbers of groups (backward) is run and multiplied. A vector instruction is counted as a cycle per
-repeat and a 16x16x16 product as a cycle, both without latency: lower bounds per core.
+`report.py` prints it. Counters do not depend on the data, so one tile of queries (forward) or the
+difference between two numbers of groups (backward) is run and multiplied. A vector instruction is
+counted as a cycle per repeat and a 16x16x16 product as a cycle, both without latency: lower bounds
+per core.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import emulated_device as device
@@ -85,18 +85,14 @@ def served(site: Site) -> bool:
     return tiling is not None and tiling.tileQ == tile
 
 
-def main() -> None:
-    """Prints the table."""
-    print("| site | tokens | pass | vector cycles/core | cube cycles/core | GB moved |")
-    print("|---|---|---|---|---|---|")
+def rows() -> Iterator[str]:
+    """The table."""
+    yield "| site | tokens | pass | vector cycles/core | cube cycles/core | GB moved |"
+    yield "|---|---|---|---|---|---|"
     for n in LENGTHS:
         for site in sites(n):
             for name, work in (("forward", forward_work), ("backward", backward_work)):
                 vector, cube, moved = work(site)
                 note = "" if name == "backward" or served(site) else " *"
-                print(f"| {site.name}{note} | {n} | {name} | {vector / CORES / 2:.2e} | "
-                      f"{cube / CORES:.2e} | {moved / 1e9:.3g} |")
-
-
-if __name__ == "__main__":
-    main()
+                yield (f"| {site.name}{note} | {n} | {name} | {vector / CORES / 2:.2e} | "
+                       f"{cube / CORES:.2e} | {moved / 1e9:.3g} |")

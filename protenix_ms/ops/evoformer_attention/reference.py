@@ -12,10 +12,9 @@ from __future__ import annotations
 from mindspore import Tensor, ops
 
 from protenix_ms.ops.einsum import einsum
+from protenix_ms.ops.evoformer_attention.layout import MASKED
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.typing import Bool, Float
-
-MASKED = -1e9
 
 _softmax = ops.Softmax(-1)
 _bias_add = ops.BiasAdd()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import mindspore
 from mindspore import Tensor, nn, ops
 
+from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.evoformer_attention.layout import FP16_LOWEST, Groups, grouped, low_bias
 from protenix_ms.runtime.chunk import rows_per_chunk
 from protenix_ms.typing import Bool, Float
@@ -84,24 +85,19 @@ def bias_gradient(x: Groups, scale: float, out: Tensor, dout: Tensor) -> Tensor:
     return ops.stack(sums)
 
 
-def _heads_first(x: Tensor) -> Tensor:
-    return ops.transpose(x.astype(mindspore.float32), (0, 2, 1, 3))
-
-
 def _logit_gradient(x: Groups, bias: Tensor, scale: float, out: Tensor, dout: Tensor) -> Tensor:
     """Gradient of the logits of some groups with one bias, ``[g, h, q, k]`` in fp32."""
-    product = ops.BatchMatMul(transpose_b=True)
-    q, k, v = _heads_first(x[0]), _heads_first(x[1]), _heads_first(x[2])
-    o, do = _heads_first(out), _heads_first(dout)
-    logits = product(q, k) * scale + bias.astype(mindspore.float32)
+    q, k, v, o, do = (y.astype(mindspore.float32) for y in (*x[:3], out, dout))
+    logits = einsum("gqhd,gkhd->ghqk", q, k) * scale + bias.astype(mindspore.float32)
     keep, added = x[4], x[5]
     if keep is None:
         weights = ops.softmax(logits, -1)
     else:
-        each_key = (-1, 1, 1, k.shape[2])
+        each_key = (-1, 1, 1, k.shape[1])
         weights = ops.softmax(logits + ops.reshape(added, each_key), -1)
         weights = weights * ops.reshape(keep.astype(mindspore.float32), each_key)
-    return weights * (product(do, v) - (o * do).sum(-1, keepdims=True))
+    delta = ops.transpose((o * do).sum(-1), (0, 2, 1))
+    return weights * (einsum("gqhd,gkhd->ghqk", do, v) - ops.expand_dims(delta, -1))
 
 
 class _WithBiasGradient(nn.Cell):

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention, fused and composed, against numpy in float64: sharing, masks, chunks, gradients."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
 
+import protenix_ms
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.runtime.policy import policy, using
 
@@ -72,3 +75,14 @@ def test_gradient_reaches_every_input():
     change = (np.square(exact(bias + step)).sum() - np.square(exact(bias - step)).sum()) / 2
     np.testing.assert_allclose((grads[3].asnumpy() * step).sum(), change, rtol=1e-3)
     assert all(np.abs(g.asnumpy()).max() > 1e-3 for g in grads)
+
+
+def test_every_attention_of_the_model_is_this_function():
+    """A softmax elsewhere is over bins of distances, or of weights that no query asks for."""
+    package = Path(protenix_ms.__file__).parent
+    sources = {p.relative_to(package).as_posix(): p.read_text(encoding="utf-8")
+               for folder in ("model", "nn") for p in (package / folder).glob("*.py")}
+    using_it = {name for name, text in sources.items() if "evoformer_attention(" in text}
+    assert using_it == {"model/triangle.py", "model/constraint.py", "nn/attention.py"}
+    own = {name for name, text in sources.items() if re.search(r"ops\.[Ss]oftmax\(", text)}
+    assert own == {"model/distogram.py", "model/msa_module.py"}
