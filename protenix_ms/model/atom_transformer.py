@@ -113,9 +113,9 @@ class AtomAttentionEncoder(nn.Cell):
         n, _, c_z = z.shape
 
         def rows(part: slice) -> Tensor:
-            return self.linear_no_bias_z(self.layernorm_z(ops.reshape(z[part], (-1, c_z))))
+            return self.linear_no_bias_z(self.layernorm_z(z[part]))
 
-        return map_rows(rows, n, n * c_z)
+        return ops.reshape(map_rows(rows, n, n * c_z), (n * n, -1))
 
     def _atom_pairs(
         self,

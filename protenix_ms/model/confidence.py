@@ -102,17 +102,19 @@ class ConfidenceHead(nn.Cell):
 
         Args:
             job: atoms and chains.
-            trunk: s_inputs ``[n, c_s_inputs]``, s ``[n, c_s]``, z ``[n, n, c_z]``.
+            trunk: s_inputs ``[n, c_s_inputs]``, s ``[n, c_s]``, z ``[n, n, c_z]``. A large z is
+                overwritten.
             x: predicted coordinates, angstrom.
             progress: told ``("sample", done, total)``.
 
         Raises:
             NonFiniteError: names the sample.
         """
-        s, z = self.embed(*trunk)
+        embedded = self.embed(*trunk)
         outputs, traced = [], []
         for i, coordinates in enumerate(x):
-            output, logits = self._one_sample(job, (s, z), coordinates)
+            last = i + 1 == len(x)
+            output, logits = self._one_sample(job, embedded, coordinates, last)
             if not all(np.isfinite(v).all() for v in vars(output).values()):
                 raise NonFiniteError("scores are not finite", where=f"confidence of sample {i + 1}")
             outputs.append(output)
@@ -124,10 +126,11 @@ class ConfidenceHead(nn.Cell):
         return tuple(outputs)
 
     def _one_sample(
-        self, job: ConfidenceFeatures, embedded: tuple[Tensor, Tensor], x: Float[Array, "a 3"]
+        self, job: ConfidenceFeatures, embedded: tuple[Tensor, Tensor], x: Float[Array, "a 3"],
+        last: bool,
     ) -> tuple[ConfidenceOutput, ConfidenceLogits | None]:
         """A call of its own, so that a sample's pair representation is gone before the next."""
-        s, z = self.refine(*embedded, x[job.representative])
+        s, z = self.refine(*embedded, x[job.representative], last)
         return self.reduce(job, s, z), self.logits(job, s, z) if tracing() else None
 
     def embed(
@@ -136,31 +139,35 @@ class ConfidenceHead(nn.Cell):
         s_trunk: Float[Tensor, "n c_s"],
         z_trunk: Float[Tensor, "n n c_z"],
     ) -> tuple[Float[Tensor, "n c_s"], Float[Tensor, "n n c_z"]]:
-        """What all samples share."""
-        s_inputs, s_trunk, z_trunk = map(ops.stop_gradient, (s_inputs, s_trunk, z_trunk))
+        """What all samples share; a large pair takes the memory of `z_trunk`."""
+        s_inputs, s_trunk = map(ops.stop_gradient, (s_inputs, s_trunk))
         s = self.input_strunk_ln(ops.clamp(s_trunk, -LARGEST_SINGLE, LARGEST_SINGLE))
         # s1 varies along j and s2 along i: the reverse of the trunk's initial pair (trap H14)
         of_row, of_column = self.linear_no_bias_s2(s_inputs), self.linear_no_bias_s1(s_inputs)
 
         def rows(part: slice) -> Tensor:
-            return z_trunk[part] + outer_sum(of_row[part], of_column)
+            return ops.stop_gradient(z_trunk[part]) + outer_sum(of_row[part], of_column)
 
         n, _, c_z = z_trunk.shape
-        return s, map_rows(rows, n, n * c_z)
+        return s, map_rows(rows, n, n * c_z, into=z_trunk)
 
     def refine(
         self,
         s: Float[Tensor, "n c_s"],
         z: Float[Tensor, "n n c_z"],
         x: Float[Array, "n 3"],
+        last: bool = False,
     ) -> tuple[Float[Tensor, "n c_s"], Float[Tensor, "n n c_z"]]:
-        """Representations of one sample from the coordinates of its representative atoms."""
-        return self.pairformer_stack(s, self.add_distances(z, distances(x)))
+        """Representations of one sample from the coordinates of its representative atoms.
+
+        After the `last` sample nobody needs `z`, and its memory may be taken.
+        """
+        return self.pairformer_stack(s, self.add_distances(z, distances(x), last))
 
     def add_distances(
-        self, z: Float[Tensor, "n n c_z"], d: Float[Array, "n n"]
+        self, z: Float[Tensor, "n n c_z"], d: Float[Array, "n n"], last: bool = False
     ) -> Float[Tensor, "n n c_z"]:
-        """Embed distances in angstrom, as bins and as they are."""
+        """Embed distances in angstrom, as bins and as they are; `last` as of `refine`."""
         bins = self._bins(d)
         none = ops.zeros((1, z.shape[-1]), z.dtype)  # row of distances in no bin
         table = ops.concat([ops.transpose(self.linear_no_bias_d.weight, (1, 0)), none], 0)
@@ -170,7 +177,7 @@ class ConfidenceHead(nn.Cell):
             raw = self.linear_no_bias_d_wo_onehot(Tensor.from_numpy(d[part][..., None]))
             return z[part] + of_bin + raw
 
-        return map_rows(rows, len(d), z.shape[1] * z.shape[2])
+        return map_rows(rows, len(d), z.shape[1] * z.shape[2], into=z if last else None)
 
     def _bins(self, d: Float[Array, "*shape"]) -> Int[Array, "*shape"]:
         """Bin of each distance, or one past the last for none.

@@ -9,7 +9,7 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.model.atom_windows import AtomWindows
 from protenix_ms.model.attention_pair_bias import GATE_BIAS, AttentionPairBias
-from protenix_ms.nn import AdaptiveLayerNorm, Linear
+from protenix_ms.nn import AdaptiveLayerNorm, LayerNorm, Linear
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.for_samples import for_samples
 from protenix_ms.ops.gating import gated, swiglu
@@ -102,7 +102,8 @@ class PairBiases(Sequence):
         elif padding:
             self._key_bias = key_bias(padding.keep)
         # One norm without affine for all blocks; each folds its scale into its weight (trap H10).
-        self._z = layer_norm(ops.reshape(z, (-1, *z.shape[-3:])))
+        self._kernels = whole_layers(z) if z.ndim == 3 else None
+        self._z = z if self._kernels else layer_norm(ops.reshape(z, (-1, *z.shape[-3:])))
         attention = [block.attention_pair_bias for block in blocks]
         self._weights = [a.linear_nobias_z.weight * a.layernorm_z.weight for a in attention]
         heads, numbers = self._weights[0].shape[0], self._z.size // z.shape[-1]
@@ -113,11 +114,16 @@ class PairBiases(Sequence):
 
     def _all(self) -> list[Float[Tensor, "1 h n n"]]:
         heads = self._weights[0].shape[0]
+        if self._kernels:
+            return [self._one(weight) for weight in self._weights]
         every = einsum("hc,qkc->hqk", ops.concat(self._weights, 0), self._z[0])
         each = (every[i : i + heads] for i in range(0, len(every), heads))
         return [self._masked(ops.expand_dims(bias, 0)) for bias in each]
 
     def _one(self, weight: Float[Tensor, "h c_z"]) -> Float[Tensor, "_ h q k"]:
+        if self._kernels:  # normalise as they project: no normalised pair in memory
+            bias = self._kernels.projection(self._z, LayerNorm(self._z.shape[-1]), weight)
+            return self._masked(ops.reshape(bias, (1, -1, *self._z.shape[:2])))
         return self._masked(einsum("hc,wqkc->whqk", weight, self._z))
 
     def _masked(self, bias: Float[Tensor, "_ h q k"]) -> Float[Tensor, "_ h q k"]:

@@ -90,7 +90,11 @@ class MSAPairWeightedAveraging(nn.Cell):
     def weights(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "h n n"]:
         """Weights of the average, shared by all alignment rows."""
         n, _, c_z = z.shape
-        b = self.linear_no_bias_z.channel_first(ops.reshape(self.layernorm_z(z), (-1, c_z)))
+        kernels = whole_layers(z)
+        if kernels is not None:
+            b = kernels.projection(z, self.layernorm_z, self.linear_no_bias_z.weight)
+        else:
+            b = self.linear_no_bias_z.channel_first(ops.reshape(self.layernorm_z(z), (-1, c_z)))
         return ops.softmax(widened(ops.reshape(b, (HEADS, n, n))), -1).astype(b.dtype)
 
     def construct(

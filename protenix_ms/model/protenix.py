@@ -27,11 +27,13 @@ from protenix_ms.model.relative_position import RelativePositionEncoding, Relati
 from protenix_ms.model.template import TemplateEmbedder
 from protenix_ms.nn import LayerNorm, Linear, RowDropout, set_precision
 from protenix_ms.ops.outer_sum import outer_sum
+from protenix_ms.runtime.chunk import map_rows, zeros
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.sampler import SamplerOptions, noise_schedule, sample
 from protenix_ms.typing import Array, Float
 
+Dropout = Literal["none", "mc", "training"]
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``; stages "recycle", "step", "sample"."""
 
@@ -134,17 +136,26 @@ class Protenix(nn.Cell):
         s_inputs = self.input_embedder(job.features, job.atoms)
         trace("input_embedder", s_inputs)
         s = self.linear_no_bias_sinit(s_inputs)
-        z = outer_sum(self.linear_no_bias_zinit1(s), self.linear_no_bias_zinit2(s))
-        z = z + self.relative_position_encoding(job.positions)
-        bonds = np.ascontiguousarray(job.features["token_bonds"], dtype=np.float32)
-        z = z + self.linear_no_bias_token_bond(Tensor.from_numpy(bonds[..., None]))
-        if job.constraints:
-            prior = self.constraint_embedder(job.constraints)
-            if prior is not None:
-                trace("constraint_embedder", prior)
-                z = z + prior
+        z = self._initial_pair(job, s)
         trace("z_init", z)
         return Trunk(s_inputs, s, z)
+
+    def _initial_pair(self, job: Job, s: Float[Tensor, "n c_s"]) -> Float[Tensor, "n n c_z"]:
+        """Lines 3-5: outer sum, relative positions, bonds, constraints."""
+        of_row, of_column = self.linear_no_bias_zinit1(s), self.linear_no_bias_zinit2(s)
+        bonds = np.asarray(job.features["token_bonds"])
+        prior = self.constraint_embedder(job.constraints) if job.constraints else None
+        if prior is not None:
+            trace("constraint_embedder", prior)
+
+        def rows(part: slice) -> Tensor:
+            z = outer_sum(of_row[part], of_column)
+            z = z + self.relative_position_encoding(job.positions, part)
+            bonded = np.ascontiguousarray(bonds[part, :, None], dtype=np.float32)
+            z = z + self.linear_no_bias_token_bond(Tensor.from_numpy(bonded))
+            return z if prior is None else z + prior[part]
+
+        return map_rows(rows, len(bonds), len(bonds) * job.positions.channels)
 
     def recycle(
         self,
@@ -152,33 +163,61 @@ class Protenix(nn.Cell):
         start: Trunk,
         before: Trunk,
         draws: Draws,
-        dropout: Literal["none", "mc", "training"] = "none",
+        dropout: Dropout = "none",
     ) -> Trunk:
-        """Lines 8-13: one pass through the trunk.
+        """Lines 8-13: one pass through the trunk, `combine` and then `update`."""
+        now = self.combine(start, before, draws, dropout)
+        return self.update(job, now, draws, dropout == "training")
+
+    def combine(
+        self, start: Trunk, before: Trunk, draws: Draws, dropout: Dropout = "none"
+    ) -> Trunk:
+        """Lines 8 and 11: what a pass starts from. A large pair takes the memory of `before`'s.
 
         Args:
             start: from `initial`.
             before: result of the pass before, zeros at first.
-            draws: sites of the MSA module, `mc_dropout_mask` and `dropout`.
+            draws: site `mc_dropout_mask`.
             dropout: "mc" drops parts of the recycled pair, "training" of every update of the
                 pair and of alignment rows.
         """
-        update = self.linear_no_bias_z_cycle(self.layernorm_z_cycle(before.z))
+        keep = None
         if dropout == "mc":
             rate = self.config.mc_dropout_rate
-            update = update * Tensor.from_numpy(draws.keep("mc_dropout_mask", rate, update.shape))
-        z = start.z + update
-        in_template, in_msa, in_pairformer = self._dropouts(draws, dropout == "training")
-        if self.template_embedder.n_blocks and "template_aatype" in job.features:
-            templates = self.template_embedder(job.features, z, in_template)
-            trace("template_embedder", templates)
-            z = z + templates
-        z = self.msa_module(job.features, z, start.s_inputs, draws, in_msa)
-        trace("msa_module", z)
+            keep = draws.keep_rows("mc_dropout_mask", rate, before.z.shape)
+
+        def rows(part: slice) -> Tensor:
+            change = self.linear_no_bias_z_cycle(self.layernorm_z_cycle(before.z[part]))
+            return start.z[part] + (change if keep is None else change * Tensor(keep(part)))
+
+        z = map_rows(rows, len(before.z), before.z.size // len(before.z), into=before.z)
         s = start.s + self.linear_no_bias_s(self.layernorm_s(before.s))
+        return Trunk(start.s_inputs, s, z)
+
+    def update(self, job: Job, now: Trunk, draws: Draws, training: bool = False) -> Trunk:
+        """Lines 9, 10 and 12: templates, alignment, pairformer. `now` is not to be used again.
+
+        Args:
+            now: from `combine`.
+            draws: sites of the MSA module, and `dropout` in training.
+        """
+        s_inputs, s, z = now
+        in_template, in_msa, in_pairformer = self._dropouts(draws, training)
+        if self.template_embedder.n_blocks and "template_aatype" in job.features:
+            z = self._with_templates(job, z, in_template)
+        z = self.msa_module(job.features, z, s_inputs, draws, in_msa)
+        trace("msa_module", z)
         s, z = self.pairformer_stack(s, z, in_pairformer)
         trace("pairformer_stack", (s, z))
-        return Trunk(start.s_inputs, s, z)
+        return Trunk(s_inputs, s, z)
+
+    def _with_templates(
+        self, job: Job, z: Float[Tensor, "n n c_z"], dropout: RowDropout | None
+    ) -> Float[Tensor, "n n c_z"]:
+        templates = self.template_embedder(job.features, z, dropout)
+        trace("template_embedder", templates)
+        per_row = z.size // len(z)
+        return map_rows(lambda part: z[part] + templates[part], len(z), per_row, into=z)
 
     def _dropouts(
         self, draws: Draws, training: bool
@@ -204,10 +243,13 @@ class Protenix(nn.Cell):
         dropped = draws.uniform("mc_dropout") < self.config.mc_dropout_apply_rate
         dropout = "mc" if dropped else "none"
         start = self.initial(job)
-        now = Trunk(start.s_inputs, ops.zeros_like(start.s), ops.zeros_like(start.z))
+        now = Trunk(start.s_inputs, ops.zeros_like(start.s), zeros(start.z.shape))
         cycles = self.config.model.N_cycle
         for cycle in range(cycles):
-            now = self.recycle(job, start, now, draws, dropout)
+            now = self.combine(start, now, draws, dropout)
+            if cycle + 1 == cycles:
+                start = None  # a pair representation less
+            now = self.update(job, now, draws)
             if not np.isfinite(now.s.asnumpy()).all():
                 raise NonFiniteError(
                     "the trunk is not finite", where=f"recycle {cycle + 1} of {cycles}"

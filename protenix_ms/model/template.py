@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -126,10 +126,15 @@ class TemplateEmbedder(nn.Cell):
             z: pair.
             dropout: in training, where equal templates are dropped out differently.
         """
-        z = self.linear_no_bias_z(self.layernorm_z(z))
+        z = self._by_rows(lambda x: self.linear_no_bias_z(self.layernorm_z(x)), z)
         total, slots = None, 0
         for template, count in distinct_templates(features, dropout is not None):
             v = self._embed(features, template, z, dropout)
             v = v * float(count) if count > 1 else v
             total, slots = (v if total is None else total + v), slots + count
-        return self.linear_no_bias_u(ops.relu(total * (1.0 / (EPSILON + slots))))
+        mean = 1.0 / (EPSILON + slots)
+        return self._by_rows(lambda x: self.linear_no_bias_u(ops.relu(x * mean)), total)
+
+    @staticmethod
+    def _by_rows(layer: Callable[[Tensor], Tensor], x: Float[Tensor, "n n k"]) -> Tensor:
+        return map_rows(lambda part: layer(x[part]), len(x), x.size // len(x))

@@ -21,6 +21,7 @@ from protenix_ms.typing import Float
 
 HEAD_WIDTH = 32
 FEWEST_CHANNELS = 32  # of a chunk: each reads the whole pair
+KERNEL_CHANNELS = 12  # of a chunk of our kernel, which computes as many at a time
 
 _outgoing = ops.BatchMatMul(transpose_b=True)  # sum_k a[i, k] b[j, k]
 _incoming = ops.BatchMatMul(transpose_a=True)  # sum_k a[k, i] b[k, j]
@@ -86,7 +87,7 @@ class TriangleMultiplication(nn.Cell):
             a, b = kernels.edges(z, self.layer_norm_in, tuple(e.weight[part] for e in edges))
             return kernels.edge_product(a, b, not self.outgoing)
 
-        o = map_rows(channels, edges[0].weight.shape[0], z.shape[0] ** 2, FEWEST_CHANNELS)
+        o = map_rows(channels, edges[0].weight.shape[0], z.shape[0] ** 2, KERNEL_CHANNELS)
         return kernels.gated_output(z, self.layer_norm_in, o, self.layer_norm_out,
                                     (self.linear_z.weight, self.linear_g.weight))
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers of the pair track as one C++ kernel each, a pass over memory and no gradient.
 
-`norm` stands for a LayerNorm with weight and bias, weights are ``[out, in]`` without offsets.
+`norm` stands for a LayerNorm with weight and bias, weights are ``[out, in]`` without offsets. What
+is added to a large pair is written over it (`runtime.chunk.is_large`): there is one pair, not two.
 Importing this module needs the compiled library: ask `pair_layers.whole_layers`.
 """
 
@@ -12,6 +13,7 @@ from mindspore import Tensor, nn
 
 from protenix_ms.ops.layer_norm import EPSILON
 from protenix_ms.ops.native_operator import NativeOperator, settings
+from protenix_ms.runtime.chunk import is_large
 from protenix_ms.runtime.policy import policy
 from protenix_ms.typing import Float
 
@@ -42,21 +44,45 @@ def _edge_shapes(x, weight, bias, matrix, *others):
     return ([matrix[0], x[0], x[1]],) * 2
 
 
+def _address_shape(*inputs):
+    return [2]
+
+
 def _no_gradient(*inputs):
     raise NotImplementedError("a whole layer has no gradient; `whole_layers` was not asked")
 
 
+class _Residual:
+    """``x`` plus a layer of it; a large x is written over.
+
+    Such a kernel returns the address at which it wrote: MindSpore hands over a copy of a view,
+    even of the whole of a tensor, and then the result has to be an array of its own.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._new = NativeOperator(name, _as_first, 1, _no_gradient)
+        self._over = NativeOperator(name, _address_shape, 1, _no_gradient)
+        self._over.add_prim_attr("over", True)  # or MindSpore takes one for the other
+
+    def __call__(self, x: Tensor, *others: Tensor) -> Tensor:
+        if is_large(x.shape) and not policy().compiles:  # a graph drops what nobody reads
+            written = self._over(x, *others).asnumpy().view(np.uint64)[0]
+            if written == x.data_ptr():
+                return x
+        return self._new(x, *others)
+
+
 _projection = NativeOperator("projection", _channel_first, 1, _no_gradient)
 _linear = NativeOperator("linear", _product_shape, 1, _no_gradient)
-_transition = NativeOperator("transition", _as_first, 1, _no_gradient)
+_transition = _Residual("transition")
 _edges = NativeOperator("edges", _edge_shapes, 2, _no_gradient)
 _edge_product = NativeOperator("edge_product", _as_first, 1, _no_gradient)
-_gated_output = NativeOperator("gated_output", _as_first, 1, _no_gradient)
+_gated_output = _Residual("gated_output")
 _qkvg = NativeOperator("qkvg", _four_as_first, 4, _no_gradient)
 _attended = NativeOperator("attended", _as_first, 1, _no_gradient)
 _conditioned = NativeOperator("conditioned_transition", _as_first, 1, _no_gradient)
-_outer_product = NativeOperator("outer_product", _as_first, 1, _no_gradient)
-_attention = NativeOperator("triangle_attention", _as_first, 1, _no_gradient)
+_outer_product = _Residual("outer_product")
+_attention = _Residual("triangle_attention")
 
 
 def _settings(flag: bool = False) -> Tensor:

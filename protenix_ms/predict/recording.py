@@ -20,6 +20,7 @@ from protenix_ms.config.manifest import manifest
 from protenix_ms.config.upstream import from_upstream
 from protenix_ms.errors import InputError
 from protenix_ms.model.weights import rule_array
+from protenix_ms.runtime.draws import Rows
 from protenix_ms.typing import Array, Float, Int
 
 # Where upstream draws -> our site. A site's draws are used in the recorded order.
@@ -97,6 +98,9 @@ class RecordedDraws:
 
     def keep(self, site: str, rate: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
         return self._next(site).reshape(shape)
+
+    def keep_rows(self, site: str, rate: float, shape: tuple[int, ...]) -> Rows:
+        return self.keep(site, rate, shape).__getitem__
 
 
 @dataclass(frozen=True)

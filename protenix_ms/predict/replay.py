@@ -64,7 +64,8 @@ class _Stages(dict):
 
 
 def _numpy(value: object) -> Array:
-    return value.asnumpy() if isinstance(value, Tensor) else np.asarray(value)
+    """A copy: the model may write over what it has shown."""
+    return np.array(value.asnumpy() if isinstance(value, Tensor) else value)
 
 
 def build(recording: Recording, checkpoint: Iterable[tuple[str, Array]] | None = None) -> Protenix:

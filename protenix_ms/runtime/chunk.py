@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
 
-from mindspore import Tensor, ops
+import numpy as np
+from mindspore import Tensor, Type, float32, ops
 
 from protenix_ms.runtime.gradient import recording
 from protenix_ms.runtime.policy import policy
@@ -13,6 +15,7 @@ from protenix_ms.runtime.policy import policy
 MOST_FLOATS = 2**24  # 64 MB; several are alive at once
 FEWEST_FLOATS = 2**20
 SHARE = 256  # a chunk is this part of a given memory budget: 64 MB of 16 GiB
+LARGE = 2**26  # numbers, 256 MB: arrays that count one by one
 
 
 def chunk_floats() -> int:
@@ -42,8 +45,24 @@ def chunks(rows: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, rows))
 
 
+def is_large(shape: Sequence[int]) -> bool:
+    """Whether arrays of this shape count one by one."""
+    return prod(shape) >= LARGE
+
+
+def zeros(shape: tuple[int, ...], dtype: Type = float32) -> Tensor:
+    """Zeros. A large array takes memory only where it is written, and gives it back at its end.
+
+    MindSpore's pool keeps what it once had, in pieces that seldom fit the next array.
+    """
+    if is_large(shape) and dtype == float32 and policy().device == "CPU":
+        return Tensor.from_numpy(np.zeros(shape, np.float32))
+    return ops.zeros(shape, dtype)
+
+
 def map_rows(
-    function: Callable[[slice], Tensor], rows: int, floats_per_row: int, least: int = 1
+    function: Callable[[slice], Tensor], rows: int, floats_per_row: int, least: int = 1,
+    into: Tensor | None = None,
 ) -> Tensor:
     """``function(slice)`` for row chunks, joined on axis 0; in place where nothing is recorded.
 
@@ -51,17 +70,18 @@ def map_rows(
         function: work on some rows, which must not depend on each other; gives one or more rows
             for each.
         rows, floats_per_row, least: as of `rows_per_chunk`.
+        into: an array of the result's shape that nobody needs any more and that may hold the
+            result, written row by row; used if there are chunks and no gradient.
     """
     size = rows_per_chunk(rows, floats_per_row, least)
     if size == rows:
         return function(slice(0, rows))
     if recording():
         return ops.concat([function(part) for part in chunks(rows, size)], 0)
-    whole = None
     for part in chunks(rows, size):
         done = function(part)
         each = done.shape[0] // (part.stop - part.start)
-        if whole is None:
-            whole = ops.zeros((rows * each, *done.shape[1:]), done.dtype)
-        whole[part.start * each : part.stop * each] = done
-    return whole
+        if into is None:
+            into = zeros((rows * each, *done.shape[1:]), done.dtype)
+        into[part.start * each : part.stop * each] = done
+    return into

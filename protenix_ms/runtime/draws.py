@@ -10,6 +10,7 @@ torch, trap H3.)
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 from zlib import crc32
 
@@ -17,6 +18,9 @@ import numpy as np
 
 from protenix_ms.geometry.rotation import random_rotations
 from protenix_ms.typing import Array, Float, Int
+
+Rows = Callable[[slice], Float[Array, "r ..."]]
+"""Some rows of an array."""
 
 
 @runtime_checkable
@@ -47,6 +51,9 @@ class Draws(Protocol):
 
     def keep(self, site: str, rate: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
         """A dropout multiplier: 0 with probability `rate`, else 1 / (1 - rate)."""
+
+    def keep_rows(self, site: str, rate: float, shape: tuple[int, ...]) -> Rows:
+        """The same by rows, each asked for once and in order: it is never there as a whole."""
 
 
 class SeededDraws:
@@ -85,5 +92,14 @@ class SeededDraws:
         return np.concatenate([self.rotations(f"{site}/{first + i}", 1) for i in range(n)])
 
     def keep(self, site: str, rate: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        kept = self._generator(site).random(shape, dtype=np.float32) >= rate
-        return kept.astype(np.float32) / np.float32(1.0 - rate)
+        return self.keep_rows(site, rate, shape)(slice(0, shape[0]))
+
+    def keep_rows(self, site: str, rate: float, shape: tuple[int, ...]) -> Rows:
+        generator = self._generator(site)
+
+        def rows(part: slice) -> Float[Array, "r ..."]:
+            size = (part.stop - part.start, *shape[1:])
+            kept = generator.random(size, dtype=np.float32) >= rate
+            return kept.astype(np.float32) / np.float32(1.0 - rate)
+
+        return rows

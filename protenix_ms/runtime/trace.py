@@ -14,7 +14,8 @@ def trace(name: str, value: object) -> None:
 
     Args:
         name: contract name of the stage (reference golden README), e.g. ``pairformer_stack``;
-            the listener counts the calls of each name.
+            the listener counts the calls of each name, and copies what it keeps: the model
+            may write over it.
     """
     if _sink is not None:
         _sink(name, value)

@@ -9,6 +9,7 @@ from protenix_ms.config import get_config
 from protenix_ms.config.manifest import manifest
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.model.weights import OWN, load_weights, rule_array
+from protenix_ms.runtime import chunk
 from protenix_ms.runtime.draws import SeededDraws
 
 SMALL = {"c_s": 32, "c_z": 32, "c_token": 32, "c_s_inputs": 97, "c_atom": 16, "c_atompair": 4}
@@ -65,3 +66,16 @@ def test_the_seed_decides(model):
         model.predict(ion(2), SeededDraws(seed)).coordinates for seed in (1, 1, 2)
     )
     assert np.array_equal(first, again) and not np.allclose(first, other)
+
+
+def test_chunks_and_large_arrays_change_nothing(model, monkeypatch):
+    """Arrays of a job of thousands of tokens: in chunks everywhere, written over, by numpy."""
+    whole = model.predict(ion(33), SeededDraws(5))
+    monkeypatch.setattr(chunk, "MOST_FLOATS", 2**12)
+    monkeypatch.setattr(chunk, "LARGE", 1)
+    large = model.predict(ion(33), SeededDraws(5))
+    size = np.abs(whole.coordinates).max()
+    assert np.abs(large.coordinates - whole.coordinates).max() < 1e-4 * size
+    assert np.abs(large.contact_probs - whole.contact_probs).max() < 1e-5
+    for a, b in zip(large.confidence, whole.confidence):
+        assert np.abs(a.pae - b.pae).max() < 1e-4 and np.abs(a.pde - b.pde).max() < 1e-4

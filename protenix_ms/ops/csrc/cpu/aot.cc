@@ -309,6 +309,17 @@ int threads_of(const Call &call, int settings) {
   return static_cast<int>(call.f(settings)[1]);
 }
 
+// Whether output i is as x, the first input, or two numbers that stand for it: then x itself is
+// written over, and they are its address, since MindSpore hands over a copy of some tensors.
+bool stands_for_first(const Call &call, int i) { return vector(call, i, 2); }
+bool follows(const Call &call, int i) { return same(call, 0, i) || stands_for_first(call, i); }
+float *successor(const Call &call, int i) {
+  if (!stands_for_first(call, i)) return call.to(i);
+  static_assert(sizeof(void *) == 2 * sizeof(float), "an address takes two numbers");
+  memcpy(call.data[i], &call.data[0], sizeof(void *));
+  return call.to(0);
+}
+
 // Inputs of a whole layer: x [*, channels], norm weight and bias, what `extra` counts, `weights`
 // matrices, settings (epsilon, threads, ending). Then `outputs`.
 bool read_pair_layer(const Call &call, int extra, int weights, int outputs, PmsPairLayer *a) {
@@ -327,7 +338,7 @@ bool read_pair_layer(const Call &call, int extra, int weights, int outputs, PmsP
   }
   a->hidden = call.shapes[3 + extra][0];
   a->ending = settings[2] != 0.f;
-  a->y = call.to(last + 1);
+  a->y = successor(call, last + 1);
   if (outputs > 1) a->y2 = call.to(last + 2);
   return true;
 }
@@ -375,7 +386,7 @@ PMS_API int pms_ms_transition(int count, void **data, int *ranks, int64_t **shap
   PmsPairLayer a = {};
   if (!read_pair_layer(call, 0, 3, 1, &a) || !matrix(call, 3, a.hidden, a.channels) ||
       !matrix(call, 4, a.hidden, a.channels) || !matrix(call, 5, a.channels, a.hidden) ||
-      !same(call, 0, 7))
+      !follows(call, 7))
     return PMS_BAD_ARGUMENT;
   a.kind = PMS_TRANSITION;
   return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 6));
@@ -403,7 +414,7 @@ PMS_API int pms_ms_gated_output(int count, void **data, int *ranks, int64_t **sh
   a.hidden = shapes[3][0];
   if (!holds(call, 3, a.hidden * a.count) || !vector(call, 4, a.hidden) ||
       !vector(call, 5, a.hidden) || !matrix(call, 6, a.channels, a.hidden) ||
-      !matrix(call, 7, a.channels, a.channels) || !same(call, 0, 9))
+      !matrix(call, 7, a.channels, a.channels) || !follows(call, 9))
     return PMS_BAD_ARGUMENT;
   a.kind = PMS_GATED_OUTPUT;
   a.x2 = call.f(3);
@@ -424,7 +435,7 @@ PMS_API int pms_ms_triangle_attention(int count, void **data, int *ranks, int64_
     return PMS_BAD_ARGUMENT;
   for (int i = 4; i < 8; i++)
     if (!matrix(call, i, a.hidden, a.channels)) return PMS_BAD_ARGUMENT;
-  if (!matrix(call, 8, a.channels, a.hidden) || !same(call, 0, 10)) return PMS_BAD_ARGUMENT;
+  if (!matrix(call, 8, a.channels, a.hidden) || !follows(call, 10)) return PMS_BAD_ARGUMENT;
   a.kind = PMS_TRIANGLE_ATTENTION;
   a.bias = call.f(3);
   a.scale = 1.f / __builtin_sqrtf(static_cast<float>(a.hidden / a.heads));
@@ -451,13 +462,13 @@ PMS_API int pms_ms_outer_product(int count, void **data, int *ranks, int64_t **s
   if (!call.valid(7) || ranks[0] != 3 || ranks[1] != 3 || ranks[2] != 3 ||
       !vector(call, 5, SETTINGS))
     return PMS_BAD_ARGUMENT;
-  const PmsOuterProduct a = {call.f(0), call.f(1), call.f(2), call.f(3), call.f(4), call.to(6),
+  const PmsOuterProduct a = {call.f(0), call.f(1), call.f(2), call.f(3), call.f(4), successor(call, 6),
                              shapes[1][0], shapes[0][0], shapes[1][2], shapes[0][2],
                              call.f(5)[0]};
   const bool fits = shapes[0][1] == a.tokens && shapes[1][1] == a.tokens &&
                     shapes[2][0] == a.hidden && shapes[2][1] == a.rows &&
                     shapes[2][2] == a.tokens && matrix(call, 3, a.channels, a.hidden * a.hidden) &&
-                    vector(call, 4, a.channels) && same(call, 0, 6);
+                    vector(call, 4, a.channels) && follows(call, 6);
   return fits ? pms_outer_product(&a, PMS_AUTO, threads_of(call, 5)) : PMS_BAD_ARGUMENT;
 }
 
