@@ -2,7 +2,9 @@
 """Peak memory of a prediction by stage and size, the estimate beside it.
 
     python scripts/bench/memory.py --tokens 64,128,256,512 --json memory.json
+    python scripts/bench/memory.py --runs memory.json DIR/stages.json --plot growth.png
 
+The second draws growth of time and memory from runs made before, long ones (long.py) included.
 Every size runs in a process of its own, as the command runs it. The peak is the whole process's,
 weights and program included, as `predict/memory.py` estimates it; the system forgets it at the end
 of every stage (Linux, /proc/self/clear_refs).
@@ -17,14 +19,9 @@ import sys
 import time
 from pathlib import Path
 
-from sides import MSA_ROWS, environment, make_features, memory
+from sides import MSA_ROWS, environment, forget_peak, make_features, memory
 
 STAGES = {"recycle": "trunk", "step": "diffusion", "sample": "confidence"}
-
-
-def forget_peak() -> None:
-    """VmHWM starts anew at what is held now."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def measure(args: argparse.Namespace, tokens: int) -> dict:
@@ -40,7 +37,7 @@ def measure(args: argparse.Namespace, tokens: int) -> dict:
 
     mindspore.runtime.launch_blocking()
     settings = {"model.N_cycle": args.cycles, "sample_diffusion.N_sample": args.samples,
-                "sample_diffusion.N_step": args.steps,
+                "sample_diffusion.N_step": args.steps, "mc_dropout_apply_rate": 0.0,
                 "model.msa_module.sample_lower_bound": MSA_ROWS}
     config = get_config(args.model, settings)
     model = Protenix(config)
@@ -64,6 +61,41 @@ def measure(args: argparse.Namespace, tokens: int) -> dict:
             "estimate_gb": estimate, "ratio": estimate / max(peaks.values())}
 
 
+def read_runs(files: list[Path]) -> list[dict]:
+    """Rows of earlier runs, smallest first: of this bench, or of a finished long run."""
+    rows = []
+    for file in files:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(record, list):
+            rows += [{**row, "peak_gb": max(row["peaks_gb"].values())} for row in record]
+        elif "finite" in record:
+            rows.append({**record, "tokens": record["settings"]["tokens"]})
+    return sorted(rows, key=lambda row: row["tokens"])
+
+
+def plot(rows: list[dict], file: Path) -> None:
+    """Seconds and peak memory against tokens, logarithmic, with what cubes and squares would be."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    tokens = [row["tokens"] for row in rows]
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    for axis, key, unit, power in zip(axes, ("seconds", "peak_gb"), ("seconds", "GB"), (3, 2)):
+        axis.loglog(tokens, [row[key] for row in rows], "o-", label="measured")
+        guide = [rows[-1][key] * (n / tokens[-1]) ** power for n in tokens]
+        axis.loglog(tokens, guide, ":", color="grey", label=f"tokens to the power of {power}")
+        axis.set(xlabel="tokens", ylabel=unit, xticks=tokens, xticklabels=tokens)
+        axis.minorticks_off()
+    axes[1].loglog(tokens, [row["estimate_gb"] for row in rows], "x--", label="estimate")
+    axes[0].set_title("time of a prediction")
+    axes[1].set_title("peak memory of the process")
+    for axis in axes:
+        axis.legend()
+    figure.savefig(file, dpi=130)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", default="64,128,256,512")
@@ -72,10 +104,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--samples", type=int, default=1)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--runs", type=Path, nargs="+", help="do not run, read these")
+    parser.add_argument("--plot", type=Path, metavar="PNG")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         print(json.dumps(measure(args, args.one)))
+        return
+    if args.runs:
+        plot(read_runs(args.runs), args.plot or Path("growth.png"))
         return
     print(f"{args.model}, {args.cycles} cycles, {args.steps} steps, {args.samples} samples, "
           f"{MSA_ROWS} MSA rows; peak GB of the process")
@@ -93,6 +130,8 @@ def main() -> None:
               f"{row['ratio']:15.2f}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        if args.plot:
+            plot(read_runs([args.json]), args.plot)
 
 
 if __name__ == "__main__":
