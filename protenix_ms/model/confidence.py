@@ -17,6 +17,7 @@ from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
 from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.nn import LayerNorm, Linear, empty_parameter
 from protenix_ms.ops.einsum import einsum
+from protenix_ms.ops.low_precision import widened
 from protenix_ms.ops.outer_sum import outer_sum
 from protenix_ms.runtime.chunk import chunks, map_rows, rows_per_chunk
 from protenix_ms.runtime.trace import trace, tracing
@@ -170,7 +171,7 @@ class ConfidenceHead(nn.Cell):
         """Embed distances in angstrom, as bins and as they are; `last` as of `refine`."""
         bins = self._bins(d)
         none = ops.zeros((1, z.shape[-1]), z.dtype)  # row of distances in no bin
-        table = ops.concat([ops.transpose(self.linear_no_bias_d.weight, (1, 0)), none], 0)
+        table = ops.concat([ops.transpose(self.linear_no_bias_d.weight, (1, 0)), widened(none)], 0)
 
         def rows(part: slice) -> Tensor:
             of_bin = ops.gather(table, Tensor.from_numpy(bins[part]), 0)
