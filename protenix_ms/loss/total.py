@@ -104,16 +104,16 @@ class TrainingLoss:
         }
 
     def __call__(
-        self, confidence: Confidence, denoised: Denoised | None
+        self, confidence: Confidence | None, denoised: Denoised | None
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """The weighted sum, and every term without its weight.
 
         Args:
-            confidence: what the confidence head says of the mini-rollout.
+            confidence: what the confidence head says of the mini-rollout, None without one.
             denoised: None when only confidence is trained.
         """
         terms = self._diffusion(denoised) if denoised is not None else {}
-        if self.judges_confidence:
+        if self.judges_confidence and confidence is not None:
             terms.update(self._confidence(confidence))
         found = {name: term() for name, term in terms.items()}
         if not found:  # nothing to learn from: a loss that is 0, with gradients that are

@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import Tensor, float32, ops
 from ml_collections import ConfigDict
 
+from protenix_ms.errors import ConfigError
 from protenix_ms.loss import binned
 from protenix_ms.loss.labels import Labels
 from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
@@ -89,17 +90,28 @@ class TrainingStep:
     Sites of random numbers: those of `Protenix.recycle` and of the sampler, ``anchor_chain``,
     ``label_rotation``, ``label_translation``, ``noise_level``, ``label_noise``.
 
+    Without a mini-rollout (`sample_diffusion.N_step_mini_rollout` 0) labels keep their order and
+    confidence is not learnt.
+
     Args:
         model: in training mode.
         config: from `protenix_ms.config.training`; with `train_confidence_only` nothing but the
             confidence head is differentiated, and nothing is dropped out.
         measures: of distances, for a replay.
+
+    Raises:
+        ConfigError: confidence alone is to be learnt, and there is no mini-rollout.
     """
 
     def __init__(
         self, model: Protenix, config: ConfigDict, measures: Measures = Measures()
     ) -> None:
         self.model, self.config, self.measures = model, config, measures
+        self._rolls_out = model.config.sample_diffusion.N_step_mini_rollout > 0
+        if config.train_confidence_only and not self._rolls_out:
+            raise ConfigError("confidence is learnt from a mini-rollout, which has no steps",
+                              where="sample_diffusion.N_step_mini_rollout",
+                              fix="give it steps, upstream has 20")
         trained = model.confidence_head if config.train_confidence_only else model
         self.parameters = [p for p in trained.get_parameters() if p.requires_grad]
         self._dropout = "none" if config.train_confidence_only else "training"
@@ -144,8 +156,11 @@ class TrainingStep:
                 trunk, given = self._represent(job, before, draws)
         else:
             trunk, given = self._represent(job, before, draws)
-        x, labels = self._mini_rollout(example, given, draws)
-        confidence = self._confidence(example, trunk, x)
+        if self._rolls_out:
+            x, labels = self._mini_rollout(example, given, draws)
+            confidence = self._confidence(example, trunk, x)
+        else:
+            labels, confidence = Labels.of(example.labels), None  # in the order of the file
         denoised = None if alone else self._denoise(labels, given, trunk, draws)
         terms = TrainingLoss(self.config, example.features, labels, self.measures.between)
         return terms(confidence, denoised)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learning is real: a small model learns eight crops from scratch, and samples them from noise.
+
+    python scripts/bench/overfit.py --data DIR_OF_MMCIF --output overfit
+    python scripts/bench/overfit.py --data DIR_OF_MMCIF --output overfit --resume
+
+Training, evaluation and checkpoints are the package's own. Writes beside them ``overfit.json``
+(lDDT of every crop over training), ``overfit.png`` (curves) and ``structures.png`` (every crop
+beside what the trained model samples).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from overfit_pictures import Laid, curves_png, structures_png
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.cli import launch
+from protenix_ms.config import get_config
+from protenix_ms.config.training import training_config
+from protenix_ms.errors import InputError, OutputError, ProtenixError
+from protenix_ms.geometry.superposition import superpose
+from protenix_ms.io.atomic import write_bytes, write_text
+from protenix_ms.structures.crop import CropOptions, EmptyCropError
+from protenix_ms.structures.dataset import Drawn
+from protenix_ms.structures.entry import read_entry
+from protenix_ms.structures.example import ExampleOptions, TrainingExample, training_example
+from protenix_ms.structures.symmetry import Symmetries
+
+# Proteins, one of two chains, and a polymerase with its DNA.
+ENTRIES = ("1aki", "1ay7", "1k1a", "1k6p", "1mol", "3o5r", "5ugo", "7zzx")
+TOKENS, GOAL = 64, 0.80
+WIDTHS = {"c_s": 128, "c_z": 64, "c_token": 128, "c_s_inputs": 193, "c_atom": 64}
+CHOICE = "median"  # of the samples that are judged
+EVERY = 20  # updates between two lines of progress
+_SEEDS = 100
+
+
+def configuration(updates: int, widths: dict | None = None):
+    """A small model of the `tiny` family, and its training."""
+    config = get_config("protenix_tiny_default_v0.5.0", shared=widths or WIDTHS)
+    m, d = config.model, config.model.diffusion_module
+    m.N_cycle = m.input_embedder.n_blocks = m.confidence_head.n_blocks = 1
+    m.msa_module.n_blocks, config.use_msa, config.mc_dropout_apply_rate = 0, False, 0.0
+    m.pairformer.update(n_blocks=1, n_heads=4, dropout=0.0)
+    d.c_token = 2 * config.widths.c_token
+    d.transformer.update(n_blocks=4, n_heads=8)
+    config.sample_diffusion.update(N_step=20, N_sample=3, N_step_mini_rollout=0)
+    with config.unlocked():
+        config.training = training_config()
+    config.training.update({
+        "lr": 1.8e-3, "lr_scheduler": "cosine_annealing", "warmup_steps": 100,
+        "min_lr_ratio": 0.03, "max_steps": updates, "ema_decay": 0.99,
+        "diffusion_batch_size": 16, "diffusion_chunk_size": 16, "train_crop_size": TOKENS,
+        "checkpoint_interval": 100, "keep_checkpoints": 2})
+    config.training.evaluation.update(interval=400, samples=0, steps=0)
+    return config
+
+
+def crop(folder: Path, name: str, ccd: ComponentDictionary) -> Drawn:
+    """The first spatial crop of an entry, by seed, that holds `TOKENS` tokens.
+
+    Raises:
+        InputError: there is none.
+    """
+    entry = read_entry(folder / f"{name}.cif.gz", ccd)
+    options = ExampleOptions(CropOptions(TOKENS, (0.0, 1.0, 0.0)), use_msa=False)
+    chains, symmetries = [str(entry.atoms.chain_id[0])], Symmetries(ccd)
+    for seed in range(_SEEDS):
+        rng = np.random.default_rng(seed)
+        try:
+            example = training_example(entry, chains, rng, options, symmetries)
+        except EmptyCropError:
+            continue
+        if len(example.tokens) == TOKENS:
+            return Drawn({"pdb_id": name}, example)
+    raise InputError(f"no crop of {TOKENS} tokens", where=name, fix="take a larger entry")
+
+
+def crops(folder: Path) -> list[Drawn]:
+    """The eight crops, always the same."""
+    ccd = ComponentDictionary.load()
+    return [crop(folder, name, ccd) for name in ENTRIES]
+
+
+def new_trainer(config, chosen: list[Drawn], output: Path):
+    """A trainer whose n-th round sees every crop once, in an order that follows from n."""
+    from protenix_ms.model.protenix import Protenix
+    from protenix_ms.nn import initialise
+    from protenix_ms.train.evaluation import Evaluation
+    from protenix_ms.train.loop import Trainer
+
+    def examples(start: int) -> Iterator[TrainingExample]:
+        for position in count(start):
+            turn, place = divmod(position, len(chosen))
+            order = np.random.default_rng(turn).permutation(len(chosen))
+            yield chosen[order[place]].example
+
+    model = Protenix(config)
+    initialise(model, np.random.default_rng(config.training.seed))
+    for parameter in model.confidence_head.get_parameters():
+        parameter.requires_grad = False  # no mini-rollout, hence nothing to judge
+    judge = Evaluation(chosen, config.training.evaluation)
+    return Trainer(model, config.training, examples, output, evaluation=judge)
+
+
+def laid(model, drawn: Drawn, place: int) -> Laid:
+    """One sample from noise, superposed."""
+    from protenix_ms.metrics.quality import KnownComplex, judge
+    from protenix_ms.runtime.draws import SeededDraws
+    from protenix_ms.train.permutation import permute_labels
+
+    e, draws = drawn.example, SeededDraws(place)
+    x = model.predict(e.features, draws).coordinates[0]
+    found = permute_labels(x, e.features, (e.labels, e.labels_full), e.permutations, draws)
+    score = judge(x, KnownComplex.of(e.features, found.x, found.resolved)).lddt
+    fitted = superpose(x, found.x, found.resolved.astype(np.float64))
+    centre = np.flatnonzero(np.asarray(e.features["pae_rep_atom_mask"]) & found.resolved)
+    chain, residue = e.atoms.chain_id[centre], e.atoms.res_id[centre]
+    apart = (chain[1:] != chain[:-1]) | (np.abs(np.diff(residue)) != 1)
+    return Laid(drawn.row["pdb_id"], score, found.x[centre], fitted[centre],
+                np.flatnonzero(apart) + 1)
+
+
+def summary(trainer, began: float, resumed_at: int) -> dict:
+    """The figures of a run."""
+    from protenix_ms.train.record import EVALUATION, LOG
+
+    log, judged = trainer.record.lines(LOG), trainer.record.lines(EVALUATION)
+    lddt = {name: [[line["step"], line["lddt"][CHOICE]] for line in judged
+                   if line["entry"] == name and "failed" not in line]
+            for name in ("all", *ENTRIES)}
+    size = sum(p.size for p in trainer.differentiate.parameters)
+    return {"mean_lddt": lddt["all"][-1][1], "goal": GOAL, "updates": trainer.step,
+            "parameters": size, "minutes_of_updates": sum(x["seconds"] for x in log) / 60,
+            "minutes_of_this_process": (time.monotonic() - began) / 60,
+            "resumed_at": resumed_at, "lddt": lddt,
+            "training": trainer.config.to_dict(), "model": trainer.model.config.model.to_dict()}
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, then write the figures. Raises ProtenixError."""
+    began = time.monotonic()
+    if (args.output / "log.jsonl").exists() and not args.resume:
+        raise OutputError("the folder holds a run", where=str(args.output), fix="add --resume")
+    launch.configure("CPU")
+    from protenix_ms.runtime.policy import Policy, using
+    from protenix_ms.train.record import EVALUATION, LOG
+
+    chosen, config = crops(args.data), configuration(args.updates)
+    trainer = new_trainer(config, chosen, args.output)
+    gc.freeze()  # what is there by now stays: Python need not look through it again and again
+    start = trainer.step if trainer.resume() else 0
+
+    def report(line: dict) -> None:
+        minutes = (time.monotonic() - began) / 60
+        if "entry" in line:
+            print(f"  {line['entry']}: lDDT {line['lddt'][CHOICE]:.3f}", flush=True)
+        elif (done := line["step"] + 1) % EVERY == 0:
+            left = minutes / (done - start) * (args.updates - done)
+            print(f"update {done} of {args.updates}: loss {line['loss']:.3f}, {minutes:.1f} min, "
+                  f"about {left:.0f} left", flush=True)
+
+    # smooth lDDT by rows is the faster form here, too
+    with using(Policy(recompute=frozenset({"smooth_lddt"}))):
+        trainer.run(report)
+        with trainer.average.applied():
+            shown = [laid(trainer.model.set_train(False), one, i) for i, one in enumerate(chosen)]
+    found = summary(trainer, began, start)
+    write_text(args.output / "overfit.json", json.dumps(found, indent=1) + "\n")
+    lines = trainer.record.lines(LOG), trainer.record.lines(EVALUATION)
+    write_bytes(args.output / "overfit.png", curves_png(*lines, CHOICE, GOAL))
+    write_bytes(args.output / "structures.png", structures_png(shown))
+    print(f"mean complex lDDT {found['mean_lddt']:.3f} (goal {GOAL}) after {trainer.step} updates, "
+          f"{found['minutes_of_updates']:.1f} minutes of updates")
+
+
+def main() -> int:
+    examples = os.environ.get("PROTENIX_MS_EXAMPLES")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, metavar="DIR", required=not examples,
+                        default=Path(examples) / "cif" if examples else None,
+                        help="mmCIF files (*.cif.gz); default $PROTENIX_MS_EXAMPLES/cif")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--updates", type=int, default=3000)
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+    launch.relaunch()
+    try:
+        run(args)
+    except ProtenixError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
