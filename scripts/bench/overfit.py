@@ -65,18 +65,18 @@ def configuration(updates: int, widths: dict | None = None):
         "min_lr_ratio": 0.03, "max_steps": updates, "ema_decay": 0.99,
         "diffusion_batch_size": 16, "diffusion_chunk_size": 16, "train_crop_size": TOKENS,
         "checkpoint_interval": 100, "keep_checkpoints": 2})
-    config.training.evaluation.update(interval=400, samples=0, steps=0)
+    config.training.evaluation.update(interval=250, samples=0, steps=0)
     return config
 
 
 def crop(folder: Path, name: str, ccd: ComponentDictionary) -> Drawn:
-    """The first spatial crop of an entry, by seed, that holds `TOKENS` tokens.
+    """The first contiguous crop of an entry, by seed, that holds `TOKENS` tokens.
 
     Raises:
         InputError: there is none.
     """
     entry = read_entry(folder / f"{name}.cif.gz", ccd)
-    options = ExampleOptions(CropOptions(TOKENS, (0.0, 1.0, 0.0)), use_msa=False)
+    options = ExampleOptions(CropOptions(TOKENS, (1.0, 0.0, 0.0)), use_msa=False)
     chains, symmetries = [str(entry.atoms.chain_id[0])], Symmetries(ccd)
     for seed in range(_SEEDS):
         rng = np.random.default_rng(seed)

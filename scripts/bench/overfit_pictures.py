@@ -48,7 +48,7 @@ def structures_png(shown: list[Laid]) -> bytes:
             for part in np.split(x - middle, one.breaks):
                 axes.plot(*part.T, color=colour, linewidth=width, marker="o", markersize=1)
         axes.set_title(f"{one.name}: lDDT {one.lddt:.2f}", fontsize=11)
-        axes.set_box_aspect(np.ptp(one.known, axis=0))
+        axes.set_box_aspect(np.ptp(one.known, axis=0), zoom=1.25)
         axes.set_axis_off()
     figure.suptitle("CA and C1' traces: known structure (grey), sample from noise (blue)")
     return picture(figure)
