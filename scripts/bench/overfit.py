@@ -22,9 +22,10 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-from overfit_pictures import Laid, curves_png, structures_png
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from overfit_pictures import Laid, curves_png, structures_png
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
