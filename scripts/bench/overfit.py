@@ -63,7 +63,7 @@ def configuration(updates: int, widths: dict | None = None):
         config.training = training_config()
     config.training.update({
         "lr": 1.8e-3, "lr_scheduler": "cosine_annealing", "warmup_steps": 100,
-        "min_lr_ratio": 0.03, "max_steps": updates, "ema_decay": 0.99,
+        "min_lr_ratio": 0.03, "max_steps": updates, "ema_decay": 0.98,
         "diffusion_batch_size": 16, "diffusion_chunk_size": 16, "train_crop_size": TOKENS,
         "checkpoint_interval": 100, "keep_checkpoints": 2})
     config.training.evaluation.update(interval=250, samples=0, steps=0)
@@ -195,7 +195,7 @@ def main() -> int:
                         default=Path(examples) / "cif" if examples else None,
                         help="mmCIF files (*.cif.gz); default $PROTENIX_MS_EXAMPLES/cif")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--updates", type=int, default=3000)
+    parser.add_argument("--updates", type=int, default=2500)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     launch.relaunch()
