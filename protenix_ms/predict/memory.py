@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from ml_collections import ConfigDict
 
 from protenix_ms.config.manifest import parameter_count
 from protenix_ms.errors import ResourceError
+from protenix_ms.model.diffusion_transformer import CACHED_FLOATS
+from protenix_ms.ops.native import kernels_serve
+from protenix_ms.runtime.chunk import is_large
 from protenix_ms.runtime.policy import policy
 from protenix_ms.runtime.resources import available_bytes, resident_bytes
 
@@ -16,8 +20,11 @@ _FLOAT = 4  # bytes
 _BASE = 0.55e9  # interpreter, MindSpore, chemistry tables
 # Arrays held at each stage's peak, in units of one array of the named kind: those alive at once,
 # and what MindSpore keeps of those that are not. Measured by scripts/bench/memory.py.
-_PAIR_ARRAYS = 20  # z, z_init, the cycle before, a triangle layer's projections and product
-_CHUNK_ARRAYS, _CHUNK_BYTES = 16, 0.2e9  # beside them, while a layer is in chunks (runtime.chunk)
+_LARGE_PAIRS = 2  # written over (runtime.chunk.is_large): z, and a triangle layer's product
+_SMALL_PAIRS = 5  # z, its successor, that product, and pieces in MindSpore's pool
+_COMPOSED_PAIRS = 20  # without our kernels: a triangle layer's projections besides
+_CHUNK_ARRAYS, _CHUNK_BYTES = 14, 0.5e9  # beside them, while a layer is in chunks (runtime.chunk)
+_CHANNELS = 60  # of a pair of tokens: what chunks hold of all pairs, attention biases
 _ATOM_ARRAYS = 60  # windowed atom activations of one sample, per atom and channel
 _CONFIDENCE_ARRAYS = 4  # PAE, PDE and two TM terms per sample
 
@@ -39,13 +46,21 @@ def estimate_bytes(config: ConfigDict, size: Size) -> float:
     sampler's (pair bias, atom windows of all samples), above weights and program.
     """
     model, n = config.model, size.tokens
-    pair = n * n * config.widths.c_z * _FLOAT
-    heads = model.diffusion_module.transformer.n_heads
+    shape = (n, n, config.widths.c_z)
+    pair = prod(shape) * _FLOAT
+    pairs = _SMALL_PAIRS
+    if not kernels_serve():
+        pairs = _COMPOSED_PAIRS
+    elif is_large(shape):  # one more is kept for the next cycle, or for the next sample
+        pairs = _LARGE_PAIRS + (model.N_cycle > 1 or size.samples > 1)
     alignment = size.msa_rows * n * model.msa_module.c_m * _FLOAT
-    trunk = _PAIR_ARRAYS * pair + 4 * alignment + min(_CHUNK_ARRAYS * pair, _CHUNK_BYTES)
+    chunks = min(_CHUNK_ARRAYS * pair, _CHUNK_BYTES) + _CHANNELS * n * n * _FLOAT
+    trunk = pairs * pair + 4 * alignment + chunks
     windows = size.atoms * config.widths.c_atom * _FLOAT * _ATOM_ARRAYS
-    bias = n * n * heads * _FLOAT * (2 + size.samples)
-    sampler = 4 * pair + bias + windows * size.samples
+    transformer = model.diffusion_module.transformer
+    bias = transformer.n_blocks * transformer.n_heads * n * n
+    bias = bias if bias <= CACHED_FLOATS else 2 * transformer.n_heads * n * n
+    sampler = 2 * pair + bias * _FLOAT + windows * size.samples + chunks
     kept = size.samples * (_CONFIDENCE_ARRAYS * n * n + 4 * size.atoms) * _FLOAT
     weights = parameter_count(config) * _FLOAT
     return _BASE + weights + kept + max(trunk, sampler)

@@ -85,8 +85,9 @@ class State:
         """Outputs of a block; the pair last, since it marks the block as done."""
         self.save(f"first_{number}", first)
         self.save(f"z_{number}", z)
-        for kind in ("z", "first"):
-            (self.folder / f"{kind}_{self.reached}.npy").unlink(missing_ok=True)
+        for old in (*self.folder.glob("z_*.npy"), *self.folder.glob("first_*.npy")):
+            if old.stem.split("_")[1] != str(number):
+                old.unlink()
         self.reached = number
 
 
