@@ -77,15 +77,23 @@ class Batch:
         for job in jobs:
             folder = JobFolder(self.settings.output, job.name)
             self._say_no_msa(job)
-            mine: list[Outcome] = []
-            for seed in self.settings.seeds_of(job):
-                mine.append(self._outcome(folder, job, seed))
-                if mine[-1].state == "interrupted":
-                    break
+            mine = self._seeds(folder, job)
             outcomes += mine + self._finish(folder, job, mine)
             if mine[-1].state == "interrupted":
                 break
         return outcomes
+
+    def _seeds(self, folder: JobFolder, job: Job) -> list[Outcome]:
+        """One job with its seeds; after an interrupt, wherever it comes, the last one says so."""
+        seeds, mine = self.settings.seeds_of(job), []
+        try:
+            for seed in seeds:
+                mine.append(self._outcome(folder, job, seed))
+        except KeyboardInterrupt:
+            seed = seeds[min(len(mine), len(seeds) - 1)]
+            mine = [o for o in mine if o.seed != seed]
+            mine.append(Outcome(job.name, seed, "interrupted", "finished seeds are kept"))
+        return mine
 
     def _outcome(self, folder: JobFolder, job: Job, seed: int) -> Outcome:
         """One job and seed; errors become part of the outcome."""
@@ -98,8 +106,6 @@ class Batch:
         except DEFECTS as error:
             detail = f"{type(error).__name__}: {error or 'no message'}"
             self.reporter.defect(error)
-        except KeyboardInterrupt:
-            return Outcome(job.name, seed, "interrupted", "finished seeds are kept")
         self.reporter.line(f"{job.name}, seed {seed}: failed: {detail}")
         return Outcome(job.name, seed, "failed", detail)
 

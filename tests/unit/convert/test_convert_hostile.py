@@ -28,7 +28,7 @@ events: list[str] = []
 watching = [False]
 
 
-def watch(event, arguments):
+def watch(event, arguments, watching=watching):  # kept when the module's names are cleared at exit
     if watching[0] and event.startswith(WATCHED):
         events.append(event)
 
