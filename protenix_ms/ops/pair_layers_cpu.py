@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of the pair track as one C++ kernel each, a pass over memory and no gradient.
+"""Layers of the pair track and the conditioned transformer as one C++ kernel each, no gradient.
 
 `norm` stands for a LayerNorm with weight and bias, weights are ``[out, in]`` without offsets. What
 is added to a large pair is written over it (`runtime.chunk.is_large`): there is one pair, not two.
