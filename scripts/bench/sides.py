@@ -3,11 +3,13 @@
 
 Each side lives in a process of its own, which reads token counts and answers with seconds and
 memory; runs alternate and the median counts. Memory is the peak of the process minus what it held
-after a small input had run. Both sides get huge pages, PyTorch its best `MALLOC_*` settings too.
+before, in predictions after a small input had run. Both sides get huge pages, PyTorch its best
+`MALLOC_*` settings too.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import os
@@ -34,7 +36,8 @@ KEEP_FREED = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": 
               "MALLOC_TOP_PAD_": "500000000"}
 
 Work = Callable[[int], Callable[[], object]]
-"""``work(tokens)`` prepares inputs and returns what is timed, which returns arrays or None."""
+"""``work(tokens)`` prepares inputs and returns what is timed, which returns arrays, numbers by
+name, or None."""
 
 
 def memory(name: str) -> float:
@@ -71,6 +74,37 @@ def make_features(tokens: int) -> dict:
     return build(Job("bench", (chain,)), ComponentDictionary.load(), rng).features
 
 
+def structure_option(parser: argparse.ArgumentParser) -> None:
+    """``--cif``: where training examples are cut from."""
+    folder = os.environ.get("PROTENIX_MS_EXAMPLES")
+    parser.add_argument("--cif", type=Path, required=not folder,
+                        default=Path(folder) / "cif" / "1igy.cif.gz" if folder else None,
+                        help="a deposited structure; default $PROTENIX_MS_EXAMPLES/cif/1igy.cif.gz")
+
+
+def make_example(path: Path, tokens: int):
+    """A training example cut from a deposited structure, with a random alignment."""
+    import numpy as np
+
+    from protenix_ms.chem.ccd import ComponentDictionary
+    from protenix_ms.structures.crop import CropOptions
+    from protenix_ms.structures.entry import read_entry
+    from protenix_ms.structures.example import ExampleOptions, training_example
+    from protenix_ms.structures.symmetry import Symmetries
+
+    rng, ccd = np.random.default_rng(0), ComponentDictionary.load()
+    entry = read_entry(path, ccd)
+    options = ExampleOptions(CropOptions(tokens, (0.0, 1.0, 0.0)))
+    chain = str(entry.atoms.chain_id[0])
+    made = training_example(entry, [chain], rng, options, Symmetries(ccd))
+    n = len(made.features["restype"])
+    made.features["msa"] = rng.integers(0, 21, (MSA_ROWS, n))
+    for name in ("has_deletion", "deletion_value"):
+        made.features[name] = np.zeros((MSA_ROWS, n), np.float32)
+    made.features["resolution"] = np.array([2.0], np.float32)
+    return made
+
+
 def torch_features(features: dict) -> dict:
     """Our flat features as upstream's nested tensors."""
     import torch
@@ -83,7 +117,7 @@ def torch_features(features: dict) -> dict:
     return nested
 
 
-def upstream_config(model: str, words: dict[str, object]) -> object:
+def upstream_config(model: str, words: dict[str, object], training: bool = False) -> object:
     """Upstream's configuration, kernels set to "torch"; call before upstream's other modules."""
     os.environ["LAYERNORM_TYPE"] = "torch"
     from configs.configs_base import configs as base
@@ -92,7 +126,7 @@ def upstream_config(model: str, words: dict[str, object]) -> object:
     from configs.configs_model_type import model_configs
     from protenix.config.config import parse_configs
 
-    tree = copy.deepcopy({**base, "data": data_configs, **inference_configs})
+    tree = copy.deepcopy({**base, "data": data_configs, **({} if training else inference_configs)})
     _merge(tree, copy.deepcopy(model_configs[model]))
     words = {"dtype": "fp32", "triangle_attention": "torch", "model_name": model,
              "triangle_multiplicative": "torch", "enable_tf32": "false", **words}
@@ -125,11 +159,11 @@ def fill(module: object) -> object:
     """Weights by rule into a module of upstream's; ours take the same arrays."""
     import torch
 
-    from protenix_ms.model.weights import rule_array
+    from protenix_ms.model.weights import OWN, rule_array
 
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            if not name.endswith("_bins"):
+            if name not in OWN and not name.endswith("_bins"):
                 array = rule_array(name, tuple(parameter.shape))
                 parameter.copy_(torch.from_numpy(array))
     return module.eval()
@@ -146,11 +180,17 @@ def _sampled(outputs: object) -> list[list[float]]:
     return found
 
 
-def serve(build: Callable[[], Work]) -> None:
-    """In a child: for every token count read from standard input, one timed run."""
+def serve(build: Callable[[], Work], small: int | None = SMALL) -> None:
+    """In a child: for every token count read from standard input, one timed run.
+
+    Args:
+        build: makes one side.
+        small: tokens of the input that runs before memory is read, None for no such run.
+    """
     answers, sys.stdout = sys.stdout, sys.stderr  # libraries that print do not disturb answers
     work = build()
-    work(SMALL)()
+    if small:
+        work(small)()
     held = memory("VmRSS")
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
@@ -158,16 +198,18 @@ def serve(build: Callable[[], Work]) -> None:
         start = time.perf_counter()
         outputs = run()
         seconds = time.perf_counter() - start
-        answer = {"seconds": seconds, "held": held, "peak": memory("VmHWM")}
-        print(json.dumps({**answer, "outputs": _sampled(outputs)}), file=answers, flush=True)
+        named = outputs if isinstance(outputs, dict) else {}
+        answer = {"seconds": seconds, "held": held, "peak": memory("VmHWM"), "numbers": named,
+                  "outputs": [] if named else _sampled(outputs)}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def alternate(script: str, options: list[str], tokens: int, repeats: int) -> dict:
     """Both sides of `script` at one size: a warm-up, then alternating runs.
 
     Returns:
-        tokens; median seconds, GB above the small input's and of the whole process of each side;
-        `difference` of outputs, relative to the largest, where there are any.
+        tokens; of each side the median seconds, GB above what was held, GB of the whole process,
+        medians of `numbers`; `difference` of outputs, relative to the largest, where there are any.
     """
     children = {
         side: subprocess.Popen([sys.executable, script, "--serve", side, *options], text=True,
@@ -195,6 +237,8 @@ def alternate(script: str, options: list[str], tokens: int, repeats: int) -> dic
         row[f"{side}_s"] = statistics.median(r["seconds"] for r in results[1:])
         row[f"{side}_gb"] = results[-1]["peak"] - results[-1]["held"]
         row[f"{side}_process_gb"] = results[-1]["peak"]
+        row[f"{side}_numbers"] = {name: statistics.median(r["numbers"][name] for r in results[1:])
+                                  for name in results[0]["numbers"]}
     return row
 
 
@@ -237,15 +281,17 @@ def peak_gflops() -> float:
     return 2 * 2048**3 / best / 1e9
 
 
-def show(rows: list[dict], first: str, settings: dict, file: Path | None) -> None:
+def show(rows: list[dict], first: str, settings: dict, file: Path | None,
+         held: str = "a small input's") -> None:
     """A table, and a JSON where asked for.
 
     Args:
         rows: from `alternate`; `work` names a row where there are several per size.
         first: line above the table.
         settings: recorded beside the rows.
+        held: above what memory counts.
     """
-    print(f"{first}; load {os.getloadavg()[0]:.1f}; memory above a small input's")
+    print(f"{first}; load {os.getloadavg()[0]:.1f}; memory above {held}")
     print(f"{'work':12s}{'tokens':>7s}{'ours s':>10s}{'upstream s':>12s}{'ratio':>7s}"
           f"{'ours GB':>9s}{'upstream GB':>13s}{'ratio':>7s}{'of peak':>9s}{'difference':>12s}")
     for r in rows:
