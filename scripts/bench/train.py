@@ -91,7 +91,7 @@ def ours(args: argparse.Namespace) -> Work:
             optimiser.update(gradients, lambda name: rate)
         return {"loss": result.loss, **result.terms, "norm": norm}
 
-    return lambda tokens: run
+    return lambda tokens: run  # of `args.tokens`: the example is there before memory is read
 
 
 def upstream_example(example: object) -> tuple[dict, dict, dict]:
@@ -116,9 +116,9 @@ def torch_adam(config: object, model: object) -> object:
         group["lr"] = learning_rate(1, training_config())
     for parameter in model.parameters():
         if parameter.requires_grad:
-            moments = (torch.from_numpy(written_zeros(parameter.shape)) for _ in range(2))
-            names = ("step", "exp_avg", "exp_avg_sq")
-            optimiser.state[parameter] = dict(zip(names, (torch.tensor(0.0), *moments)))
+            optimiser.state[parameter] = {"step": torch.tensor(0.0)} | {
+                moment: torch.from_numpy(written_zeros(parameter.shape))
+                for moment in ("exp_avg", "exp_avg_sq")}
     return optimiser
 
 
