@@ -28,6 +28,10 @@ def bench(monkeypatch):
     spec = importlib.util.spec_from_file_location("train_bench", BENCH / "train.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    for part in ("modules.primitives", "triangular.layers"):  # the bench takes them away
+        owner = importlib.import_module(f"protenix.model.{part}")
+        for name in [name for name in vars(owner) if name.endswith("_init_")]:
+            monkeypatch.setattr(owner, name, getattr(owner, name))
     monkeypatch.setattr(module, "SETTINGS", SHALLOW)
     monkeypatch.setattr(protenix_ms.config, "get_config",
                         partial(protenix_ms.config.get_config, shared=NARROW))
