@@ -4,13 +4,15 @@
     python scripts/bench/recompute.py --tokens 256 --json recompute.json
 
 Every row is a process of its own: nothing recomputed, each kind alone, all of them. The peak is
-what the step adds to a process that holds weights and optimiser state.
+what the step adds to a process that holds weights and optimiser state; what the system has swapped
+out counts, so that a row may need more than the machine has.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from pathlib import Path
 from sides import environment, forget_peak, make_example, memory, structure_option
 from train import learner
 
+LOOK_SECONDS = 0.02  # between two looks at a child
 NONE, ALL, DEFAULT = "none", "all", "default"  # default: what the training stages switch on
 
 
@@ -39,8 +42,20 @@ def measure(args: argparse.Namespace) -> dict:
         result = step(made, 0, SeededDraws(1))
     return {"kind": args.kind, "tokens": len(made.tokens), "atoms": len(made.labels["coordinate"]),
             "loss": result.loss, "seconds": time.perf_counter() - start,
-            "cpu_seconds": time.process_time() - cpu, "held": before,
-            "peak": memory("VmHWM"), "added": memory("VmHWM") - before}
+            "cpu_seconds": time.process_time() - cpu, "held": before, "peak": memory("VmHWM")}
+
+
+def watched(command: list[str]) -> tuple[subprocess.CompletedProcess, float]:
+    """Run a child; the most memory and swap that it was seen to hold, GB."""
+    seen = 0.0
+    child = subprocess.Popen(command, env=environment("ours"), text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while child.poll() is None:
+        status = Path(f"/proc/{child.pid}/status").read_text(encoding="ascii")
+        held = re.findall(r"(?:VmRSS|VmSwap):\s+(\d+) kB", status)
+        seen = max(seen, sum(map(int, held)) * 1024 / 1e9)
+        time.sleep(LOOK_SECONDS)
+    return subprocess.CompletedProcess(command, child.returncode, *child.communicate()), seen
 
 
 def parse() -> argparse.Namespace:
@@ -65,12 +80,13 @@ def main() -> None:
     rows = []
     for kind in args.kinds or (NONE, *KINDS, ALL):
         words = [sys.executable, __file__, *sys.argv[1:], "--kind", kind]
-        done = subprocess.run(words, env=environment("ours"), capture_output=True, text=True,
-                              check=False)
+        done, seen = watched(words)
         if done.returncode:
             print(f"{kind}: {done.stderr.splitlines()[-1:]}")
             continue
         row = json.loads(done.stdout.splitlines()[-1])
+        row["peak"] = max(row["peak"], seen)
+        row["added"] = row["peak"] - row["held"]
         rows.append(row)
         less = 1 - row["added"] / rows[0]["added"]
         print(f"{kind:24s} {row['tokens']:5d} tokens {row['atoms']:6d} atoms  "
