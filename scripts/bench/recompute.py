@@ -82,7 +82,7 @@ def main() -> None:
         words = [sys.executable, __file__, *sys.argv[1:], "--kind", kind]
         done, seen = watched(words)
         if done.returncode:
-            print(f"{kind}: {done.stderr.splitlines()[-1:]}")
+            print(f"{kind}: ended with {done.returncode}: {done.stderr.strip()[-500:]}")
             continue
         row = json.loads(done.stdout.splitlines()[-1])
         row["peak"] = max(row["peak"], seen)
