@@ -12,8 +12,8 @@ from mindspore import nn
 
 from protenix_ms.runtime.policy import policy
 
-KINDS = ("triangle_attention", "triangle_multiplication", "pairformer_block", "msa_block",
-         "diffusion_block", "smooth_lddt")
+KINDS = ("triangle_attention", "triangle_multiplication", "transition", "pairformer_block",
+         "msa_block", "diffusion_block", "smooth_lddt")
 
 
 def recomputed(module: nn.Cell, *inputs: object) -> object:

@@ -205,6 +205,7 @@ def test_both_passes_of_a_recomputed_block_agree(name, served):
 
 @pytest.mark.parametrize("kind, name", [
     ("triangle_attention", "starting"), ("triangle_multiplication", "incoming"),
+    ("transition", "transition"),
 ])
 def test_a_module_that_recomputes_itself(kind, name, served):
     module, added, z = case(name, 23, 32)
@@ -215,6 +216,22 @@ def test_a_module_that_recomputes_itself(kind, name, served):
     assert not served
     for parameter, g in expected.items():
         assert ours[parameter].asnumpy().tobytes() == g.asnumpy().tobytes(), parameter
+
+
+@pytest.mark.parametrize("kinds", [frozenset(), frozenset({"transition"})])
+def test_rows_of_a_transition_are_recomputed_apart(kinds, monkeypatch):
+    """Only the order in which rows add up to a weight's gradient differs."""
+    module, added, z = case("transition", 23, 32)
+    module.set_train()
+    _, expected = gradients(module, added, z)
+    passes, plain = [], type(module).construct
+    monkeypatch.setattr(
+        type(module), "construct", lambda self, x: passes.append(len(x)) or plain(self, x))
+    with using(replace(policy(), chunk=10, recompute=kinds)):
+        _, ours = gradients(module, added, z)
+    assert sorted(passes) == sorted([10, 10, 3] * (2 if kinds else 1))
+    for parameter, g in expected.items():
+        assert_close(ours[parameter], g, 2e-6)
 
 
 @pytest.mark.parametrize("bias", [False, True])
