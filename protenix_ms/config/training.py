@@ -73,7 +73,8 @@ def recompute() -> dict:
     """Which modules forget their activations and compute them again for the gradient."""
     return {
         "triangle_attention": False, "triangle_multiplication": False, "transition": False,
-        "pairformer_block": True, "msa_block": True, "diffusion_block": True, "smooth_lddt": True,
+        "pair_embedding": False, "pairformer_block": True, "msa_block": True,
+        "diffusion_block": True, "smooth_lddt": True,
     }
 
 

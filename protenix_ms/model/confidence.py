@@ -20,6 +20,7 @@ from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.low_precision import widened
 from protenix_ms.ops.outer_sum import outer_sum
 from protenix_ms.runtime.chunk import chunks, map_rows, rows_per_chunk
+from protenix_ms.runtime.recompute import recomputed_piece
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.typing import Array, Float, Int
 
@@ -174,9 +175,13 @@ class ConfidenceHead(nn.Cell):
         table = ops.concat([ops.transpose(self.linear_no_bias_d.weight, (1, 0)), widened(none)], 0)
 
         def rows(part: slice) -> Tensor:
-            of_bin = ops.gather(table, Tensor.from_numpy(bins[part]), 0)
-            raw = self.linear_no_bias_d_wo_onehot(Tensor.from_numpy(d[part][..., None]))
-            return z[part] + of_bin + raw
+            def embed(z: Float[Tensor, "r n c_z"], table: Float[Tensor, "_ c_z"]) -> Tensor:
+                of_bin = ops.gather(table, Tensor.from_numpy(bins[part]), 0)
+                raw = self.linear_no_bias_d_wo_onehot(Tensor.from_numpy(d[part][..., None]))
+                return z + of_bin + raw
+
+            return recomputed_piece(
+                "pair_embedding", (self.linear_no_bias_d_wo_onehot,), embed, z[part], table)
 
         return map_rows(rows, len(d), z.shape[1] * z.shape[2], into=z if last else None)
 

@@ -10,6 +10,7 @@ from protenix_ms.model.relative_position import RelativePositionEncoding, Relati
 from protenix_ms.nn import LayerNorm, Linear, Transition
 from protenix_ms.ops.low_precision import widened
 from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.runtime.recompute import recomputed_piece
 from protenix_ms.typing import Array, Float
 
 FOURIER = 256
@@ -61,11 +62,17 @@ class DiffusionConditioning(nn.Cell):
     ) -> Float[Tensor, "n n c_z"]:
         """Lines 1-5: the pair representation of all samples and steps."""
 
+        modules = (self.relpe, self.layernorm_z, self.linear_no_bias_z, self.transition_z1,
+                   self.transition_z2)
+
         def rows(part: slice) -> Tensor:
-            z = ops.concat([widened(z_trunk[part]), widened(self.relpe(positions, part))], -1)
-            z = self.linear_no_bias_z(self.layernorm_z(z))
-            z = self.transition_z1.added(z)
-            return self.transition_z2.added(z)
+            def condition(z: Float[Tensor, "r n c_z"]) -> Tensor:
+                z = ops.concat([widened(z), widened(self.relpe(positions, part))], -1)
+                z = self.linear_no_bias_z(self.layernorm_z(z))
+                z = self.transition_z1.added(z)
+                return self.transition_z2.added(z)
+
+            return recomputed_piece("pair_embedding", modules, condition, z_trunk[part])
 
         n, _, c_z = z_trunk.shape
         return map_rows(rows, n, 2 * n * c_z)

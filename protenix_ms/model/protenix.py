@@ -29,6 +29,7 @@ from protenix_ms.nn import LayerNorm, Linear, RowDropout, set_precision
 from protenix_ms.ops.outer_sum import outer_sum
 from protenix_ms.runtime.chunk import map_rows, zeros
 from protenix_ms.runtime.draws import Draws
+from protenix_ms.runtime.recompute import recomputed_piece
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.sampler import SamplerOptions, noise_schedule, sample
 from protenix_ms.typing import Array, Float
@@ -148,11 +149,16 @@ class Protenix(nn.Cell):
         if prior is not None:
             trace("constraint_embedder", prior)
 
+        modules = self.relative_position_encoding, self.linear_no_bias_token_bond
+
         def rows(part: slice) -> Tensor:
-            z = outer_sum(of_row[part], of_column)
-            z = z + self.relative_position_encoding(job.positions, part)
-            bonded = np.ascontiguousarray(bonds[part, :, None], dtype=np.float32)
-            z = z + self.linear_no_bias_token_bond(Tensor.from_numpy(bonded))
+            def embed(of_row: Float[Tensor, "r c_z"], of_column: Float[Tensor, "n c_z"]) -> Tensor:
+                z = outer_sum(of_row, of_column)
+                z = z + self.relative_position_encoding(job.positions, part)
+                bonded = np.ascontiguousarray(bonds[part, :, None], dtype=np.float32)
+                return z + self.linear_no_bias_token_bond(Tensor.from_numpy(bonded))
+
+            z = recomputed_piece("pair_embedding", modules, embed, of_row[part], of_column)
             return z if prior is None else z + prior[part]
 
         return map_rows(rows, len(bonds), len(bonds) * job.positions.channels)
@@ -186,9 +192,15 @@ class Protenix(nn.Cell):
             rate = self.config.mc_dropout_rate
             keep = draws.keep_rows("mc_dropout_mask", rate, before.z.shape)
 
+        modules = self.layernorm_z_cycle, self.linear_no_bias_z_cycle
+
         def rows(part: slice) -> Tensor:
-            change = self.linear_no_bias_z_cycle(self.layernorm_z_cycle(before.z[part]))
-            return start.z[part] + (change if keep is None else change * Tensor(keep(part)))
+            def recycled(start: Float[Tensor, "r n c_z"], z: Float[Tensor, "r n c_z"]) -> Tensor:
+                change = self.linear_no_bias_z_cycle(self.layernorm_z_cycle(z))
+                return start + (change if keep is None else change * Tensor(keep(part)))
+
+            return recomputed_piece(
+                "pair_embedding", modules, recycled, start.z[part], before.z[part])
 
         z = map_rows(rows, len(before.z), before.z.size // len(before.z), into=before.z)
         s = start.s + self.linear_no_bias_s(self.layernorm_s(before.s))

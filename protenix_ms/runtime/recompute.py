@@ -7,13 +7,16 @@ Gradients are the same with and without; each kind saves what its activations we
 
 from __future__ import annotations
 
-import mindspore as ms
-from mindspore import nn
+from collections.abc import Callable, Sequence
 
+import mindspore as ms
+from mindspore import Parameter, Tensor, nn
+
+from protenix_ms.runtime.gradient import recording
 from protenix_ms.runtime.policy import policy
 
-KINDS = ("triangle_attention", "triangle_multiplication", "transition", "pairformer_block",
-         "msa_block", "diffusion_block", "smooth_lddt")
+KINDS = ("triangle_attention", "triangle_multiplication", "transition", "pair_embedding",
+         "pairformer_block", "msa_block", "diffusion_block", "smooth_lddt")
 
 
 def recomputed(module: nn.Cell, *inputs: object) -> object:
@@ -25,3 +28,32 @@ def recomputed(module: nn.Cell, *inputs: object) -> object:
     if getattr(module, "recompute_kind", None) in policy().recompute and module.training:
         return ms.recompute(module, *inputs)
     return module(*inputs)
+
+
+class _Piece(nn.Cell):
+    """A function as a module with the parameters of others."""
+
+    def __init__(self, function: Callable[..., Tensor], parameters: list[Parameter]) -> None:
+        super().__init__(auto_prefix=False)
+        self._function, self._parameters_of = function, lambda: parameters
+
+    def construct(self, *inputs: Tensor) -> Tensor:
+        return self._function(*inputs)
+
+    def trainable_params(self, recurse: bool = True) -> list[Parameter]:
+        return self._parameters_of()
+
+
+def recomputed_piece(
+    kind: str, modules: Sequence[nn.Cell], function: Callable[..., Tensor], *inputs: Tensor
+) -> Tensor:
+    """``function(*inputs)``, a part of a larger module, recomputed as by `recomputed`.
+
+    Args:
+        kind: of `KINDS`.
+        modules: all whose parameters the function reads, in one state of training.
+    """
+    if kind in policy().recompute and modules[0].training and recording():
+        parameters = [p for module in modules for p in module.trainable_params()]
+        return ms.recompute(_Piece(function, parameters), *inputs)
+    return function(*inputs)
