@@ -2,6 +2,8 @@
 """scripts/bench/overfit.py at microscopic width, 16 tokens: crops, learning, going on, pictures."""
 
 import sys
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import ConfigError
 from protenix_ms.runtime.draws import SeededDraws
+from protenix_ms.runtime.ranks import Ranks
 from protenix_ms.train.record import EVALUATION
 from protenix_ms.train.step import TrainingStep
 
@@ -51,13 +54,13 @@ def test_crops_are_fixed(bench, crop, shared_examples):
 
 def test_it_learns_and_goes_on(bench, crop, config, tmp_path):
     config.training.max_steps = 2
-    first = bench.new_trainer(config, [crop], tmp_path)
+    first = bench.new_trainer(config, [crop], tmp_path, Ranks())
     before = first.differentiate(crop.example, 0, SeededDraws(0))
     assert set(before.terms) == {"smooth_lddt", "bond", "mse", "distogram"}
     assert not any(name.startswith("confidence_head") for name in before.gradients)
     first.run()
     config.training.max_steps = 3
-    trainer = bench.new_trainer(config, [crop], tmp_path)
+    trainer = bench.new_trainer(config, [crop], tmp_path, Ranks())
     assert trainer.resume() and trainer.step == 2
     trainer.run()
     assert trainer.differentiate(crop.example, 0, SeededDraws(0)).loss < 0.95 * before.loss
@@ -72,8 +75,21 @@ def test_it_learns_and_goes_on(bench, crop, config, tmp_path):
         assert png.startswith(b"\x89PNG")
 
 
+def test_processes_share_what_one_sees(bench, crop, config, tmp_path):
+    crops = [replace(crop, example=replace(crop.example)) for _ in range(3)]
+    number = {id(one.example): i for i, one in enumerate(crops)}
+
+    def seen(ranks, start, count):
+        trainer = bench.new_trainer(config, crops, tmp_path, ranks)
+        return [number[id(one)] for one in islice(trainer.examples(start), count)]
+
+    alone = seen(Ranks(), 4, 8)
+    assert sorted(alone[2:5]) == [0, 1, 2]
+    assert seen(Ranks(0, 2), 2, 4) == alone[::2] and seen(Ranks(1, 2), 2, 4) == alone[1::2]
+
+
 def test_confidence_alone_needs_a_mini_rollout(bench, crop, config, tmp_path):
-    model = bench.new_trainer(config, [crop], tmp_path).model
+    model = bench.new_trainer(config, [crop], tmp_path, Ranks()).model
     config.training.train_confidence_only = True
     with pytest.raises(ConfigError, match="mini-rollout"):
         TrainingStep(model, config.training)
