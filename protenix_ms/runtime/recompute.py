@@ -35,6 +35,7 @@ class _Piece(nn.Cell):
 
     def __init__(self, function: Callable[..., Tensor], parameters: list[Parameter]) -> None:
         super().__init__(auto_prefix=False)
+        # As a list they would become this cell's own, under new names.
         self._function, self._parameters_of = function, lambda: parameters
 
     def construct(self, *inputs: Tensor) -> Tensor:
