@@ -9,7 +9,7 @@
 A process keeps to one core; two of them (the last form) learn from two crops at every update.
 Training, evaluation and checkpoints are the package's own. Writes beside them ``overfit.json``
 (lDDT of every crop over training), ``overfit.png`` (curves) and ``structures.png`` (every crop
-beside what the trained model samples).
+beside what the trained model samples). `--resume` of a finished run judges it once more.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def configuration(updates: int, widths: dict | None = None):
     m.pairformer.update(n_blocks=1, n_heads=4, dropout=0.0)
     d.c_token = 2 * config.widths.c_token
     d.transformer.update(n_blocks=4, n_heads=8)
-    config.sample_diffusion.update(N_step=20, N_sample=3, N_step_mini_rollout=0)
+    # The base models' sampler adds noise at every step; without, as tiny's, early mistakes stay.
+    config.sample_diffusion.update(N_step=50, N_sample=3, N_step_mini_rollout=0, gamma0=0.8,
+                                   step_scale_eta=1.5)
     with config.unlocked():
         config.training = training_config()
     config.training.update({
@@ -73,7 +75,7 @@ def configuration(updates: int, widths: dict | None = None):
     # With upstream's weight of the distogram, 0.03, the trunk knows no distances for too long.
     config.training.loss.weight.update(alpha_distogram=1.0, smooth_lddt=2.0)
     config.training.train_noise_sampler.update(p_mean=-0.3, p_std=1.2)  # less time on the finest
-    config.training.evaluation.update(interval=250, samples=0, steps=0)
+    config.training.evaluation.update(interval=340, samples=0, steps=0)
     return config
 
 
@@ -188,6 +190,8 @@ def run(args: argparse.Namespace) -> None:
 
     # smooth lDDT by rows is the faster form here, too
     with using(Policy(recompute=frozenset({"smooth_lddt"}))):
+        if start == args.updates:  # a finished run is judged again
+            trainer.evaluate(report)
         trainer.run(None if ranks.rank else report)
         if ranks.rank:
             return
@@ -216,7 +220,7 @@ def main() -> int:
                         default=Path(examples) / "cif" if examples else None,
                         help="mmCIF files (*.cif.gz); default $PROTENIX_MS_EXAMPLES/cif")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--updates", type=int, default=2000)
+    parser.add_argument("--updates", type=int, default=1700)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     launch.relaunch()
