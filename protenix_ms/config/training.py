@@ -73,8 +73,8 @@ def recompute() -> dict:
     """Which modules forget their activations and compute them again for the gradient."""
     return {
         "triangle_attention": False, "triangle_multiplication": False, "transition": False,
-        "pair_embedding": False, "pairformer_block": True, "msa_block": True,
-        "diffusion_block": True, "smooth_lddt": True,
+        "outer_product_mean": False, "pair_embedding": False, "pairformer_block": True,
+        "msa_block": True, "diffusion_block": True, "smooth_lddt": True,
     }
 
 

@@ -17,7 +17,7 @@ from protenix_ms.ops.low_precision import widened
 from protenix_ms.ops.pair_layers import whole_layers
 from protenix_ms.runtime.chunk import map_rows
 from protenix_ms.runtime.draws import Draws
-from protenix_ms.runtime.recompute import recomputed
+from protenix_ms.runtime.recompute import recomputed, recomputed_piece
 from protenix_ms.typing import Array, Float, Int
 
 OUTER_PRODUCT_WIDTH, HEADS, HEAD_WIDTH = 32, 8, 8
@@ -49,10 +49,14 @@ class OuterProductMean(nn.Cell):
         b = ops.reshape(self.linear_2(flat), (n_rows, -1))
         width = a.shape[0]
 
-        def rows(part: slice) -> Tensor:
-            by_channel = [einsum("mi,mj->ij", a[c][:, part], b) for c in range(width)]
+        def product(a: Float[Tensor, "w m r"], b: Float[Tensor, "m _"]) -> Float[Tensor, "r n c_z"]:
+            by_channel = [einsum("mi,mj->ij", a[c], b) for c in range(width)]
             outer = ops.concat([ops.reshape(x, (-1, n, width)) for x in by_channel], -1)
             return self.linear_out(outer)
+
+        def rows(part: slice) -> Tensor:
+            modules = (self.linear_out,)
+            return recomputed_piece("outer_product_mean", modules, product, a[:, :, part], b)
 
         return map_rows(rows, n, n * width**2) * (1.0 / (n_rows + EPSILON))
 
