@@ -10,7 +10,6 @@ from protenix_ms.model.triangle import HEAD_WIDTH, TriangleAttention, TriangleMu
 from protenix_ms.nn import PairMasks, RowDropout, Transition
 from protenix_ms.runtime.compiled import CompiledBlocks, compiling
 from protenix_ms.runtime.padding import Padding, key_bias
-from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
 
 TRIANGLE_MULTIPLICATION_WIDTH, TRIANGLE_HEADS = 128, 4  # unless scaled with c_z (v2)
@@ -54,7 +53,7 @@ class PairformerBlock(nn.Cell):
         """The pair track; `masks` drop parts of its updates in training."""
         updates = (self.tri_mul_out, self.tri_mul_in, self.tri_att_start, self.tri_att_end)
         for i, update in enumerate(updates):
-            z = update.added(z, keep) if masks is None else z + recomputed(update, z) * masks[i]
+            z = update.added(z, keep, None if masks is None else masks[i])
         return self.pair_transition.added(z)
 
     def single(

@@ -14,9 +14,9 @@ from protenix_ms.nn import LayerNorm, Linear
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.ops.gating import gated
 from protenix_ms.ops.pair_layers import whole_layers
-from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.runtime.chunk import map_parts, map_rows
 from protenix_ms.runtime.padding import key_bias
-from protenix_ms.runtime.recompute import recomputed
+from protenix_ms.runtime.recompute import recomputed_piece
 from protenix_ms.typing import Float
 
 HEAD_WIDTH = 32
@@ -54,33 +54,60 @@ class TriangleMultiplication(nn.Cell):
         self.linear_z = Linear(c_hidden, c_z, init="zeros")
 
     def construct(
-        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None
+        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None,
+        mask: Float[Tensor, "1 n c_z"] | None = None,
     ) -> Float[Tensor, "n n c_z"]:
-        """The update of `z`; `keep` is 0 for tokens that are padding (see `Padding`)."""
-        n, _, c_z = z.shape
-        x = ops.reshape(self.layer_norm_in(z), (n * n, c_z))
-        if keep is not None:  # edges are projections without offset: theirs become zero
-            x = x * ops.reshape(ops.expand_dims(keep, 1) * keep, (n * n, 1))
-        product = _outgoing if self.outgoing else _incoming
+        """The update of `z`; arguments as of `added`.
 
-        def channels(part: slice) -> Tensor:
+        Edges exist for some channels at a time, the normalised product for some rows.
+        """
+        n, width = len(z), self.linear_a_p.weight.shape[0]
+        o = map_rows(lambda part: self._product(z, part, keep), width, n * n, FEWEST_CHANNELS)
+
+        def rows(z: Tensor, o: Float[Tensor, "c r n"]) -> Float[Tensor, "r n c_z"]:
+            x = self.layer_norm_in(z)
+            o = self.layer_norm_out.from_channel_first(ops.reshape(o, (width, -1)))
+            update = gated(self.linear_z(o), self.linear_g(ops.reshape(x, (-1, z.shape[-1]))))
+            update = ops.reshape(update, z.shape)
+            return update if mask is None else update * mask
+
+        modules = (self.layer_norm_in, self.layer_norm_out, self.linear_z, self.linear_g)
+        return map_parts(lambda z, o: recomputed_piece(self.recompute_kind, modules, rows, z, o),
+                         (z, o), (0, 1), n * 4 * width)
+
+    def _product(
+        self, z: Float[Tensor, "n n c_z"], part: slice, keep: Float[Tensor, "n"] | None
+    ) -> Float[Tensor, "c n n"]:
+        """Some channels of the sum over triangles."""
+        n = len(z)
+        edges = ((self.linear_a_p, self.linear_a_g), (self.linear_b_p, self.linear_b_g))
+
+        def channels(z: Tensor) -> Tensor:
+            x = ops.reshape(self.layer_norm_in(z), (n * n, -1))
+            if keep is not None:  # edges are projections without offset: theirs become zero
+                x = x * ops.reshape(ops.expand_dims(keep, 1) * keep, (n * n, 1))
             a, b = (
                 ops.reshape(gated(p.channel_first(x, part), g.channel_first(x, part)), (-1, n, n))
-                for p, g in ((self.linear_a_p, self.linear_a_g), (self.linear_b_p, self.linear_b_g))
+                for p, g in edges
             )
-            return product(a, b)
+            return _outgoing(a, b) if self.outgoing else _incoming(a, b)
 
-        o = map_rows(channels, self.linear_a_p.weight.shape[0], n * n, FEWEST_CHANNELS)
-        o = self.layer_norm_out.from_channel_first(ops.reshape(o, (-1, n * n)))
-        return ops.reshape(gated(self.linear_z(o), self.linear_g(x)), z.shape)
+        modules = (self.layer_norm_in, *edges[0], *edges[1])
+        return recomputed_piece(self.recompute_kind, modules, channels, z)
 
     def added(
-        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None
+        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None,
+        mask: Float[Tensor, "*n c_z"] | None = None,
     ) -> Float[Tensor, "n n c_z"]:
-        """`z` plus its update."""
+        """`z` plus its update.
+
+        Args:
+            keep: 0 for tokens that are padding (see `Padding`).
+            mask: multiplies the update in training (see `RowDropout`).
+        """
         kernels = whole_layers(z)
-        if kernels is None or keep is not None:
-            return z + recomputed(self, z, keep)
+        if kernels is None or keep is not None or mask is not None:
+            return z + self(z, keep, mask)
         edges = (self.linear_a_p, self.linear_a_g, self.linear_b_p, self.linear_b_g)
 
         def channels(part: slice) -> Tensor:
@@ -126,37 +153,55 @@ class TriangleAttention(nn.Cell):
         self.linear = Linear(c_z, n_heads)
         self.mha = _Projections(c_z, n_heads)
 
-    def _turn(self, x: Float[Tensor, "n n h d"]) -> Float[Tensor, "n n h d"]:
+    def _turn(self, x: Float[Tensor, "n m h d"]) -> Float[Tensor, "_ _ h d"]:
         """Rows of attention first: a view."""
         return x if self.starting else ops.transpose(x, (1, 0, 2, 3))
 
     def construct(
-        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None
+        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None,
+        mask: Float[Tensor, "*n c_z"] | None = None,
     ) -> Float[Tensor, "n n c_z"]:
-        """The update of `z`; `keep` is 0 for tokens that are padding (see `Padding`)."""
+        """The update of `z`; arguments as of `added`. Queries exist for some rows at a time."""
         n, _, c_z = z.shape
-        heads = (n, n, self.n_heads, HEAD_WIDTH)
-        x = ops.reshape(self.layer_norm(z), (n * n, c_z))
-        bias = ops.reshape(self.linear.channel_first(x), (1, 1, self.n_heads, n, n))
+        mha = self.mha
+
+        def pair_bias(z: Tensor) -> Float[Tensor, "1 1 h n n"]:
+            x = ops.reshape(self.layer_norm(z), (n * n, c_z))
+            return ops.reshape(self.linear.channel_first(x), (1, 1, self.n_heads, n, n))
+
+        def rows(z: Tensor, bias: Tensor) -> Tensor:
+            x = ops.reshape(self.layer_norm(z), (-1, c_z))
+            heads = (*z.shape[:2], self.n_heads, HEAD_WIDTH)
+            q, k, v, gate = (
+                ops.expand_dims(self._turn(ops.reshape(linear(x), heads)), 0)
+                for linear in (mha.linear_q, mha.linear_k, mha.linear_v, mha.linear_g)
+            )
+            o = self._turn(evoformer_attention(q, k, v, bias, gate=gate)[0])
+            update = ops.reshape(mha.linear_o(ops.reshape(o, (len(x), -1))), z.shape)
+            return update if mask is None else update * mask
+
+        kind, norm = self.recompute_kind, self.layer_norm
+        bias = recomputed_piece(kind, (norm, self.linear), pair_bias, z)
         if not self.starting:
             bias = ops.transpose(bias, (0, 1, 2, 4, 3))
         if keep is not None:
             bias = bias + key_bias(keep)
-        mha = self.mha
-        q, k, v, gate = (
-            ops.expand_dims(self._turn(ops.reshape(linear(x), heads)), 0)
-            for linear in (mha.linear_q, mha.linear_k, mha.linear_v, mha.linear_g)
-        )
-        o = self._turn(evoformer_attention(q, k, v, bias, gate=gate)[0])
-        return ops.reshape(mha.linear_o(ops.reshape(o, (n * n, -1))), z.shape)
+        return map_parts(lambda z: recomputed_piece(kind, (norm, mha), rows, z, bias),
+                         (z,), (0 if self.starting else 1,), 4 * n * c_z)
 
     def added(
-        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None
+        self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None,
+        mask: Float[Tensor, "*n c_z"] | None = None,
     ) -> Float[Tensor, "n n c_z"]:
-        """`z` plus its update."""
+        """`z` plus its update.
+
+        Args:
+            keep: 0 for tokens that are padding (see `Padding`).
+            mask: multiplies the update in training (see `RowDropout`).
+        """
         kernels = whole_layers(z)
-        if kernels is None:
-            return z + recomputed(self, z, keep)
+        if kernels is None or mask is not None:
+            return z + self(z, keep, mask)
         n, mha = z.shape[0], self.mha
         bias = kernels.projection(z, self.layer_norm, self.linear.weight)
         bias = ops.reshape(bias, (self.n_heads, n, n))

@@ -9,7 +9,7 @@ from protenix_ms.nn.linear import Linear
 from protenix_ms.nn.norm import LayerNorm
 from protenix_ms.ops.gating import swiglu
 from protenix_ms.ops.pair_layers import whole_layers
-from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.runtime.chunk import map_parts
 from protenix_ms.runtime.recompute import recomputed
 from protenix_ms.typing import Float
 
@@ -40,7 +40,7 @@ class Transition(nn.Cell):
         kernels = whole_layers(x)
         if kernels is None:
             expanded = x.size // x.shape[-1] * self.linear_no_bias.weight.shape[1]
-            return x + map_rows(lambda part: recomputed(self, x[part]), x.shape[0],
-                                expanded // x.shape[0])
+            return x + map_parts(lambda part: recomputed(self, part), (x,), (0,),
+                                 expanded // x.shape[0])
         layers = (self.linear_no_bias_a, self.linear_no_bias_b, self.linear_no_bias)
         return kernels.transition(x, self.layernorm1, tuple(y.weight for y in layers))

@@ -85,3 +85,28 @@ def map_rows(
             into = zeros((rows * each, *done.shape[1:]), done.dtype)
         into[part.start * each : part.stop * each] = done
     return into
+
+
+def map_parts(
+    function: Callable[..., Tensor], arrays: Sequence[Tensor], axes: Sequence[int],
+    floats_per_row: int,
+) -> Tensor:
+    """``function(*parts)`` for row chunks of `arrays`, joined on the axis of the first.
+
+    The way of training: the gradient joins the chunks, too. A slice's gradient is as large as the
+    array that it was cut from, zero but for the slice, and all of them are added up.
+
+    Args:
+        function: work on some rows, which must not depend on each other.
+        arrays: of as many rows each.
+        axes: on which the rows of each lie.
+        floats_per_row: as of `rows_per_chunk`.
+    """
+    rows = arrays[0].shape[axes[0]]
+    size = rows_per_chunk(rows, floats_per_row)
+    if size == rows:
+        return function(*arrays)
+    # Given one size that leaves a rest, MindSpore keeps memory after the backward pass.
+    sizes = [part.stop - part.start for part in chunks(rows, size)]
+    parts = (ops.split(array, sizes, axis) for array, axis in zip(arrays, axes, strict=True))
+    return ops.concat([function(*some) for some in zip(*parts, strict=True)], axes[0])

@@ -7,8 +7,9 @@ A random protein with a random alignment and random weights. Start the same comm
 kill, and it goes on behind the last finished block: DIR holds the representations after every
 MSA and pairformer block (the newest only, two arrays), the coordinates, the contacts, the scores,
 and `stages.json`, seconds and memory of every stage. Seconds of a stage that was cut off are lost;
-what is done again to get back to the last block is the stage "resuming". Memory is of the process,
-its peak forgotten after every stage (Linux, /proc/self/clear_refs).
+what is done again to get back to the last block is the stage "resuming". Beside the seconds on the
+wall, which grow when the machine has other work, stand those of the processor, over all threads.
+Memory is of the process, its peak forgotten after every stage (Linux, /proc/self/clear_refs).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class State:
 
     Attributes:
         reached: number of the last block whose outputs are there, -1 for none.
-        stages: stage -> seconds, VmRSS at its end, VmHWM, starts of the program that finished it.
+        stages: stage -> seconds, processor seconds, VmRSS at its end, VmHWM, starts of the program that finished it.
     """
 
     def __init__(self, folder: Path, settings: dict[str, object]) -> None:
@@ -95,23 +96,27 @@ class Clock:
     """Seconds and memory from one mark to the next."""
 
     def __init__(self, state: State) -> None:
-        self._state, self._since = state, time.perf_counter()
+        self._state = state
+        self._start()
+
+    def _start(self) -> None:
         forget_peak()
+        self._since, self._cpu_since = time.perf_counter(), time.process_time()
 
     def mark(self, stage: str) -> None:
         """The stage that ends here."""
         now = time.perf_counter()
         row = self._state.stages.setdefault(
-            stage, {"seconds": 0.0, "rss_gb": 0.0, "hwm_gb": 0.0, "times": 0})
+            stage, {"seconds": 0.0, "cpu_seconds": 0.0, "rss_gb": 0.0, "hwm_gb": 0.0, "times": 0})
         row["seconds"] += now - self._since
+        row["cpu_seconds"] += time.process_time() - self._cpu_since
         row["rss_gb"] = memory("VmRSS")
         row["hwm_gb"] = max(row["hwm_gb"], memory("VmHWM"))
         row["times"] += 1
         print(f"{stage:28s}{now - self._since:10.1f} s{row['rss_gb']:8.2f} GB"
               f"{memory('VmHWM'):8.2f} GB peak", flush=True)
         self._state.write_stages()
-        forget_peak()
-        self._since = time.perf_counter()
+        self._start()
 
 
 class Resumable:
@@ -258,10 +263,11 @@ def show(folder: Path) -> None:
     """The table of a finished or unfinished run."""
     record = json.loads((folder / "stages.json").read_text(encoding="utf-8"))
     print(f"{record['settings']}, {record['starts']} starts")
-    print(f"{'stage':28s}{'seconds':>10s}{'VmRSS GB':>10s}{'VmHWM GB':>10s}")
+    print(f"{'stage':28s}{'seconds':>10s}{'CPU s':>10s}{'VmRSS GB':>10s}{'VmHWM GB':>10s}")
     for stage, row in record["stages"].items():
-        print(f"{stage:28s}{row['seconds']:10.1f}{row['rss_gb']:10.2f}{row['hwm_gb']:10.2f}")
-    print(f"{'all':28s}{record['seconds']:10.1f}{'':10s}{record['peak_gb']:10.2f}")
+        print(f"{stage:28s}{row['seconds']:10.1f}{row['cpu_seconds']:10.1f}"
+              f"{row['rss_gb']:10.2f}{row['hwm_gb']:10.2f}")
+    print(f"{'all':28s}{record['seconds']:10.1f}{'':20s}{record['peak_gb']:10.2f}")
     if "finite" in record:
         print(f"{record['atoms']} atoms, all numbers finite: {record['finite']}; estimate "
               f"{record['estimate_gb']:.2f} GB; {record['remark']}")
