@@ -3,12 +3,13 @@
 
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Parameter, Tensor, ops
 
 from protenix_ms.model.triangle import TriangleMultiplication
 from protenix_ms.model.weights import load_weights, rule_array
 from protenix_ms.runtime import chunk
-from protenix_ms.runtime.chunk import chunks, map_rows, rows_per_chunk
+from protenix_ms.runtime.chunk import chunks, map_parts, map_rows, rows_per_chunk
+from protenix_ms.runtime.gradient import value_and_gradients
 from protenix_ms.runtime.policy import Policy, using
 
 
@@ -48,3 +49,26 @@ def test_triangle_multiplication_by_channels(outgoing):
     whole = cell(z).asnumpy()
     with using(Policy(chunk=16)):
         assert np.abs(cell(z).asnumpy() - whole).max() <= 1e-6 * np.abs(whole).max()
+
+
+@pytest.mark.parametrize("rows", [0, 4, 5, 16])
+def test_parts_and_their_gradient_are_those_of_the_whole(rows):
+    rng = np.random.default_rng(4)
+    a, b = (Parameter(Tensor(rng.standard_normal(shape, np.float32)), name=name)
+            for name, shape in (("a", (16, 6)), ("b", (6, 16))))
+    weight = Tensor(rng.standard_normal((16, 6), np.float32))
+    seen = []
+
+    def some(a: Tensor, b: Tensor) -> Tensor:
+        seen.append(len(a))
+        return a * a * ops.transpose(b, (1, 0))
+
+    def forward():
+        return (map_parts(some, (a, b), (0, 1), 1) * weight).sum(), {}
+
+    with using(Policy(chunk=rows)):
+        _, _, found = value_and_gradients(forward, [a, b])
+    a, b, weight = (x.asnumpy() for x in (a, b, weight))
+    assert sum(seen) == 16 and max(seen) == (rows or 16)
+    np.testing.assert_allclose(found["a"].asnumpy(), weight * 2 * a * b.T, rtol=1e-6)
+    np.testing.assert_allclose(found["b"].asnumpy(), (weight * a * a).T, rtol=1e-6)
