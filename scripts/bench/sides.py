@@ -224,9 +224,13 @@ def alternate(script: str, options: list[str], tokens: int, repeats: int) -> dic
     for _ in range(repeats + 1):
         for side, child in children.items():
             child.send_signal(signal.SIGCONT)
-            child.stdin.write(f"{tokens}\n")
-            child.stdin.flush()
-            runs[side].append(json.loads(child.stdout.readline()))
+            answer = _ask(child, tokens)
+            if not answer:
+                for other in children.values():
+                    other.kill()
+                raise SystemExit(f"{side} ended with {child.wait()} at {tokens} tokens; -9 is the "
+                                 "system's when both sides together need more memory than is there")
+            runs[side].append(json.loads(answer))
             child.send_signal(signal.SIGSTOP)  # or its idle threads spin beside the other side
     for child in children.values():
         child.send_signal(signal.SIGCONT)
@@ -240,6 +244,16 @@ def alternate(script: str, options: list[str], tokens: int, repeats: int) -> dic
         row[f"{side}_numbers"] = {name: statistics.median(r["numbers"][name] for r in results[1:])
                                   for name in results[0]["numbers"]}
     return row
+
+
+def _ask(child: subprocess.Popen, tokens: int) -> str:
+    """The child's answer, empty when it has ended."""
+    try:
+        child.stdin.write(f"{tokens}\n")
+        child.stdin.flush()
+    except BrokenPipeError:
+        return ""
+    return child.stdout.readline()
 
 
 def _difference(ours: dict, upstream: dict) -> float | None:

@@ -8,8 +8,9 @@ update, in fp32 with dropout. Rows: "kept", where no block is computed twice (up
 `blocks_per_ckpt` null; ours: smooth lDDT by rows all the same, which computes nothing twice), and
 "recomputed", what both sides' training does by default. Upstream has its training defaults
 otherwise, kernels set to "torch". Either side draws its own noise and masks: the loss terms below
-the table are of one order, not equal. How both sides are measured stands in sides.py; memory
-counts above weights and Adam's moments. Needs upstream installed (scripts/test.sh does).
+the table are of one order, not equal. Both sides live at once: "kept" at 128 tokens needs more
+than 24 GB. How both sides are measured stands in sides.py; memory counts above weights and Adam's
+moments. Needs upstream installed (scripts/test.sh does).
 """
 
 from __future__ import annotations
