@@ -2,7 +2,7 @@
 """What a training will take, before its first step: memory by formula, time by counting products.
 
 Constants are fitted to peaks that scripts/bench/recompute.py measures (tiny v0.5.0 at full width,
-48 to 160 tokens, 1 to 16 noisy samples, 128 alignment rows).
+48 to 160 tokens, with everything recomputed 128 to 740, 1 to 16 noisy samples, 128 alignment rows).
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ _BASE = 0.6e9  # interpreter, MindSpore, chemistry tables
 _COPIES = 6  # of every parameter: itself, gradient, clipped gradient, two moments, average
 _ATOMS_PER_TOKEN = 10
 # Arrays of the pair representation's size alive at the peak.
-_WORKING = 190  # one block's forward and backward pass, conditioning, heads, losses
+_WORKING = 133  # one block's forward and backward pass, conditioning, heads, losses
+_LEAN = 24  # the same where these do their work by chunks of rows and forget them
+_IN_CHUNKS = ("triangle_attention", "triangle_multiplication", "transition", "pair_embedding")
 _KEPT = 92  # what a block keeps for its backward pass, unless it is computed again
-_SAMPLE_ARRAYS = 20  # of atoms by channels, for every noisy sample
+_PER_TOKEN = 4.0e6  # bytes: pairs of atoms in windows, chunks
+_SAMPLE_ARRAYS = 15  # of atoms by channels, for every noisy sample
 _ROW_ARRAYS = 10  # of the alignment's representation
 _OF_PEAK = 0.25  # share of the machine's matrix-product rate that a step reaches
 _PRODUCT, _TRIES = 1024, 5  # size of the product that is timed, and how often
@@ -52,10 +55,12 @@ def memory_bytes(config: ConfigDict, rows: int) -> float:
     kept = blocks * (1 if c.recompute.pairformer_block else _KEPT)
     kept += m.msa_module.n_blocks * (1 if c.recompute.msa_block else _KEPT)
     atoms = _ATOMS_PER_TOKEN * n * config.widths.c_atom * _FLOAT
+    lean = all(c.recompute[kind] for kind in _IN_CHUNKS)
+    pairs = (kept + (_LEAN if lean else _WORKING)) * pair + _PER_TOKEN * n
     samples = _SAMPLE_ARRAYS * atoms * c.diffusion_batch_size
     alignment = rows * n * m.msa_module.c_m * _FLOAT * (_ROW_ARRAYS + m.msa_module.n_blocks)
-    parameters = sum(_size(shape) for shape in manifest(config).values())
-    return _BASE + _COPIES * _FLOAT * parameters + (_WORKING + kept) * pair + samples + alignment
+    parameters = _COPIES * _FLOAT * sum(_size(shape) for shape in manifest(config).values())
+    return _BASE + parameters + pairs + samples + alignment
 
 
 def _size(shape: tuple[int, ...]) -> int:

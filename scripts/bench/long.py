@@ -44,7 +44,8 @@ class State:
 
     Attributes:
         reached: number of the last block whose outputs are there, -1 for none.
-        stages: stage -> seconds, processor seconds, VmRSS at its end, VmHWM, starts of the program that finished it.
+        stages: stage -> seconds, processor seconds, VmRSS at its end, VmHWM, starts of the
+            program that finished it.
     """
 
     def __init__(self, folder: Path, settings: dict[str, object]) -> None:

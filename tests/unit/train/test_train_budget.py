@@ -8,19 +8,23 @@ from protenix_ms.config.training import training_config
 from protenix_ms.errors import ResourceError
 from protenix_ms.train import budget
 
-# scripts/bench/recompute.py, tiny v0.5.0, 128 alignment rows: tokens, samples, whether blocks are
-# computed again, and GB that a step added to weights and moments
-MEASURED = [(48, 4, True, 0.77), (96, 1, True, 1.40), (96, 16, True, 1.51), (160, 4, True, 3.10),
-            (48, 4, False, 2.11), (96, 4, False, 7.00)]
+BLOCKS, NOTHING, ALL = "blocks", "nothing", "all"
+# scripts/bench/recompute.py, tiny v0.5.0, 128 alignment rows: tokens, samples, what is computed
+# again, and GB that a step added to weights and moments
+MEASURED = [(48, 4, BLOCKS, 0.77), (96, 1, BLOCKS, 1.40), (96, 16, BLOCKS, 1.51),
+            (160, 4, BLOCKS, 3.10), (256, 4, BLOCKS, 6.62), (48, 4, NOTHING, 2.11),
+            (96, 4, NOTHING, 7.00), (128, 4, NOTHING, 12.47), (128, 4, ALL, 1.41),
+            (256, 4, ALL, 3.07), (740, 4, ALL, 14.37)]
 
 
-def config(tokens, samples, recomputed=True, model="protenix_tiny_default_v0.5.0"):
+def config(tokens, samples, recomputed=BLOCKS, model="protenix_tiny_default_v0.5.0"):
     tree = get_config(model)
     with tree.unlocked():
         tree.training = training_config()
     tree.training.update({"train_crop_size": tokens, "diffusion_batch_size": samples, "cycles": 1})
-    if not recomputed:
-        tree.training.recompute.update(dict.fromkeys(tree.training.recompute, False))
+    if recomputed != BLOCKS:  # the default
+        everything = dict.fromkeys(tree.training.recompute, recomputed == ALL)
+        tree.training.recompute.update(everything)
     return tree
 
 
@@ -44,7 +48,7 @@ def test_what_cannot_fit_is_refused_with_the_remedy(monkeypatch):
     expected = budget.estimate(config(384, 48), 1)
     assert expected.seconds > 0
     monkeypatch.setattr(budget, "available_bytes", lambda: 1e9)
-    with pytest.raises(ResourceError, match=r"20\.\d GB .*train_crop_size"):
+    with pytest.raises(ResourceError, match=r"17\.\d GB .*train_crop_size"):
         budget.require_memory(expected, "tiny")
     monkeypatch.setattr(budget, "available_bytes", lambda: None)
     budget.require_memory(expected, "tiny")
