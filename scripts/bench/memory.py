@@ -82,16 +82,19 @@ def plot(rows: list[dict], file: Path) -> None:
 
     tokens = [row["tokens"] for row in rows]
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    for axis, key, unit, power in zip(axes, ("seconds", "peak_gb"), ("seconds", "GB"), (3, 2)):
+    axes[1].loglog(tokens, [row["estimate_gb"] for row in rows], "x--", color="C1",
+                   label="estimate")
+    looks = (("seconds", "seconds", 3, "time of a prediction", 10),
+             ("peak_gb", "GB", 2, "peak memory of the process", 2))
+    for axis, (key, unit, power, title, base) in zip(axes, looks, strict=True):
         axis.loglog(tokens, [row[key] for row in rows], "o-", label="measured")
         guide = [rows[-1][key] * (n / tokens[-1]) ** power for n in tokens]
         axis.loglog(tokens, guide, ":", color="grey", label=f"tokens to the power of {power}")
-        axis.set(xlabel="tokens", ylabel=unit, xticks=tokens, xticklabels=tokens)
+        axis.set_yscale("log", base=base)
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()
-    axes[1].loglog(tokens, [row["estimate_gb"] for row in rows], "x--", label="estimate")
-    axes[0].set_title("time of a prediction")
-    axes[1].set_title("peak memory of the process")
-    for axis in axes:
+        axis.set(xlabel="tokens", ylabel=unit, xticks=tokens, xticklabels=tokens, title=title)
+        axis.set_ylim(bottom=min(row[key] for row in rows) / 2)
         axis.legend()
     figure.savefig(file, dpi=130)
 
