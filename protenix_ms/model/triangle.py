@@ -55,7 +55,7 @@ class TriangleMultiplication(nn.Cell):
 
     def construct(
         self, z: Float[Tensor, "n n c_z"], keep: Float[Tensor, "n"] | None = None,
-        mask: Float[Tensor, "1 n c_z"] | None = None,
+        mask: Float[Tensor, "*n c_z"] | None = None,
     ) -> Float[Tensor, "n n c_z"]:
         """The update of `z`; arguments as of `added`.
 

@@ -101,6 +101,9 @@ def map_parts(
         arrays: of as many rows each.
         axes: on which the rows of each lie.
         floats_per_row: as of `rows_per_chunk`.
+
+    Returns:
+        What ``function(*arrays)`` gives; a new array where there are chunks, never in place.
     """
     rows = arrays[0].shape[axes[0]]
     size = rows_per_chunk(rows, floats_per_row)
