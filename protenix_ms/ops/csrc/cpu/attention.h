@@ -138,6 +138,40 @@ static void block_by_panels(const float *columns, const float *panels, int64_t c
                                               P);
 }
 
+// What the scores of BLOCK queries begin with. `mask` is -inf beyond `keys`, and zero before that
+// unless it is `masked`; a bias has `queries` rows.
+struct Start {
+  const float *bias, *mask;
+  int64_t queries, keys;
+  bool masked;
+};
+
+// scores [panels][BLOCK][P] = start + columns^T panels, and the largest of every query by lanes.
+static void score_block(const Start &start, const float *columns, const float *panels,
+                        int64_t count, int64_t width, float *scores, Vec (&top)[BLOCK]) {
+  alignas(64) float tile[PANEL];
+  for (int u = 0; u < BLOCK; u++) top[u] = all(-INFINITY);
+  for (int64_t p = 0; p < count; p++, panels += width * P, scores += PANEL) {
+    const float *from = start.bias + p * P;
+    int64_t step = start.keys;
+    if (!start.bias || start.masked || start.queries < BLOCK || (p + 1) * P > start.keys) {
+      for (int u = 0; u < BLOCK; u++)
+        for (int64_t h = 0, j = p * P; h < P; h += W, j += W) {
+          const bool any = start.bias && u < start.queries;
+          const Vec bias = any ? load_some(start.bias + u * start.keys + j, start.keys - j) : Vec{};
+          store(tile + u * P + h, bias + load(start.mask + j));
+        }
+      from = tile;
+      step = P;
+    }
+    for (int r = 0; r < BLOCK; r += TILE_ROWS)
+      multiply_onto<TILE_ROWS, 2, 1, COLUMN, true>(from + r * step, step, columns + r, 0, 1, width,
+                                                   panels, P, scores + r * P, P);
+    for (int u = 0; u < BLOCK; u++)
+      top[u] = larger(load(scores + u * P), larger(load(scores + u * P + W), top[u]));
+  }
+}
+
 // out [BLOCK][lanes] = scores rows [keys][lanes].
 static void block_by_rows(const float *scores, const float *rows, int64_t panels, int64_t lanes,
                           float *out) {
@@ -181,26 +215,8 @@ static RowSum without_keys(float *scores, int64_t panels) {
     }
   return row;
 }
-static RowSum soften(float *scores, const float *mask, const float *bias, int64_t panels,
-                     int64_t keys) {
-  Vec top0 = all(-INFINITY), top1 = top0;
-  for (int64_t p = 0; p < panels; p++) {
-    float *s = scores + p * PANEL;
-    const int64_t j = p * P;
-    Vec x0 = load(s) + load(mask + j), x1 = load(s + W) + load(mask + j + W);
-    if (bias && j + P <= keys) {
-      x0 += load(bias + j);
-      x1 += load(bias + j + W);
-    } else if (bias) {
-      x0 += load_some(bias + j, keys - j);
-      x1 += load_some(bias + j + W, keys - j - W);
-    }
-    store(s, x0);
-    store(s + W, x1);
-    top0 = larger(x0, top0);
-    top1 = larger(x1, top1);
-  }
-  RowSum row = {largest_of(larger(top0, top1)), 0.f};
+static RowSum soften(float *scores, int64_t panels, Vec largest) {
+  RowSum row = {largest_of(largest), 0.f};
   if (row.largest == -INFINITY) return without_keys(scores, panels);
   const Vec top = all(row.largest);
   Vec sum0 = Vec{}, sum1 = Vec{};
@@ -240,17 +256,19 @@ static void attention_forward(const void *job_, int64_t unit, float *scratch) {
   pack_mask(a, b, r, m.keys, m.mask);
   const float *bias = a.bias;
   if (bias) bias += b * a.bias_stride[0] + r * a.bias_stride[1] + h * a.queries * a.keys;
+  const bool masked = a.mask || a.keep || a.tokens;
   const int64_t blocks = (a.queries + BLOCK - 1) / BLOCK;
   const int64_t last = (part + 1) * blocks / job.splits * BLOCK;
   for (int64_t i = part * blocks / job.splits * BLOCK; i < last && i < row.queries; i += BLOCK) {
     const int n = row.queries - i < BLOCK ? static_cast<int>(row.queries - i) : BLOCK;
     const int64_t at = queries_at + i * a.q_stride[2];
     pack_columns<COLUMN>(a.q + at, a.q_stride[2], n, a.width, a.scale, m.q_columns);
-    block_by_panels(m.q_columns, m.k_panels, m.panels, a.width, m.scores);
+    Vec top[BLOCK];
+    score_block({bias ? bias + i * a.keys : nullptr, m.mask, n, a.keys, masked}, m.q_columns,
+                m.k_panels, m.panels, a.width, m.scores, top);
     float factor[BLOCK];
     for (int u = 0; u < n; u++) {
-      const RowSum total = soften(m.scores + u * P, m.mask,
-                                  bias ? bias + (i + u) * a.keys : nullptr, m.panels, a.keys);
+      const RowSum total = soften(m.scores + u * P, m.panels, top[u]);
       const bool any = total.largest != -INFINITY;
       factor[u] = any ? 1.f / total.sum : 0.f;
       if (a.lse)

@@ -12,9 +12,10 @@ constexpr int64_t EDGE_DEPTH = 256;  // of the sum at a time: a panel of b stays
 template <int SIZE, int STEP>
 static void pack_edges(const PmsEdgeProduct &e, const float *edges, int64_t first, int64_t k,
                        int64_t depth, float *to) {
-  const int64_t n = e.tokens - first < SIZE ? e.tokens - first : SIZE;
+  const int64_t n = e.tokens - first;
   if (!e.incoming)
-    return pack_columns<STEP>(edges + first * e.tokens + k, e.tokens, n, depth, 1.f, to);
+    return pack_columns<STEP>(edges + first * e.tokens + k, e.tokens, n < SIZE ? n : SIZE, depth,
+                              1.f, to);
   for (int64_t d = 0; d < depth; d++)
     for (int j = 0; j < STEP; j += W)
       store(to + d * STEP + j, load_some(edges + (k + d) * e.tokens + first + j, n - j));

@@ -73,33 +73,40 @@ static void edges(const void *job_, int64_t unit, float *scratch) {
     float *y = (side ? a.y2 : a.y) + first;
     for (int64_t i = 0; i < a.hidden; i += TILE_ROWS) {
       const int64_t rows = a.hidden - i < TILE_ROWS ? a.hidden - i : TILE_ROWS;
-      layer_block(job.weights[2 * side] + i * a.channels, a.channels, x, value);
-      layer_block(job.weights[2 * side + 1] + i * a.channels, a.channels, x, gate);
+      layer_block(job.weights[2 * side] + i * a.channels, rows, a.channels, x, value);
+      layer_block(job.weights[2 * side + 1] + i * a.channels, rows, a.channels, x, gate);
       open_gate(value, gate, rows * P);
       write_channels(value, n, rows, y + i * a.count, a.count);
     }
   }
 }
 
-// GATED_OUTPUT: y = x + (W0 norm2(x2)) * sigmoid(W1 norm(x)), x2 [hidden][count].
+// GATED_OUTPUT: y = x + (W0 norm2(x2)) * sigmoid(W1 norm(x)), x2 [hidden][count]. One unit is
+// RUN panels, so that what is fetched of a row of x2 lies together.
 static void gated_output(const void *job_, int64_t unit, float *scratch) {
   const PairJob &job = *static_cast<const PairJob *>(job_);
   const PmsPairLayer &a = *job.args;
-  const int64_t n = positions_of(unit, a.count), first = unit * P, at = first * a.channels;
   float *x = take(scratch, a.channels * P), *h = take(scratch, a.hidden * P),
         *y = take(scratch, padded(a.channels) * P);
   alignas(64) float gate[TILE_ROWS * P];
-  for (int64_t c = 0; c < a.hidden; c++)
-    for (int64_t j = 0; j < P; j += W)
-      store(h + c * P + j, load_some(a.x2 + c * a.count + first + j, n - j));
-  normalise_panel(a.norm2, a.hidden, h);
-  normalised(a.norm, a.x + at, a.channels, n, a.channels, x);
-  for (int64_t i = 0; i < a.channels; i += TILE_ROWS) {
-    layer_block(job.weights[0] + i * a.hidden, a.hidden, h, y + i * P);
-    layer_block(job.weights[1] + i * a.channels, a.channels, x, gate);
-    open_gate(y + i * P, gate, TILE_ROWS * P);
+  for (int64_t panel = unit * RUN; panel < (unit + 1) * RUN && panel * P < a.count; panel++) {
+    const int64_t n = positions_of(panel, a.count), first = panel * P, at = first * a.channels;
+    for (int64_t c = 0; c < a.hidden; c++)
+      for (int64_t j = 0; j < P; j += W)
+        store(h + c * P + j, load_some(a.x2 + c * a.count + first + j, n - j));
+    normalise_panel(a.norm2, a.hidden, h);
+    normalised(a.norm, a.x + at, a.channels, n, a.channels, x);
+    for (int64_t i = 0; i < a.channels; i += TILE_ROWS) {
+      const int64_t rows = a.channels - i < TILE_ROWS ? a.channels - i : TILE_ROWS;
+      for (int64_t c = i; c < i + rows && c < a.hidden && panel + 1 < (unit + 1) * RUN; c++)
+        for (int64_t j = P; j < 2 * P; j += 16)
+          __builtin_prefetch(a.x2 + c * a.count + first + j, 0, 2);
+      layer_block(job.weights[0] + i * a.hidden, rows, a.hidden, h, y + i * P);
+      layer_block(job.weights[1] + i * a.channels, rows, a.channels, x, gate);
+      open_gate(y + i * P, gate, rows * P);
+    }
+    write_positions(y, n, a.channels, a.x + at, a.y + at, a.channels);
   }
-  write_positions(y, n, a.channels, a.x + at, a.y + at, a.channels);
 }
 
 // One row of triangle attention: projections of all its positions, in layouts attention wants.
@@ -164,11 +171,12 @@ static void attend_head(const PmsPairLayer &a, const RowScratch &m, int64_t h) {
     for (int64_t d = 0; d < width; d++)
       for (int j = 0; j < COLUMN; j += W)
         store(m.columns + d * COLUMN + j, load(m.q + (h * width + d) * m.tokens + i + j));
-    block_by_panels(m.columns, k, m.panels, width, m.scores);
+    Vec top[BLOCK];
+    score_block({a.bias + (h * a.tokens + i) * a.tokens, m.mask, n, a.tokens, false}, m.columns, k,
+                m.panels, width, m.scores, top);
     float factor[BLOCK];
     for (int u = 0; u < n; u++)
-      factor[u] = 1.f / soften(m.scores + u * P, m.mask,
-                               a.bias + (h * a.tokens + i + u) * a.tokens, m.panels, a.tokens).sum;
+      factor[u] = 1.f / soften(m.scores + u * P, m.panels, top[u]).sum;
     block_by_rows(m.scores, v, m.panels, width, m.block);
     for (int u = 0; u < n; u++)
       for (int64_t d = 0; d < width; d += W)

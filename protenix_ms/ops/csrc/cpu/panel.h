@@ -36,37 +36,52 @@ static void pack_weights(const void *job_, int64_t unit, float *) {
     }
 }
 
-// TILE_ROWS channels [TILE_ROWS][P] of a layer.
-static inline void layer_block(const float *weights, int64_t depth, const float *x, float *y) {
-  multiply<TILE_ROWS, 2, 1, TILE_ROWS, false>(weights, 0, 1, depth, x, P, y, P);
+// TILE_ROWS channels [TILE_ROWS][P] of a layer, of which the first `rows` count.
+static inline void layer_block(const float *weights, int64_t rows, int64_t depth, const float *x,
+                               float *y) {
+  constexpr int FEW = TILE_ROWS * 2 / 3;  // 128 channels are ten times twelve and eight
+  if (rows > FEW) multiply<TILE_ROWS, 2, 1, TILE_ROWS, false>(weights, 0, 1, depth, x, P, y, P);
+  else multiply<FEW, 2, 1, TILE_ROWS, false>(weights, 0, 1, depth, x, P, y, P);
 }
 
-// y [padded(channels)][P] = W x.
+// y [padded(channels)][P] = W x; rows beyond the channels are left undefined.
 static void layer(const float *weights, int64_t channels, int64_t depth, const float *x,
                   float *y) {
   for (int64_t i = 0; i < channels; i += TILE_ROWS)
-    layer_block(weights + i * depth, depth, x, y + i * P);
+    layer_block(weights + i * depth, channels - i, depth, x, y + i * P);
 }
 
 // Layer normalisation of every column of a panel, in place.
 static void normalise_panel(const PmsNorm &norm, int64_t channels, float *x) {
-  alignas(64) float scale[P];
-  Vec mean[2];
-  for (int h = 0; h < 2; h++) {
-    Vec sum = Vec{}, square = Vec{};
-    for (int64_t c = 0; c < channels; c++) sum += load(x + c * P + h * W);
-    mean[h] = sum * (1.f / channels);
-    for (int64_t c = 0; c < channels; c++) {
-      const Vec d = load(x + c * P + h * W) - mean[h];
-      square += d * d;
+  constexpr int CHAINS = 4;  // sums that do not wait for each other
+  const float share = 1.f / channels;
+  Vec mean[2] = {}, scale[2] = {};
+  for (int pass = 0; pass < 2; pass++) {
+    Vec sum[CHAINS][2] = {};
+    int64_t c = 0;
+    for (; c + CHAINS <= channels; c += CHAINS)
+#pragma GCC unroll 4
+      for (int i = 0; i < CHAINS; i++)
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+          const Vec d = load(x + (c + i) * P + h * W) - mean[h];
+          sum[i][h] += pass ? d * d : d;
+        }
+    for (; c < channels; c++)
+      for (int h = 0; h < 2; h++) {
+        const Vec d = load(x + c * P + h * W) - mean[h];
+        sum[0][h] += pass ? d * d : d;
+      }
+    for (int h = 0; h < 2; h++) {
+      const Vec total = (sum[0][h] + sum[1][h]) + (sum[2][h] + sum[3][h]);
+      if (pass) scale[h] = 1.f / root(total * share + norm.epsilon);
+      else mean[h] = total * share;
     }
-    store(scale + h * W, square * (1.f / channels) + norm.epsilon);
   }
-  for (int j = 0; j < P; j++) scale[j] = 1.f / __builtin_sqrtf(scale[j]);
   for (int64_t c = 0; c < channels; c++)
     for (int h = 0; h < 2; h++) {
       float *at = x + c * P + h * W;
-      const Vec unit = (load(at) - mean[h]) * load(scale + h * W);
+      const Vec unit = (load(at) - mean[h]) * scale[h];
       store(at, norm.weight ? unit * norm.weight[c] + norm.bias[c] : unit);
     }
 }
@@ -92,7 +107,8 @@ static void write_positions(const float *panel, int64_t count, int64_t channels,
       for (int64_t j = 0; j < n; j++) {
         const int64_t at = (first + j) * stride + c;
         const Vec old = x ? load_some(x + at, channels - c) : Vec{};
-        store_some(y + at, old + tile[j], channels - c);
+        if (x && x != y) store_past(y + at, old + tile[j], channels - c);
+        else store_some(y + at, old + tile[j], channels - c);
       }
     }
 }
@@ -102,7 +118,7 @@ static void write_channels(const float *panel, int64_t count, int64_t channels, 
                            int64_t stride) {
   for (int64_t c = 0; c < channels; c++)
     for (int64_t j = 0; j < count; j += W)
-      store_some(y + c * stride + j, load(panel + c * P + j), count - j);
+      store_past(y + c * stride + j, load(panel + c * P + j), count - j);
 }
 
 static inline void open_gate(float *x, const float *gate, int64_t size) {
@@ -114,8 +130,8 @@ static void swiglu_layer(const float *gate_weights, const float *weights, int64_
                          int64_t depth, const float *x, float *y) {
   alignas(64) float gate[TILE_ROWS * P];
   for (int64_t i = 0; i < channels; i += TILE_ROWS, y += TILE_ROWS * P) {
-    layer_block(gate_weights + i * depth, depth, x, gate);
-    layer_block(weights + i * depth, depth, x, y);
+    layer_block(gate_weights + i * depth, channels - i, depth, x, gate);
+    layer_block(weights + i * depth, channels - i, depth, x, y);
     for (int j = 0; j < TILE_ROWS * P; j += W) {
       const Vec g = load(gate + j);
       store(y + j, load(y + j) * g * sigmoid(g));

@@ -7,6 +7,9 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace pms {
 namespace PMS_ISA {
@@ -31,6 +34,16 @@ static inline Vec all(float x) { return x - Vec{}; }
 static inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
 // The first n of W numbers, zeros after them.
+#if defined(__AVX512F__)
+static inline __mmask16 first_lanes(int64_t n) { return (1u << (n < 0 ? 0 : n)) - 1; }
+static inline Vec load_some(const float *p, int64_t n) {
+  return n >= W ? load(p) : Vec(_mm512_maskz_loadu_ps(first_lanes(n), p));
+}
+static inline void store_some(float *p, Vec x, int64_t n) {
+  if (n >= W) return store(p, x);
+  _mm512_mask_storeu_ps(p, first_lanes(n), x);
+}
+#else
 static inline Vec load_some(const float *p, int64_t n) {
   if (n >= W) return load(p);
   alignas(64) float part[W] = {};
@@ -42,6 +55,17 @@ static inline void store_some(float *p, Vec x, int64_t n) {
   alignas(64) float part[W];
   store(part, x);
   for (int64_t i = 0; i < n; i++) p[i] = part[i];
+}
+#endif
+
+// As store_some, past the caches where the vector is a whole line of them: for large arrays that
+// are read when all of it is written. The locked instruction by which a thread takes its next unit
+// makes such stores visible.
+static inline void store_past(float *p, Vec x, int64_t n) {
+#if defined(__AVX512F__)
+  if (n >= W && reinterpret_cast<uintptr_t>(p) % 64 == 0) return _mm512_stream_ps(p, x);
+#endif
+  store_some(p, x, n);
 }
 
 // W x W numbers change rows and columns, by rounds of interleaving the halves.
@@ -75,12 +99,19 @@ static inline void transpose(Vec (&x)[W]) {
 }
 
 static inline Vec root(Vec x) {
+#if defined(__AVX512F__)
+  return _mm512_sqrt_ps(x);
+#endif
   alignas(64) float lane[W];
   store(lane, x);
   for (int i = 0; i < W; i++) lane[i] = __builtin_sqrtf(lane[i]);
   return load(lane);
 }
 
+#if defined(__AVX512F__)
+static inline float sum_of(Vec x) { return _mm512_reduce_add_ps(x); }
+static inline float largest_of(Vec x) { return _mm512_reduce_max_ps(x); }
+#else
 static inline float sum_of(Vec x) {
   float lane[W];
   store(lane, x);
@@ -95,8 +126,30 @@ static inline float largest_of(Vec x) {
     for (int i = 0; i < n; i++) lane[i] = lane[i] > lane[i + n] ? lane[i] : lane[i + n];
   return lane[0];
 }
+#endif
 
 // e^x for x <= 88, relative error 2e-7; exactly 0 below -87; NaN stays NaN.
+#if defined(__AVX512F__)
+static inline Vec exponential(Vec x) {
+  const Vec n = _mm512_roundscale_ps(x * 1.44269504088896341f, 0);  // nearest integer
+  Vec f = x * 1.44269502162933350f - n;                             // log2 e in two parts
+  f = f + x * 1.92596299112661746e-8f;
+  Vec p = all(1.5353362e-4f);  // 2^f to 1e-8 where |f| <= 1/2
+  p = p * f + 1.3398874e-3f;
+  p = p * f + 9.6184374e-3f;
+  p = p * f + 5.5503324e-2f;
+  p = p * f + 2.4022648e-1f;
+  p = p * f + 6.9314718e-1f;
+  p = p * f + 1.f;
+  const __mmask16 counts = _mm512_cmp_ps_mask(x, all(-87.f), _CMP_NLT_UQ);
+  return _mm512_maskz_scalef_ps(counts, p, n);
+}
+// 1 / x for 1 <= x <= 2^126, relative error 1e-7.
+static inline Vec reciprocal(Vec x) {
+  const Vec y = _mm512_rcp14_ps(x);
+  return y + y * (1.f - x * y);
+}
+#else
 static inline Vec exponential(Vec x) {
   const Vec low = all(-87.f);
   const Vec y = x < low ? low : x;
@@ -116,21 +169,26 @@ static inline Vec exponential(Vec x) {
   return x < low ? Vec{} : p * two_to_n;
 }
 
+static inline Vec reciprocal(Vec x) { return 1.f / x; }
+#endif
+
 static inline Vec sigmoid(Vec x) {
-  const Vec limit = all(88.f), y = -x;
-  return 1.f / (1.f + exponential(y > limit ? limit : y));
+  const Vec limit = all(87.f), y = -x;
+  return reciprocal(1.f + exponential(y > limit ? limit : y));
 }
 
-// c[R][NV*W] (+)= sum over `blocks` x `depth` of a * b. a's element (row, k) of block p is at
-// a[p * a_block + row * AR + k * AK]; b advances by b_step for every k.
+// c[R][NV*W] = sum over `blocks` x `depth` of a * b, with ADD on top of `start` [R][NV*W]. a's
+// element (row, k) of block p is at a[p * a_block + row * AR + k * AK]; b advances by b_step for
+// every k.
 template <int R, int NV, int64_t AR, int64_t AK, bool ADD>
-static inline void multiply(const float *a, int64_t a_block, int64_t blocks, int64_t depth,
-                            const float *b, int64_t b_step, float *c, int64_t c_step) {
+static inline void multiply_onto(const float *start, int64_t start_step, const float *a,
+                                 int64_t a_block, int64_t blocks, int64_t depth, const float *b,
+                                 int64_t b_step, float *c, int64_t c_step) {
   Vec sum[R][NV];
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-    for (int n = 0; n < NV; n++) sum[r][n] = ADD ? load(c + r * c_step + n * W) : Vec{};
+    for (int n = 0; n < NV; n++) sum[r][n] = ADD ? load(start + r * start_step + n * W) : Vec{};
   for (int64_t p = 0; p < blocks; p++, a += a_block) {
     for (int64_t k = 0; k < depth; k++, b += b_step) {
       Vec column[NV];
@@ -148,6 +206,13 @@ static inline void multiply(const float *a, int64_t a_block, int64_t blocks, int
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
     for (int n = 0; n < NV; n++) store(c + r * c_step + n * W, sum[r][n]);
+}
+
+// c (+)= the sum.
+template <int R, int NV, int64_t AR, int64_t AK, bool ADD>
+static inline void multiply(const float *a, int64_t a_block, int64_t blocks, int64_t depth,
+                            const float *b, int64_t b_step, float *c, int64_t c_step) {
+  multiply_onto<R, NV, AR, AK, ADD>(c, c_step, a, a_block, blocks, depth, b, b_step, c, c_step);
 }
 
 static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
