@@ -152,8 +152,8 @@ static void score_block(const Start &start, const float *columns, const float *p
   alignas(64) float tile[PANEL];
   for (int u = 0; u < BLOCK; u++) top[u] = all(-INFINITY);
   for (int64_t p = 0; p < count; p++, panels += width * P, scores += PANEL) {
-    const float *from = start.bias + p * P;
-    int64_t step = start.keys;
+    const float *from = tile;
+    int64_t step = P;
     if (!start.bias || start.masked || start.queries < BLOCK || (p + 1) * P > start.keys) {
       for (int u = 0; u < BLOCK; u++)
         for (int64_t h = 0, j = p * P; h < P; h += W, j += W) {
@@ -161,8 +161,9 @@ static void score_block(const Start &start, const float *columns, const float *p
           const Vec bias = any ? load_some(start.bias + u * start.keys + j, start.keys - j) : Vec{};
           store(tile + u * P + h, bias + load(start.mask + j));
         }
-      from = tile;
-      step = P;
+    } else {
+      from = start.bias + p * P;
+      step = start.keys;
     }
     for (int r = 0; r < BLOCK; r += TILE_ROWS)
       multiply_onto<TILE_ROWS, 2, 1, COLUMN, true>(from + r * step, step, columns + r, 0, 1, width,

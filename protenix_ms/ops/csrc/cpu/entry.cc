@@ -232,7 +232,6 @@ int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
   for (int i = 0; i < packing.count; i++) job.weights[i] = packing.to[i];
   int64_t units = rows ? a.tokens : (a.count + kernels->positions - 1) / kernels->positions;
   if (a.kind == PMS_LINEAR) units *= (a.hidden + pms::LINEAR_ROWS - 1) / pms::LINEAR_ROWS;
-  if (a.kind == PMS_GATED_OUTPUT) units = (units + pms::RUN - 1) / pms::RUN;
   if (rows) products += 2. * a.tokens * a.hidden;
   const int status = pms::parallel_for(kernels->pair_layers[a.kind], &job, units,
                                        kernels->pair_scratch(args), threads, a.count * products);

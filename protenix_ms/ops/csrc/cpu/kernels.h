@@ -234,7 +234,6 @@ struct OuterJob {
 
 constexpr int64_t OUTER_TOKENS = 4;
 constexpr int64_t EDGE_PANELS = 12;
-constexpr int64_t RUN = 16;               // panels that one thread takes together
 constexpr int64_t LINEAR_ROWS = 192;  // of the weight at a time, a multiple of any TILE_ROWS
 
 constexpr int64_t GATE_UNIT = 1 << 14, ADAM_UNIT = 1 << 14;

@@ -65,7 +65,7 @@ static void outer_product(const void *job_, int64_t unit, float *scratch) {
         store(y + c * P + k, (load(y + c * P + k) + a.bias[c]) * a.scale);
     const int64_t at = (i * a.tokens + j) * a.channels;
     write_positions(y, positions_of(unit % panels, a.tokens), a.channels, a.x + at, a.y + at,
-                    a.channels);
+                    a.channels, a.tokens * a.tokens * a.channels);
   }
 }
 

@@ -25,7 +25,7 @@ static void projection(const void *job_, int64_t unit, float *scratch) {
   float *x = take(scratch, a.channels * P), *y = take(scratch, padded(a.hidden) * P);
   normalised(a.norm, a.x + first * a.channels, a.channels, n, a.channels, x);
   layer(job.weights[0], a.hidden, a.channels, x, y);
-  write_channels(y, n, a.hidden, a.y + first, a.count);
+  write_channels(y, n, a.hidden, a.y + first, a.count, a.hidden * a.count);
 }
 
 // LINEAR: y [count][hidden] = W x + bias, some rows of W at a time.
@@ -58,7 +58,7 @@ static void transition(const void *job_, int64_t unit, float *scratch) {
   normalised(a.norm, a.x + at, a.channels, n, a.channels, x);
   swiglu_layer(job.weights[0], job.weights[1], a.hidden, a.channels, x, h);
   layer(job.weights[2], a.channels, a.hidden, h, y);
-  write_positions(y, n, a.channels, a.x + at, a.y + at, a.channels);
+  write_positions(y, n, a.channels, a.x + at, a.y + at, a.channels, a.count * a.channels);
 }
 
 // EDGES: y [hidden][count] = W0 norm(x) * sigmoid(W1 norm(x)), y2 the same of W2 and W3.
@@ -76,37 +76,31 @@ static void edges(const void *job_, int64_t unit, float *scratch) {
       layer_block(job.weights[2 * side] + i * a.channels, rows, a.channels, x, value);
       layer_block(job.weights[2 * side + 1] + i * a.channels, rows, a.channels, x, gate);
       open_gate(value, gate, rows * P);
-      write_channels(value, n, rows, y + i * a.count, a.count);
+      write_channels(value, n, rows, y + i * a.count, a.count, a.hidden * a.count);
     }
   }
 }
 
-// GATED_OUTPUT: y = x + (W0 norm2(x2)) * sigmoid(W1 norm(x)), x2 [hidden][count]. One unit is
-// RUN panels, so that what is fetched of a row of x2 lies together.
+// GATED_OUTPUT: y = x + (W0 norm2(x2)) * sigmoid(W1 norm(x)), x2 [hidden][count].
 static void gated_output(const void *job_, int64_t unit, float *scratch) {
   const PairJob &job = *static_cast<const PairJob *>(job_);
   const PmsPairLayer &a = *job.args;
+  const int64_t n = positions_of(unit, a.count), first = unit * P, at = first * a.channels;
   float *x = take(scratch, a.channels * P), *h = take(scratch, a.hidden * P),
         *y = take(scratch, padded(a.channels) * P);
   alignas(64) float gate[TILE_ROWS * P];
-  for (int64_t panel = unit * RUN; panel < (unit + 1) * RUN && panel * P < a.count; panel++) {
-    const int64_t n = positions_of(panel, a.count), first = panel * P, at = first * a.channels;
-    for (int64_t c = 0; c < a.hidden; c++)
-      for (int64_t j = 0; j < P; j += W)
-        store(h + c * P + j, load_some(a.x2 + c * a.count + first + j, n - j));
-    normalise_panel(a.norm2, a.hidden, h);
-    normalised(a.norm, a.x + at, a.channels, n, a.channels, x);
-    for (int64_t i = 0; i < a.channels; i += TILE_ROWS) {
-      const int64_t rows = a.channels - i < TILE_ROWS ? a.channels - i : TILE_ROWS;
-      for (int64_t c = i; c < i + rows && c < a.hidden && panel + 1 < (unit + 1) * RUN; c++)
-        for (int64_t j = P; j < 2 * P; j += 16)
-          __builtin_prefetch(a.x2 + c * a.count + first + j, 0, 2);
-      layer_block(job.weights[0] + i * a.hidden, rows, a.hidden, h, y + i * P);
-      layer_block(job.weights[1] + i * a.channels, rows, a.channels, x, gate);
-      open_gate(y + i * P, gate, rows * P);
-    }
-    write_positions(y, n, a.channels, a.x + at, a.y + at, a.channels);
+  for (int64_t c = 0; c < a.hidden; c++)
+    for (int64_t j = 0; j < P; j += W)
+      store(h + c * P + j, load_some(a.x2 + c * a.count + first + j, n - j));
+  normalise_panel(a.norm2, a.hidden, h);
+  normalised(a.norm, a.x + at, a.channels, n, a.channels, x);
+  for (int64_t i = 0; i < a.channels; i += TILE_ROWS) {
+    const int64_t rows = a.channels - i < TILE_ROWS ? a.channels - i : TILE_ROWS;
+    layer_block(job.weights[0] + i * a.hidden, rows, a.hidden, h, y + i * P);
+    layer_block(job.weights[1] + i * a.channels, rows, a.channels, x, gate);
+    open_gate(y + i * P, gate, rows * P);
   }
+  write_positions(y, n, a.channels, a.x + at, a.y + at, a.channels, a.count * a.channels);
 }
 
 // One row of triangle attention: projections of all its positions, in layouts attention wants.
@@ -201,7 +195,7 @@ static void triangle_attention(const void *job_, int64_t unit, float *scratch) {
     pack_columns<P>(m.o + p * P * a.hidden, a.hidden, n, a.hidden, 1.f, m.x);
     open_gate(m.x, m.gate + p * a.hidden * P, a.hidden * P);
     layer(job.weights[4], a.channels, a.hidden, m.x, m.t);
-    write_positions(m.t, n, a.channels, a.x + to, a.y + to, stride);
+    write_positions(m.t, n, a.channels, a.x + to, a.y + to, stride, a.count * a.channels);
   }
 }
 

@@ -93,9 +93,11 @@ static void normalised(const PmsNorm &norm, const float *x, int64_t stride, int6
   normalise_panel(norm, channels, panel);
 }
 
-// Panel -> positions [channels] with a stride, added to those of `x` unless that is null.
+// Panel -> positions [channels] with a stride, added to those of `x` unless that is null; `size`
+// is that of all of y.
 static void write_positions(const float *panel, int64_t count, int64_t channels, const float *x,
-                            float *y, int64_t stride) {
+                            float *y, int64_t stride, int64_t size = 0) {
+  const bool past = size > CACHED && x != y;
   for (int64_t first = 0; first < count; first += W)
     for (int64_t c = 0; c < channels; c += W) {
       Vec tile[W];
@@ -107,18 +109,21 @@ static void write_positions(const float *panel, int64_t count, int64_t channels,
       for (int64_t j = 0; j < n; j++) {
         const int64_t at = (first + j) * stride + c;
         const Vec old = x ? load_some(x + at, channels - c) : Vec{};
-        if (x && x != y) store_past(y + at, old + tile[j], channels - c);
+        if (past) store_past(y + at, old + tile[j], channels - c);
         else store_some(y + at, old + tile[j], channels - c);
       }
     }
 }
 
-// Panel [channels][P] -> rows [channels] with a stride, `count` of each.
+// Panel [channels][P] -> rows [channels] with a stride, `count` of each; `size` as above.
 static void write_channels(const float *panel, int64_t count, int64_t channels, float *y,
-                           int64_t stride) {
+                           int64_t stride, int64_t size) {
   for (int64_t c = 0; c < channels; c++)
-    for (int64_t j = 0; j < count; j += W)
-      store_past(y + c * stride + j, load(panel + c * P + j), count - j);
+    for (int64_t j = 0; j < count; j += W) {
+      float *at = y + c * stride + j;
+      if (size > CACHED) store_past(at, load(panel + c * P + j), count - j);
+      else store_some(at, load(panel + c * P + j), count - j);
+    }
 }
 
 static inline void open_gate(float *x, const float *gate, int64_t size) {

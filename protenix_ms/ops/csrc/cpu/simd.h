@@ -58,9 +58,9 @@ static inline void store_some(float *p, Vec x, int64_t n) {
 }
 #endif
 
-// As store_some, past the caches where the vector is a whole line of them: for large arrays that
-// are read when all of it is written. The locked instruction by which a thread takes its next unit
-// makes such stores visible.
+// As store_some, past the caches where the vector is a whole line of them: for arrays larger than
+// they are. The locked instruction by which a thread takes its next unit makes such stores visible.
+constexpr int64_t CACHED = int64_t(1) << 20;  // floats of an array that is read from caches
 static inline void store_past(float *p, Vec x, int64_t n) {
 #if defined(__AVX512F__)
   if (n >= W && reinterpret_cast<uintptr_t>(p) % 64 == 0) return _mm512_stream_ps(p, x);
@@ -101,11 +101,12 @@ static inline void transpose(Vec (&x)[W]) {
 static inline Vec root(Vec x) {
 #if defined(__AVX512F__)
   return _mm512_sqrt_ps(x);
-#endif
+#else
   alignas(64) float lane[W];
   store(lane, x);
   for (int i = 0; i < W; i++) lane[i] = __builtin_sqrtf(lane[i]);
   return load(lane);
+#endif
 }
 
 #if defined(__AVX512F__)
