@@ -117,6 +117,14 @@ def strides(x, *axes):
     return tuple(0 if x.shape[i] == 1 else x.strides[i] // x.itemsize for i in axes)
 
 
+def aligned(shape):
+    """NaN, from the begin of a cache line on, as MindSpore's arrays are."""
+    size = int(np.prod(shape))
+    memory = np.full(size + 16, np.nan, np.float32)
+    first = -memory.ctypes.data % 64 // 4
+    return memory[first : first + size].reshape(shape)
+
+
 def empty_as(x):
     """An array of x's shape and strides, full of NaN."""
     new = np.lib.stride_tricks.as_strided(
@@ -213,7 +221,7 @@ class Kernels:
 
     def pair_layer(self, kind, x, weights, outputs, isa=0, threads=1, **fields):
         """Outputs of those shapes; `norm` and `norm2` are pairs of weight and bias."""
-        results = [np.full(shape, np.nan, np.float32) for shape in outputs]
+        results = [aligned(shape) for shape in outputs]
         a = PairLayerArgs(kind=PAIR_KINDS.index(kind), x=address(x), y=address(results[0]))
         a.y2 = address(results[-1])
         a.weights[: len(weights)] = [address(w) for w in weights]

@@ -92,6 +92,16 @@ def test_layers_equal_float64(kernels, isa, kind, sizes):
         assert_close(ours, exact)
 
 
+@pytest.mark.parametrize("kind", ["projection", "transition", "edges", "gated_output"])
+@pytest.mark.parametrize("count", [65_600, 65_613])  # results that are written past the caches
+def test_large_layers_equal_float64(kernels, kind, count):
+    layer = Layer(kind, count, 16, 16)
+    shared = layer.run(kernels, threads=2)
+    for ours, two, exact in zip(layer.run(kernels), shared, layer.exact(), strict=True):
+        assert_close(ours, exact)
+        assert ours.tobytes() == two.tobytes()
+
+
 @pytest.mark.parametrize("shape", [(9, 30, 500), (40, 7, 193)])
 def test_wide_linear_layers_and_no_offset(kernels, isa, shape):
     layer = Layer("linear", *shape)  # more rows of the weight than one unit takes
@@ -136,6 +146,19 @@ class Attention:
 def test_triangle_attention_equals_float64(kernels, isa, ending, sizes):
     attention = Attention(*sizes)
     assert_close(attention.run(kernels, ending, isa), attention.exact(ending))
+
+
+def test_large_triangle_attention_equals_float64(kernels):
+    attention = Attention(184, 32, 1, 16)  # its result is written past the caches
+    assert_close(attention.run(kernels, True), attention.exact(True))
+
+
+def test_a_query_without_keys_gets_nothing(kernels, isa):
+    attention = Attention(37, 32, 2, 16)
+    attention.bias[:, 5] = -np.inf
+    ours = attention.run(kernels, False, isa)
+    assert ours[:, 5].tobytes() == attention.x[:, 5].tobytes()
+    assert np.isfinite(ours).all()
 
 
 def edges(a, b, incoming):

@@ -204,6 +204,8 @@ static void add_transposed(const float *scores, const float *block, int64_t pane
 // One row of scores becomes weights e^(x - max), not yet divided by their sum.
 struct RowSum {
   float largest, sum;
+  bool any() const { return largest != -INFINITY; }
+  float share() const { return any() ? 1.f / sum : 0.f; }  // of e^0; none for a query without keys
 };
 // A query whose scores are all -inf or NaN: weights zero, unless there is a NaN to pass on.
 static RowSum without_keys(float *scores, int64_t panels) {
@@ -270,11 +272,10 @@ static void attention_forward(const void *job_, int64_t unit, float *scratch) {
     float factor[BLOCK];
     for (int u = 0; u < n; u++) {
       const RowSum total = soften(m.scores + u * P, m.panels, top[u]);
-      const bool any = total.largest != -INFINITY;
-      factor[u] = any ? 1.f / total.sum : 0.f;
+      factor[u] = total.share();
       if (a.lse)
         a.lse[(place * a.heads + h) * a.queries + i + u] =
-            any ? total.largest + __builtin_logf(total.sum) : INFINITY;
+            total.any() ? total.largest + __builtin_logf(total.sum) : INFINITY;
     }
     block_by_rows(m.scores, m.v_rows, m.panels, m.lanes, m.o);
     for (int u = 0; u < n; u++)

@@ -169,8 +169,7 @@ static void attend_head(const PmsPairLayer &a, const RowScratch &m, int64_t h) {
     score_block({a.bias + (h * a.tokens + i) * a.tokens, m.mask, n, a.tokens, false}, m.columns, k,
                 m.panels, width, m.scores, top);
     float factor[BLOCK];
-    for (int u = 0; u < n; u++)
-      factor[u] = 1.f / soften(m.scores + u * P, m.panels, top[u]).sum;
+    for (int u = 0; u < n; u++) factor[u] = soften(m.scores + u * P, m.panels, top[u]).share();
     block_by_rows(m.scores, v, m.panels, width, m.block);
     for (int u = 0; u < n; u++)
       for (int64_t d = 0; d < width; d += W)
