@@ -259,7 +259,7 @@ static void attention_forward(const void *job_, int64_t unit, float *scratch) {
   pack_mask(a, b, r, m.keys, m.mask);
   const float *bias = a.bias;
   if (bias) bias += b * a.bias_stride[0] + r * a.bias_stride[1] + h * a.queries * a.keys;
-  const bool masked = a.mask || a.keep || a.tokens;
+  const bool masked = a.mask || a.keep || row.first > 0 || row.end < a.keys;
   const int64_t blocks = (a.queries + BLOCK - 1) / BLOCK;
   const int64_t last = (part + 1) * blocks / job.splits * BLOCK;
   for (int64_t i = part * blocks / job.splits * BLOCK; i < last && i < row.queries; i += BLOCK) {
