@@ -6,8 +6,8 @@
 Writes `trace.json` (open it in chrome://tracing or ui.perfetto.dev: modules above, MindSpore's
 operators below) and `modules.json` to the folder `--out`. Modules are timed by hooks on every cell,
 "self" without the cells they call; blocks of a stack count together. What a module calls by another
-method than `construct`, such as a channel-first projection, counts as its own. Operators come from
-MindSpore's profiler, whose own files are not kept.
+method than `construct` or `added`, such as a channel-first projection, counts as its own. Operators
+come from MindSpore's profiler, whose own files are not kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,40 +49,51 @@ class Modules:
     lost: int = 0
     _open: list[list] = field(default_factory=list)  # [path, start, time of inner cells]
 
-    def watch(self, root: object) -> list:
-        """Hook every cell; returns handles that end it."""
-        handles = []
-        for path, cell in root.cells_and_names():
-            name = path or type(root).__name__
-            handles += [cell.register_forward_pre_hook(self._starter(name)),
-                        cell.register_forward_hook(self._ender(type(cell).__name__))]
-        return handles
+    @contextmanager
+    def watch(self, root: object) -> Iterator[None]:
+        """Time every cell: its call, and `added` of those that add their update themselves."""
+        with ExitStack() as watched:
+            for path, cell in root.cells_and_names():
+                name, kind = path or type(root).__name__, type(cell).__name__
+                before = cell.register_forward_pre_hook(lambda *_, name=name: self._enter(name))
+                after = cell.register_forward_hook(lambda *_, kind=kind: self._leave(kind))
+                watched.callback(before.remove)
+                watched.callback(after.remove)
+                if hasattr(cell, "added"):
+                    vars(cell)["added"] = self._timed(name, kind, cell.added)
+                    watched.callback(vars(cell).pop, "added")
+            yield
 
-    def _starter(self, path: str) -> Callable:
-        def start(cell, inputs):
-            self._open.append([path, time.time_ns() / 1e3, 0.0])
+    def _timed(self, path: str, kind: str, function: Callable) -> Callable:
+        def timed(*inputs, **options):
+            self._enter(path)
+            result = function(*inputs, **options)
+            self._leave(kind)
+            return result
 
-        return start
+        return timed
 
-    def _ender(self, kind: str) -> Callable:
-        def end(cell, inputs, output):
-            path, start, inner = self._open.pop()
-            duration = time.time_ns() / 1e3 - start
-            if self._open:
-                self._open[-1][2] += duration
-            name = re.sub(r"\.\d+(?=\.|$)", ".*", path)
-            self.calls[name] += 1
-            self.total[name] += duration
-            self.own[name] += duration - inner
-            if len(self.events) >= MOST_EVENTS:
-                self.lost += 1
+    def _enter(self, path: str) -> None:
+        self._open.append([path, time.time_ns() / 1e3, 0.0])
+
+    def _leave(self, kind: str) -> None:
+        path, start, inner = self._open.pop()
+        duration = time.time_ns() / 1e3 - start
+        name = re.sub(r"\.\d+(?=\.|$)", ".*", path)
+        self.own[name] += duration - inner
+        if self._open:
+            self._open[-1][2] += duration
+            if self._open[-1][0] == path:  # `added` by a call of itself
                 return
-            self.events.append({
-                "ph": "X", "pid": MODULES, "tid": 1, "cat": kind, "name": path.rpartition(".")[2],
-                "ts": start, "dur": duration, "args": {"path": path},
-            })
-
-        return end
+        self.calls[name] += 1
+        self.total[name] += duration
+        if len(self.events) >= MOST_EVENTS:
+            self.lost += 1
+            return
+        self.events.append({
+            "ph": "X", "pid": MODULES, "tid": 1, "cat": kind, "name": path.rpartition(".")[2],
+            "ts": start, "dur": duration, "args": {"path": path},
+        })
 
 
 def operators(folder: Path) -> list[dict]:
@@ -101,8 +113,7 @@ def measured(root: object, run: Callable[[], object]) -> tuple[Modules, list[dic
     from mindspore.profiler import ProfilerActivity, profile, tensorboard_trace_handler
 
     modules = Modules()
-    handles = modules.watch(root)
-    with tempfile.TemporaryDirectory(prefix="profile-") as folder:
+    with modules.watch(root), tempfile.TemporaryDirectory(prefix="profile-") as folder:
         started = profile(activities=[ProfilerActivity.CPU],
                           on_trace_ready=tensorboard_trace_handler(folder))
         with started:
@@ -110,8 +121,6 @@ def measured(root: object, run: Callable[[], object]) -> tuple[Modules, list[dic
             run()
             seconds = time.perf_counter() - start
         found = operators(Path(folder))
-    for handle in handles:
-        handle.remove()
     return modules, found, seconds
 
 

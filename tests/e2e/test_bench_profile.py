@@ -31,4 +31,6 @@ def test_a_trace_of_one_denoising_step(tmp_path):
     own = sum(row["self_us"] for row in table.values())
     assert abs(own - whole["dur"]) < 1e-3 * whole["dur"]  # every moment belongs to one module
     assert "diffusion_transformer.blocks.*" in table
+    transition = table["diffusion_transformer.blocks.*.conditioned_transition_block"]
+    assert transition["self_us"] > 0.01 * own  # called as `added`, one kernel
     assert "MatMul" in run.stdout and "trace.json" in run.stdout
