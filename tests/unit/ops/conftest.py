@@ -118,7 +118,7 @@ def strides(x, *axes):
 
 
 def aligned(shape):
-    """NaN, from the begin of a cache line on, as MindSpore's arrays are."""
+    """NaN, from the beginning of a cache line on, as MindSpore's arrays are."""
     size = int(np.prod(shape))
     memory = np.full(size + 16, np.nan, np.float32)
     first = -memory.ctypes.data % 64 // 4

@@ -2,8 +2,8 @@
 // Fused attention with a pair bias, for one instruction set. See PmsAttention for what is computed.
 //
 // One unit is one (batch, row, head): its keys are packed once as transposed panels of P keys and
-// its values as rows; BLOCK queries at a time then make their scores [panels][BLOCK][P] in a line
-// that stays in cache, add bias and mask while looking for the maximum, and multiply the values.
+// its values as rows; BLOCK queries at a time then make their scores [panels][BLOCK][P], beginning
+// from bias and mask, in a line that stays in cache, look for the maximum, and multiply the values.
 // Memory per thread is linear in the number of keys; scores of all queries never exist.
 #pragma once
 #include <math.h>

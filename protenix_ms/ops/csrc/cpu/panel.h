@@ -94,7 +94,7 @@ static void normalised(const PmsNorm &norm, const float *x, int64_t stride, int6
 }
 
 // Panel -> positions [channels] with a stride, added to those of `x` unless that is null; `size`
-// is that of all of y.
+// is that of all of y, 0 for one that surely stays in caches.
 static void write_positions(const float *panel, int64_t count, int64_t channels, const float *x,
                             float *y, int64_t stride, int64_t size = 0) {
   const bool past = size > CACHED && x != y;

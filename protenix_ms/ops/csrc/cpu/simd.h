@@ -58,9 +58,10 @@ static inline void store_some(float *p, Vec x, int64_t n) {
 }
 #endif
 
+constexpr int64_t CACHED = int64_t(1) << 20;  // floats of an array that is read from caches
+
 // As store_some, past the caches where the vector is a whole line of them: for arrays larger than
 // they are. The locked instruction by which a thread takes its next unit makes such stores visible.
-constexpr int64_t CACHED = int64_t(1) << 20;  // floats of an array that is read from caches
 static inline void store_past(float *p, Vec x, int64_t n) {
 #if defined(__AVX512F__)
   if (n >= W && reinterpret_cast<uintptr_t>(p) % 64 == 0) return _mm512_stream_ps(p, x);
