@@ -73,3 +73,12 @@ def shared_examples() -> Path:
     if not path.is_dir():
         pytest.skip(f"no examples at {path}: set PROTENIX_MS_EXAMPLES")
     return path
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Inputs that failed once, each in a folder with `expect.md`; skipped loudly where absent."""
+    path = os.environ.get("PROTENIX_MS_CASES")
+    if path is None:
+        pytest.skip("no inputs that failed once: set PROTENIX_MS_CASES")
+    return Path(path)
