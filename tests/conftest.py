@@ -4,6 +4,7 @@
 import os
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("GLOG_v", "4")
@@ -25,12 +26,14 @@ def pytest_collection_finish() -> None:
         sys.modules["mindspore"].runtime.launch_blocking()
 
 
-def _excused(reason: str) -> bool:
-    """Whether a skip names data whose place nobody has told: absent by design."""
+def _excuse(reason: str) -> str | None:
+    """Return why a skip is right: the machine's nature, or a variable that nobody has set."""
+    if "this machine has no" in reason:
+        return re.search(r"this machine has no.*", reason).group()
     variables = re.findall(r"PROTENIX_\w+", reason)
     if "recording" in reason:
         variables.append("PROTENIX_MS_GOLDEN")
-    return any(name not in TOLD for name in variables)
+    return next((f"{name} is not set" for name in variables if name not in TOLD), None)
 
 
 def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -39,7 +42,7 @@ def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
     if not skipped or os.environ.get("PROTENIX_MS_REQUIRE_ORACLE") != "1":
         return
     reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
-    if not _excused(reason):
+    if _excuse(reason) is None:
         report.outcome = "failed"
         report.longrepr = f"must run here (PROTENIX_MS_REQUIRE_ORACLE), but: {reason}"
 
@@ -58,21 +61,34 @@ def pytest_make_collect_report():
     return report
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Count the skips by their excuse, so that a green run says what it did not try."""
+    skips = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(_excuse(str(s.longrepr)) or "other reasons" for s in skips)
+    if reasons:
+        terminalreporter.section("not tried here")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count:5d} tests: {reason}")
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """Recordings of upstream: the large set where it is, else what the project carries."""
-    default = ROOT.parent / "shared" / "golden"
-    path = Path(os.environ.get("PROTENIX_MS_GOLDEN", default))
-    return path if path.is_dir() else ROOT / "tests" / "golden"
+    """Recordings of upstream: those that PROTENIX_MS_GOLDEN names, else those of the clone."""
+    return Path(os.environ.get("PROTENIX_MS_GOLDEN", ROOT / "tests" / "golden"))
+
+
+@pytest.fixture(scope="session")
+def deposits() -> Path:
+    """Folder of deposited structures (gzipped mmCIF, wwPDB) that the clone carries."""
+    return ROOT / "tests" / "golden" / "cif"
 
 
 @pytest.fixture(scope="session")
 def shared_examples() -> Path:
-    """Real inputs; skipped loudly where the workplace does not have them."""
-    path = Path(os.environ.get("PROTENIX_MS_EXAMPLES", ROOT.parent / "shared" / "examples"))
-    if not path.is_dir():
-        pytest.skip(f"no examples at {path}: set PROTENIX_MS_EXAMPLES")
-    return path
+    """Real inputs of users; skipped loudly where nobody says where they are."""
+    if "PROTENIX_MS_EXAMPLES" not in os.environ:
+        pytest.skip("no examples: set PROTENIX_MS_EXAMPLES")
+    return Path(os.environ["PROTENIX_MS_EXAMPLES"])
 
 
 @pytest.fixture(scope="session")

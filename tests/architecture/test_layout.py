@@ -3,6 +3,8 @@
 
 import ast
 import re
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,34 +69,35 @@ def imports_of(tree: ast.AST) -> list[str]:
     return names
 
 
-def all_files(kind=EVERYTHING):
-    return pytest.mark.parametrize("path", kind, ids=relative)
+def hold(rule: Callable[[Path], Iterable[str]], files: Sequence[Path] = EVERYTHING) -> None:
+    """Fail once for a rule, with every offence by file; `rule` yields the offences of a file."""
+    offences = [f"{relative(path)}: {offence}" for path in files for offence in rule(path)]
+    assert not offences, "\n" + "\n".join(offences)
 
 
-@all_files(PRODUCT)
-def test_imports_go_down(path):
-    if path.is_relative_to(ROOT / "ckpt_convert"):
-        ours = [n for n in imports_of(tree_of(path)) if n.startswith("protenix_ms.")]
-        upward = [n for n in ours if PLACE[n.split(".")[1]][0] > 0]
-        assert not upward, f"ckpt_convert knows floor 0 only: {upward}"
-        return
+def upward_imports(path: Path) -> Iterator[str]:
+    names = [n for n in imports_of(tree_of(path)) if n.startswith(("protenix_ms.", "ckpt_convert"))]
     unit = unit_of(path)
-    if unit == "__init__":
-        assert not [n for n in imports_of(tree_of(path)) if n.startswith("protenix_ms")]
-        return
-    floor, place = PLACE[unit]
-    for name in imports_of(tree_of(path)):
-        parts = name.split(".")
-        if parts[0] == "ckpt_convert":
-            assert floor >= 7, f"{name}: only floors 7 and 8 use the converter"
-        if parts[0] != "protenix_ms" or parts[1] in (unit, "__version__"):
-            continue
-        other_floor, other_place = PLACE[parts[1]]
-        assert (other_floor, other_place) < (floor, place), f"{name} is above floor {floor}"
+    if unit == "ckpt_convert":
+        ours = [n for n in names if n.startswith("protenix_ms.")]
+        yield from (f"{n}: the converter knows floor 0 only" for n in ours
+                    if PLACE[n.split(".")[1]][0] > 0)
+    elif unit == "__init__":
+        yield from names
+    else:
+        for name in names:
+            other = name.split(".")[1] if name.startswith("protenix_ms.") else None
+            if other is None and PLACE[unit][0] < 7:
+                yield f"{name}: only floors 7 and 8 use the converter"
+            elif other not in (None, unit, "__version__") and PLACE[other] >= PLACE[unit]:
+                yield f"{name} is above floor {PLACE[unit][0]}"
 
 
-@all_files(PRODUCT)
-def test_mindspore_stays_above_floor_three(path):
+def test_imports_go_down():
+    hold(upward_imports, PRODUCT)
+
+
+def eager_mindspore(path: Path) -> Iterator[str]:
     if unit_of(path) not in WITHOUT_MINDSPORE | {"ckpt_convert", "cli"}:
         return
     tree = tree_of(path)
@@ -103,13 +106,20 @@ def test_mindspore_stays_above_floor_three(path):
     nodes = tree.body if lazy else [tree]
     names = [n for node in nodes if not (lazy and isinstance(node, ast.FunctionDef | ast.ClassDef))
              for n in imports_of(node)]
-    assert not [n for n in names if n.split(".")[0] in ("mindspore", "torch", "protenix")]
+    yield from (n for n in names if n.split(".")[0] in ("mindspore", "torch", "protenix"))
 
 
-@all_files(PRODUCT)
-def test_torch_and_upstream_are_never_imported(path):
+def test_mindspore_stays_above_floor_three():
+    hold(eager_mindspore, PRODUCT)
+
+
+def foreign_imports(path: Path) -> Iterable[str]:
     names = {n.split(".")[0] for n in imports_of(tree_of(path))}
-    assert not names & {"torch", "protenix", "runner", "biotite"}
+    return names & {"torch", "protenix", "runner", "biotite"}
+
+
+def test_torch_and_upstream_are_never_imported():
+    hold(foreign_imports, PRODUCT)
 
 
 def test_modules_of_a_package_make_no_circle():
@@ -137,11 +147,16 @@ def test_modules_of_a_package_make_no_circle():
         visit(name, ())
 
 
-@all_files()
-def test_licence_and_length(path):
+def licence_and_length(path: Path) -> Iterator[str]:
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert lines[:1] == ["# SPDX-License-Identifier: Apache-2.0"] or not lines
-    assert len(lines) <= MAX_LINES
+    if lines and lines[0] != "# SPDX-License-Identifier: Apache-2.0":
+        yield "no licence line"
+    if len(lines) > MAX_LINES:
+        yield f"{len(lines)} lines"
+
+
+def test_licence_and_length():
+    hold(licence_and_length)
 
 
 def test_median_length():
@@ -149,16 +164,13 @@ def test_median_length():
     assert sizes[len(sizes) // 2] <= MEDIAN_LINES
 
 
-@all_files()
-def test_names_of_files(path):
-    assert not BANNED_NAMES & set(path.relative_to(ROOT).with_suffix("").parts)
+def test_names_of_files():
+    hold(lambda path: BANNED_NAMES & set(path.relative_to(ROOT).with_suffix("").parts))
 
 
 def test_top_level_is_fixed():
     if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout: the top level may hold build products")
-    import subprocess
-
+        pytest.skip("this machine has no git checkout here: build products may lie about")
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True,
                             check=True).stdout.splitlines()
     assert {name.split("/")[0] for name in listed} <= TOP_LEVEL
@@ -174,25 +186,26 @@ def is_broad(handler: ast.ExceptHandler) -> bool:
     )
 
 
-@all_files(PRODUCT)
-def test_forbidden_constructs(path):
+def forbidden_constructs(path: Path) -> Iterator[str]:
     tree, unit = tree_of(path), unit_of(path)
+    speaks = unit in ("cli", "ckpt_convert") or path.name == "__main__.py"
+    banned = {"eval", "exec", "yaml.load"} | (set() if speaks else {"print"})
     for node in ast.walk(tree):
-        place = f"line {getattr(node, 'lineno', 0)}"
-        if isinstance(node, ast.ExceptHandler):
-            assert not is_broad(node), f"broad except on {place}"
-        if isinstance(node, ast.ImportFrom):
-            assert node.names[0].name != "*", f"star import on {place}"
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            assert called not in ("eval", "exec", "yaml.load"), f"{called} on {place}"
-            speaks = unit == "cli" or path.name == "__main__.py" or path.parent.name == "cli"
-            assert called != "print" or speaks or unit == "ckpt_convert", f"print on {place}"
+        place = f"on line {getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.ExceptHandler) and is_broad(node):
+            yield f"broad except {place}"
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            yield f"star import {place}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in banned:
+            yield f"{ast.unparse(node.func)} {place}"
+        if isinstance(node, ast.Assert) and unit not in ("nn", "model", "sampler"):
+            yield f"assert outside nn/ and model/ {place}"
     if path != ROOT / "ckpt_convert" / "unpickle.py":
-        assert not BANNED_IMPORTS & {n.split(".")[0] for n in imports_of(tree)}
-    if unit not in ("nn", "model", "sampler"):
-        found = [n.lineno for n in ast.walk(tree) if isinstance(n, ast.Assert)]
-        assert not found, f"assert outside nn/ and model/ on lines {found}"
+        yield from BANNED_IMPORTS & {n.split(".")[0] for n in imports_of(tree)}
+
+
+def test_forbidden_constructs():
+    hold(forbidden_constructs, PRODUCT)
 
 
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
@@ -210,46 +223,60 @@ def public(tree: ast.Module) -> list:
     return found
 
 
-@all_files(PRODUCT)
-def test_public_things_are_documented(path):
+def undocumented(path: Path) -> Iterator[str]:
     tree = tree_of(path)
-    assert ast.get_docstring(tree), "module without a docstring"
+    if not ast.get_docstring(tree):
+        yield "module without a docstring"
     if relative(path) in SELF_EVIDENT:
         return
     short = {"construct"}  # documented by its class, as MindSpore does
-    bare = [n.name for n in public(tree)
-            if not ast.get_docstring(n) and n.name not in short and len(n.body) > 3]
-    assert not bare, f"without a docstring: {bare}"
+    yield from (f"{n.name} without a docstring" for n in public(tree)
+                if not ast.get_docstring(n) and n.name not in short and len(n.body) > 3)
 
 
-@all_files(PRODUCT)
-def test_functions_fit_a_screen(path):
+def test_public_things_are_documented():
+    hold(undocumented, PRODUCT)
+
+
+def oversized_functions(path: Path) -> Iterator[str]:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, FUNCTION):
             doc = (ast.get_docstring(node) or "").splitlines()
             length = node.end_lineno - node.lineno + 1 - len(doc)
-            assert length <= 60, f"{node.name} has {length} lines"
+            if length > 60:
+                yield f"{node.name} has {length} lines"
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             named = [a for a in arguments if a.arg not in ("self", "cls")]
             free = node.name in ("__init__", "construct", "bprop") or node.name.startswith("_")
             limit = 10 if free else 7
             limit = limit if (relative(path), node.name) not in FOREIGN else 8
-            assert len(named) <= limit, f"{node.name} takes {len(named)} arguments"
+            if len(named) > limit:
+                yield f"{node.name} takes {len(named)} arguments"
 
 
-@all_files(PRODUCT)
-def test_public_functions_are_annotated(path):
+def test_functions_fit_a_screen():
+    hold(oversized_functions, PRODUCT)
+
+
+def bare_arguments(path: Path) -> Iterator[str]:
     for node in public(tree_of(path)):
         if isinstance(node, FUNCTION):
             named = [a for a in [*node.args.args, *node.args.kwonlyargs]
                      if a.arg not in ("self", "cls")]
-            bare = [a.arg for a in named if a.annotation is None]
-            assert not bare, f"{node.name}: {bare} without annotation"
+            yield from (f"{node.name}: {a.arg} without annotation" for a in named
+                        if a.annotation is None)
 
 
-@all_files()
-def test_no_registry_hosts_and_no_open_ends(path):
+def test_public_functions_are_annotated():
+    hold(bare_arguments, PRODUCT)
+
+
+def registry_hosts_and_open_ends(path: Path) -> Iterable[str]:
     text = path.read_text(encoding="utf-8")
     hosts = "|".join(["py" + r"pi\.org", "files" + r"\.pythonhosted", "anaconda" + r"\.org"])
-    assert not re.search(hosts, text)
-    assert not re.search(r"\b(TO" + "DO|FIX" + r"ME|X" + "XX)\\b", text)
+    ends = r"\b(?:TO" + "DO|FIX" + r"ME|X" + "XX)\\b"
+    return re.findall(f"{hosts}|{ends}", text)
+
+
+def test_no_registry_hosts_and_no_open_ends():
+    hold(registry_hosts_and_open_ends)

@@ -141,7 +141,7 @@ def test_an_interrupt_keeps_finished_seeds(folder):
 
 def test_one_core_gives_the_same_bytes(done, folder):
     if not hasattr(os, "sched_setaffinity"):
-        pytest.skip("this system does not pin processes: set PROTENIX_MS_PIN")
+        pytest.skip("this machine has no way to pin processes to a core")
     core = min(os.sched_getaffinity(0))
     again = predict(folder, "--output", folder / "two", "--quiet", cores={core})
     assert again.returncode == 1 and again.stdout == ""

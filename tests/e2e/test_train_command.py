@@ -22,11 +22,11 @@ CONFIG = ROOT / "tests" / "data" / "tiny_training.py"
 
 
 @pytest.fixture(scope="module")
-def data(shared_examples, tmp_path_factory) -> Path:
+def data(deposits, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "cif").mkdir()
     for name in ("1mol", "1bna"):
-        source = shared_examples / "cif" / f"{name}.cif.gz"
+        source = deposits / f"{name}.cif.gz"
         (folder / "cif" / source.name).write_bytes(source.read_bytes())
     words = ["prepare-data", str(folder / "cif"), "--output", str(folder / "data")]
     assert main([*words, "--processes", "1"]) == 0

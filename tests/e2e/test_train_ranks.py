@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.skipif(not (Path(sys.executable).parent / "msrun").exists(), reason="no msrun")
-def test_same_gradients(shared_examples, tmp_path):
+def test_same_gradients(deposits, tmp_path):
     (tmp_path / "cif").mkdir()
-    deposit = shared_examples / "cif" / "1mol.cif.gz"
+    deposit = deposits / "1mol.cif.gz"
     (tmp_path / "cif" / deposit.name).write_bytes(deposit.read_bytes())
     words = ["prepare-data", str(tmp_path / "cif"), "--output", str(tmp_path / "data")]
     assert main([*words, "--processes", "1"]) == 0

@@ -45,10 +45,10 @@ def can_sanitize(compiler: str, folder: Path, flags: tuple[str, ...]) -> bool:
 def test_kernels_under_sanitizers(tmp_path, name):
     compiler = compile_kernels.find_compiler()
     if compiler is None:
-        pytest.skip("no C++ compiler")
+        pytest.skip("this machine has no C++ compiler")
     flags = SANITIZERS[name]
     if not can_sanitize(compiler, tmp_path, flags):
-        pytest.skip(f"no {name} sanitizer on this machine")
+        pytest.skip(f"this machine has no {name} sanitizer")
     program = compile_driver(tmp_path, compiler, flags)
     command = [program, "races"] if name == "thread" else [program]
     # the driver forks: the child, which starts workers of its own, may go on

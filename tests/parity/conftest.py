@@ -9,6 +9,7 @@ name. Error measure everywhere: max|ours - reference| / max|reference|.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from zlib import crc32
 import mindspore as ms
 import numpy as np
 import pytest
+from component_cache import upstream_root
 
+os.environ["PROTENIX_ROOT_DIR"] = str(upstream_root())  # upstream reads it at import
 torch = pytest.importorskip("torch", reason="parity needs PyTorch (extra `test`)")
 pytest.importorskip("protenix", reason="parity needs protenix 2.0.0 (extra `test`)")
 

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from protenix.data.core import ccd as upstream_ccd
+from protenix.data.core.substructure_perms import get_substructure_perms
+from protenix.data.inference import json_parser
+from protenix.data.inference.json_to_feature import SampleDictToFeatures
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.leaving import leaving_groups
@@ -18,18 +22,6 @@ from protenix_ms.chem.molecule import component_molecule
 from protenix_ms.chem.polymer import RESIDUES, build_polymer
 from protenix_ms.features.assembly import assemble
 from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Modification, Polymer
-
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_CACHE = ROOT.parent / "shared" / "tools" / "oracle" / "protenix_root"
-os.environ.setdefault("PROTENIX_ROOT_DIR", str(DEFAULT_CACHE))
-if not (Path(os.environ["PROTENIX_ROOT_DIR"]) / "common" / "components.cif").exists():
-    pytest.skip("upstream's component cache is absent: set PROTENIX_ROOT_DIR",
-                allow_module_level=True)
-
-from protenix.data.core import ccd as upstream_ccd  # noqa: E402
-from protenix.data.core.substructure_perms import get_substructure_perms  # noqa: E402
-from protenix.data.inference import json_parser  # noqa: E402
-from protenix.data.inference.json_to_feature import SampleDictToFeatures  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -140,19 +132,23 @@ def assert_charges_and_graph(table, array):
     assert bond_set(table.bonds) == bond_set(array.bonds.as_array())
 
 
-def ligand_files(folder: Path, shared_examples: Path) -> list[Path]:
-    """The example's SDF, and the same molecule written as MOL and PDB."""
+def ligand_files(folder: Path) -> list[Path]:
+    """A drug-like molecule written as SDF, MOL and PDB."""
     from rdkit import Chem
+    from rdkit.Chem import AllChem
 
-    sdf = next((shared_examples / "ligands").glob("*.sdf"))
-    mol = next(iter(Chem.SDMolSupplier(str(sdf), removeHs=False)))
+    mol = Chem.AddHs(Chem.MolFromSmiles("C[C@H](N)C(=O)Nc1ccc(cc1)S(=O)(=O)NC2CC2"))
+    AllChem.EmbedMolecule(mol, randomSeed=7)
+    sdf = folder / "x.sdf"
+    with Chem.SDWriter(str(sdf)) as writer:
+        writer.write(mol)
     Chem.MolToMolFile(mol, str(folder / "x.mol"))
     Chem.MolToPDBFile(mol, str(folder / "x.pdb"))
     return [sdf, folder / "x.mol", folder / "x.pdb"]
 
 
-def test_files(tmp_path, shared_examples, ccd):
-    for path in ligand_files(tmp_path, shared_examples):
+def test_files(tmp_path, ccd):
+    for path in ligand_files(tmp_path):
         theirs = json_parser.lig_file_to_atom_info(str(path))["atom_array"]
         ours = build_ligand(Ligand(file=path), ccd, 0, 1)
         assert_charges_and_graph(ours, theirs)

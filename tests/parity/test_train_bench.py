@@ -42,8 +42,8 @@ def bench(monkeypatch):
 
 
 @pytest.mark.parametrize("work", ["kept", "recomputed"])
-def test_both_sides_see_the_same(bench, shared_examples, work):
-    args = argparse.Namespace(cif=shared_examples / "cif" / "1k6p.cif.gz", tokens="12", samples=2,
+def test_both_sides_see_the_same(bench, deposits, work):
+    args = argparse.Namespace(cif=deposits / "1k6p.cif.gz", tokens="12", samples=2,
                               model="protenix_tiny_default_v0.5.0", work=work)
     found = [side(args)(12)() for side in (bench.ours, bench.upstream)]
     for numbers in found:

@@ -30,11 +30,11 @@ def damaged(lines: list[str], rng: random.Random) -> str:
     return "\n".join(lines)
 
 
-def test_damaged_deposits(shared_examples, tmp_path):
+def test_damaged_deposits(deposits, tmp_path):
     if not SHIPPED.exists():
         pytest.skip("the component table is not built yet: scripts/build_ccd.py")
     ccd = ComponentDictionary.load()
-    with gzip.open(shared_examples / "cif" / "2lwu.cif.gz", "rt") as file:
+    with gzip.open(deposits / "2lwu.cif.gz", "rt") as file:
         lines = file.read().splitlines()
     outcomes = {"read": 0, "refused": 0}
     for seed in range(120):

@@ -20,12 +20,9 @@ def ccd(golden) -> ComponentDictionary:
 
 
 @pytest.fixture(scope="session")
-def upstream_features(golden):
+def upstream_features():
     """Upstream's `InferenceDataset.process_one` without its file handling: job -> features."""
-    root = golden.parent / "tools/oracle/protenix_root"
-    root = Path(os.environ.setdefault("PROTENIX_ROOT_DIR", str(root)))  # read on import
-    if not (root / "common/components.cif").exists():
-        pytest.skip(f"no component cache of upstream at {root}: set PROTENIX_ROOT_DIR")
+    root = Path(os.environ["PROTENIX_ROOT_DIR"])
     loader = importlib.import_module("protenix.data.inference.infer_dataloader")
     components = importlib.import_module("protenix.data.core.ccd")
     components.COMPONENTS_FILE = str(root / "common/components.cif")

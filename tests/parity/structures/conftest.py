@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deposited structures, and the component table with upstream's own reference conformers."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from protenix_ms.chem.ccd import SHIPPED, ComponentDictionary
@@ -18,20 +15,9 @@ def ccd(golden) -> ComponentDictionary:
 
 
 @pytest.fixture(scope="session")
-def deposits(golden, request) -> Path:
-    """Folder of gzipped mmCIF files: beside the recordings, else among the examples."""
-    beside = golden / "cif"
-    return beside if beside.is_dir() else request.getfixturevalue("shared_examples") / "cif"
-
-
-@pytest.fixture(scope="session")
-def parser(golden):
+def parser():
     """Upstream's `MMCIFParser` with the small component cache."""
     pytest.importorskip("protenix", reason="parity needs protenix 2.0.0 (extra `test`)")
-    root = Path(os.environ.get("PROTENIX_ROOT_DIR", golden.parent / "tools/oracle/protenix_root"))
-    if not (root / "common" / "components.cif").exists():
-        pytest.skip(f"upstream's component cache is not at {root}: set PROTENIX_ROOT_DIR")
-    os.environ["PROTENIX_ROOT_DIR"] = str(root)
     from protenix.data.core import parser as module
 
     return module.MMCIFParser

@@ -53,7 +53,7 @@ def test_without_an_op_nothing_is_announced(monkeypatch, tmp_path):
     assert not home.ascend_settings({"ASCEND_CUSTOM_OPP_PATH": "/a"})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc is read on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="this machine has no glibc to read")
 def test_a_process_starts_anew_once_with_its_arguments(tmp_path):
     script = tmp_path / "s.py"
     script.write_text("import os, sys\nfrom protenix_ms.cli import launch\nprint('start')\n"

@@ -16,7 +16,7 @@ from protenix_ms.runtime.policy import policy, using
 @pytest.fixture(autouse=True)
 def _library():
     if native.library() is None:
-        pytest.skip("no C++ compiler: the CPU kernels cannot be tested")
+        pytest.skip("this machine has no C++ compiler: the CPU kernels cannot be tested")
 
 
 def inputs(windows: AtomWindows) -> list[Tensor]:

@@ -45,7 +45,7 @@ WHOLE = {"linear", *set().union(*(names for _, names in MODULES.values()))}
 @pytest.fixture(autouse=True)
 def _library():
     if native.library_path() is None:
-        pytest.skip("no C++ compiler: no kernel serves")
+        pytest.skip("this machine has no C++ compiler: no kernel serves")
 
 
 @pytest.fixture

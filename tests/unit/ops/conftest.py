@@ -264,5 +264,5 @@ class Kernels:
 def kernels() -> Kernels:
     library = native.library()
     if library is None:
-        pytest.skip("no C++ compiler: the CPU kernels cannot be tested")
+        pytest.skip("this machine has no C++ compiler: the CPU kernels cannot be tested")
     return Kernels(library)

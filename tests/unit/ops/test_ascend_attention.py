@@ -31,7 +31,7 @@ from protenix_ms.ops.evoformer_attention import (
 from protenix_ms.ops.evoformer_attention.reference import reference_attention
 from protenix_ms.runtime.policy import policy, using
 
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="this machine has no g++")
 B, R, Q, K, H, D = 2, 3, 20, 70, 2, 24
 SCALE = D**-0.5
 

@@ -13,7 +13,7 @@ import pytest
 
 from protenix_ms.ops.evoformer_attention import ascend
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="this machine has no g++")
 FORWARD, BACKWARD = (name.removeprefix("aclnn") for name in (ascend.FORWARD, ascend.BACKWARD))
 FLOAT, HALF, UINT8, BF16 = 0, 1, 4, 27
 UB, RESERVED, CORES, LIBRARY_WORKSPACE = 192 * 1024 - 256, 8 * 1024, 24, 16 * 1024 * 1024

@@ -12,7 +12,7 @@ from emulated_device import BF16, HALF, EmulationError, Machine
 from mutations import Trial, relative_error, survivors
 from report import CASES, NAMES, errors
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="this machine has no g++")
 TOLERANCE = {HALF: 2e-3, BF16: 1.6e-2}
 
 

@@ -20,7 +20,7 @@ from protenix_ms.runtime.draws import SeededDraws
 
 ROOT = Path(__file__).resolve().parents[3]
 RECORDED = ROOT / "tests" / "golden" / "tiny" / "protenix_base_default_v1.0.0_msa"
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="this machine has no g++")
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="this machine has no g++")
 L1 = 512 * 1024 - 256
 CORES = 24
 

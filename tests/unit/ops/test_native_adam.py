@@ -13,7 +13,7 @@ from protenix_ms.ops.native import library_path
 from protenix_ms.runtime.policy import policy, using
 from protenix_ms.train.optimiser import Adam, MovingAverage
 
-pytestmark = pytest.mark.skipif(library_path() is None, reason="no C++ compiler")
+pytestmark = pytest.mark.skipif(library_path() is None, reason="this machine has no C++ compiler")
 SHAPES = {"a.weight": (37, 129), "a.bias": (5,), "b.weight": (2, 3, 4), "c.weight": (300, 200)}
 
 

@@ -30,8 +30,8 @@ def bench(monkeypatch):
 
 
 @pytest.fixture
-def crop(bench, shared_examples):
-    return bench.crop(shared_examples / "cif", "1mol", ComponentDictionary.load())
+def crop(bench, deposits):
+    return bench.crop(deposits, "1mol", ComponentDictionary.load())
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def config(bench):
     return config
 
 
-def test_crops_are_fixed(bench, crop, shared_examples):
-    again = bench.crop(shared_examples / "cif", "1mol", ComponentDictionary.load())
+def test_crops_are_fixed(bench, crop, deposits):
+    again = bench.crop(deposits, "1mol", ComponentDictionary.load())
     for one in (crop, again):
         assert len(one.example.tokens) == bench.TOKENS and one.row["pdb_id"] == "1mol"
     for name, value in crop.example.features.items():
