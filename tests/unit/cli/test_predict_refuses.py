@@ -2,9 +2,9 @@
 """The command refuses in one sentence, with exit code 2, fast, and without MindSpore."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,14 +21,14 @@ import contextlib, io, json, sys, time
 from protenix_ms.cli.main import main
 for line in sys.stdin:
     words = json.loads(line)
-    out, err, start = io.StringIO(), io.StringIO(), time.perf_counter()
+    out, err, start = io.StringIO(), io.StringIO(), time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = main(words)
         except SystemExit as stop:
             code = stop.code
     print(json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue(),
-                      "seconds": time.perf_counter() - start,
+                      "seconds": time.process_time() - start,
                       "loaded": "mindspore" in sys.modules}), flush=True)
 """
 
@@ -69,19 +69,20 @@ def test_bad_input(corpus, name):
         assert part in result["err"]
 
 
+def cpu_seconds_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_a_whole_process_takes_under_two_seconds(tmp_path):
+    """CPU seconds: a busy machine must not decide."""
     (tmp_path / "x.json").write_text("[")
     command = [sys.executable, "scripts/predict.py", "--input", tmp_path / "x.json", "--output",
                tmp_path / "out", "--random-weights", "0"]
-    seconds = []
-    for _ in range(3):  # the machine may be busy: the best of three
-        start = time.perf_counter()
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-        seconds.append(time.perf_counter() - start)
-        assert done.returncode == 2 and "not valid JSON" in done.stderr
-        if min(seconds) < 2:
-            break
-    assert min(seconds) < 2
+    start = cpu_seconds_of_children()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "not valid JSON" in done.stderr
+    assert cpu_seconds_of_children() - start < 2
 
 
 GOOD = [{"name": "j", "sequences": [{"proteinChain": {"sequence": "MKV", "count": 1}}]}]
