@@ -133,6 +133,7 @@ class Job:
         contacts, pocket: constraints (used by the constraint model only).
         seeds: ``modelSeeds`` of the job, empty when absent.
         source: file the job was read from, and its index there, for messages.
+        notes: sentences about what the reader changed or left out, for the run and `run.json`.
     """
 
     name: str
@@ -142,3 +143,4 @@ class Job:
     pocket: Pocket | None = None
     seeds: tuple[int, ...] = ()
     source: str = field(default="", compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)

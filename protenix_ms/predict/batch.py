@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from protenix_ms.errors import CheckpointError, ProtenixError
-from protenix_ms.job import Job, Polymer
+from protenix_ms.job import Job
 from protenix_ms.predict.api import load_predictor
 from protenix_ms.predict.fingerprint import fingerprint
 from protenix_ms.predict.memory import Size, estimate_bytes, require_memory
+from protenix_ms.predict.notes import collect_notes
 from protenix_ms.predict.outputs import JobFolder, forget_seed, write_ranking, write_seed
 from protenix_ms.predict.plots import can_plot, draw_seed
 from protenix_ms.predict.predictor import Predictor, Progress
@@ -76,7 +77,8 @@ class Batch:
             self.reporter.line("no pictures: matplotlib is not installed (extra 'plot')")
         for job in jobs:
             folder = JobFolder(self.settings.output, job.name)
-            self._say_no_msa(job)
+            for note in collect_notes(job, self.settings):
+                self.reporter.line(f"{job.name}: {note}")
             mine = self._seeds(folder, job)
             outcomes += mine + self._finish(folder, job, mine)
             if mine[-1].state == "interrupted":
@@ -140,13 +142,6 @@ class Batch:
             self._predictor = self.load(self.settings)
         return self._predictor
 
-    def _say_no_msa(self, job: Job) -> None:
-        proteins = [e for e in job.entities if isinstance(e, Polymer) and e.kind == "protein"]
-        without = [e for e in proteins if not (e.unpaired_msa or e.paired_msa)]
-        if without:
-            self.reporter.line(f"{job.name}: {len(without)} of {len(proteins)} protein entities "
-                               "have no alignment; expect lower accuracy")
-
     def _check_memory(self, job: Job, features: dict) -> None:
         """Print the estimate, and refuse what cannot fit unless told otherwise."""
         config = self.settings.config
@@ -181,6 +176,7 @@ class Batch:
             "weights_file": str(settings.weights.path or ""),
             "settings": self._content,
             "ccd_file": str(settings.ccd.path),
+            "notes": list(collect_notes(job, settings)),
             "seeds": {str(o.seed): {"state": o.state, "detail": o.detail, "seconds": o.seconds}
                       for o in outcomes},
             "best": rows[0] if rows else None,

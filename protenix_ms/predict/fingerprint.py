@@ -24,9 +24,9 @@ def _content(value: object) -> object:
 
 
 def job_content(job: Job) -> dict:
-    """Everything of a job that its result depends on: not its source file, not its seeds."""
+    """Everything of a job that its result depends on: not its source, seeds and notes."""
     tree = asdict(job)
-    for key in ("source", "seeds"):
+    for key in ("source", "seeds", "notes"):
         tree.pop(key)
     for entity in tree["entities"]:
         for key in ("paired_msa", "unpaired_msa"):

@@ -3,6 +3,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,16 @@ def test_same_bytes_twice_but_for_the_record(run, tmp_path):
     assert first.keys() == second.keys() and differ <= {"first/run.json", "second/run.json"}
 
 
+def test_notes_are_printed_and_recorded(run, jobs, tmp_path):
+    jobs[0] = replace(jobs[0], notes=("X is read as Y", "X is read as Y"))
+    _, lines, _ = run()
+    assert lines.count("first: X is read as Y") == 1 and "second: X is read as Y" not in lines
+    first, second = (json.loads((tmp_path / f"out/{name}/run.json").read_text())["notes"]
+                     for name in ("first", "second"))
+    assert first[0] == "X is read as Y" and "no alignment" in first[1] and first[1:] == second
+    assert run()[0] == THERE
+
+
 def test_no_alignment_and_memory_are_told(run):
     _, lines, _ = run()
     assert any("no alignment" in line for line in lines)
@@ -142,8 +153,6 @@ def test_no_alignment_and_memory_are_told(run):
 
 
 def test_seeds_of_the_command_win_over_the_jobs(make_settings, jobs):
-    from dataclasses import replace
-
     job = replace(jobs[0], seeds=(7, 8, 7))
     assert make_settings(seeds=()).seeds_of(job) == (7, 8)
     assert make_settings(seeds=(1,)).seeds_of(job) == (1,)
