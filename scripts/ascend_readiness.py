@@ -17,15 +17,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ascend_emu")]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / d) for d in ("ascend_emu", "oracle"))]
 
 import mindspore  # noqa: E402
+import prediction_replay as replay  # noqa: E402
+import training_replay as replay_train  # noqa: E402
+from prediction_recording import Recording  # noqa: E402
 from readiness import Check, named_in_sources, table  # noqa: E402
+from training_recording import RecordedStep  # noqa: E402
 
 import protenix_ms  # noqa: E402
-from protenix_ms.predict import replay, replay_train  # noqa: E402
-from protenix_ms.predict.recording import Recording  # noqa: E402
-from protenix_ms.predict.recording_train import RecordedStep  # noqa: E402
 from protenix_ms.runtime.draws import SeededDraws  # noqa: E402
 from protenix_ms.train.optimiser import Adam, MovingAverage, clip  # noqa: E402
 

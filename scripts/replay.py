@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Replay recordings of upstream and compare every stage.
 
-python scripts/replay.py ../shared/golden/tiny/protenix_base_default_v1.0.0 [more folders]
-    [--out ours.npz] [--checkpoint FILE] [--chunk N] [--kernels on|off] [--threads N]
-    [--jit on|off|auto] [--all]
-python scripts/replay.py --train ../shared/golden/tiny/train [more folders]
-    one training step: every loss term, label and gradient; [--recompute KIND ...]
+python scripts/replay.py tests/golden/tiny/* [--out ours.npz] [--checkpoint FILE] [--chunk N]
+    [--kernels on|off] [--threads N] [--jit on|off|auto] [--recompute KIND ...] [--all]
 
-Exit code 1: a stage is beyond its tolerance or missing.
+The files of a folder tell its kind: a prediction is compared stage by stage, a training step by
+loss terms, labels and gradients. A folder that holds no recording is passed over with a line.
+Exit code 1: a stage is beyond its tolerance or missing, or nothing was compared.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "oracle")]
 
 from protenix_ms.cli import launch  # noqa: E402
 from protenix_ms.cli.predict import JIT  # noqa: E402
@@ -24,7 +24,8 @@ from protenix_ms.cli.predict import JIT  # noqa: E402
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recordings", nargs="+", type=Path, help="folders with outputs.npz")
+    parser.add_argument("recordings", nargs="+", type=Path, metavar="FOLDER",
+                        help="folders with outputs.npz or train_outputs.npz")
     parser.add_argument("--out", type=Path, help="write our stages here (one recording only)")
     parser.add_argument("--checkpoint", type=Path, help="weights of this file, not by rule")
     parser.add_argument("--chunk", type=int, help="rows per chunk of pair-sized work")
@@ -35,9 +36,10 @@ def parse() -> argparse.Namespace:
                         help="compile blocks of the diffusion and pairformer stacks")
     parser.add_argument("--no-quirks", action="store_true",
                         help="accepted for symmetry: quirks live in features, which are given")
-    parser.add_argument("--train", action="store_true", help="the recordings are training steps")
+    parser.add_argument("--train", action="store_true",
+                        help="accepted from earlier versions; the folder's files tell its kind")
     parser.add_argument("--recompute", nargs="*", default=[], metavar="KIND",
-                        help="with --train: modules that forget their activations")
+                        help="of a training step: modules that forget their activations")
     parser.add_argument("--all", action="store_true", help="print every stage, not the worst")
     args = parser.parse_args()
     if args.out and len(args.recordings) > 1:
@@ -54,9 +56,10 @@ def show(rows: list, every: bool) -> None:
 
 def predicted(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
     """Rows, our arrays, and how many recorded values are left out, of a prediction."""
+    import prediction_replay as replay
+    from prediction_recording import Recording
+
     from ckpt_convert import load_arrays
-    from protenix_ms.predict import replay
-    from protenix_ms.predict.recording import Recording
 
     recording = Recording.read(folder)
     arrays = None
@@ -69,9 +72,10 @@ def predicted(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
 
 def trained(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
     """The same of a training step."""
+    import training_replay as replay_train
+    from training_recording import RecordedStep
+
     from ckpt_convert import load_arrays
-    from protenix_ms.predict import replay_train
-    from protenix_ms.predict.recording_train import RecordedStep
 
     recording = RecordedStep.read(folder)
     arrays = None
@@ -83,36 +87,63 @@ def trained(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
     return replay_train.compare(recording, result, seen), ours, 0
 
 
+def kind(folder: Path) -> str:
+    """Return what a folder records: "prediction", "training", "guidance", "encoder" or ""."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if "train_outputs.npz" in names:
+        return "training"
+    if "outputs.npz" not in names:
+        return ""
+    if "features.npz" not in names:
+        return "encoder"
+    return "guidance" if "fixed.npz" in names else "prediction"
+
+
+REPLAYS = {"prediction": predicted, "training": trained}
+
+
+def replay(folder: Path, args: argparse.Namespace) -> bool | None:
+    """Compare one folder and print its table; None where there is nothing to compare."""
+    import numpy as np
+
+    what = kind(folder)
+    if not what:
+        print(f"{folder.name}: passed over, it holds no outputs.npz or train_outputs.npz")
+        return None
+    if what not in REPLAYS:
+        print(f"{folder.name}: a recording of {what}; this version does not replay it")
+        return False
+    rows, ours, absent = REPLAYS[what](folder, args)
+    bad = sum(not r.ok for r in rows)
+    print(f"{folder.name}: {len(rows)} stages, {bad} beyond tolerance, "
+          f"{absent} recorded values left out by design")
+    print(f"  {'stage':68s} {'max abs':>9s} {'max rel':>9s}")
+    show(rows, args.all)
+    if args.out:
+        np.savez(args.out, **ours)
+    return not bad
+
+
 def main() -> int:
     args = parse()
     launch.configure("CPU")
-    import numpy as np
-
     from protenix_ms.errors import ProtenixError
     from protenix_ms.runtime.policy import Policy, using
 
     chosen = Policy(chunk=args.chunk, threads=args.threads, kernels=args.kernels == "on",
                     recompute=frozenset(args.recompute), jit=JIT[args.jit])
-    failed = []
+    verdicts = {}
     for folder in args.recordings:
         try:
             with using(chosen):
-                rows, ours, absent = (trained if args.train else predicted)(folder, args)
+                verdicts[folder.name] = replay(folder, args)
         except ProtenixError as error:
             print(f"{folder.name}: {error}")
-            failed.append(folder.name)
-            continue
-        bad = sum(not r.ok for r in rows)
-        print(f"{folder.name}: {len(rows)} stages, {bad} beyond tolerance, "
-              f"{absent} recorded values left out by design")
-        print(f"  {'stage':68s} {'max abs':>9s} {'max rel':>9s}")
-        show(rows, args.all)
-        failed += [folder.name] if bad else []
-        if args.out:
-            np.savez(args.out, **ours)
+            verdicts[folder.name] = False
+    failed = [name for name, equal in verdicts.items() if equal is False]
     if failed:
         print(f"not equal: {', '.join(failed)}")
-    return 1 if failed else 0
+    return 1 if failed or True not in verdicts.values() else 0
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ import json
 import mindspore as ms
 import numpy as np
 import pytest
+from prediction_replay import upstream_distances
 
 from protenix_ms.config.training import training_from_upstream
 from protenix_ms.loss.labels import Labels
 from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
-from protenix_ms.predict.replay import upstream_distances
 
 CASES = ["train", "train_dropout", "train_v2", "train_homodimer", "train_dna", "train_confidence"]
 

@@ -4,10 +4,10 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from training_recording import RecordedStep, part
 
 from protenix_ms.config.training import training_config
 from protenix_ms.errors import ConfigError
-from protenix_ms.predict.recording_train import RecordedStep, part
 from protenix_ms.train.optimiser import Adam, MovingAverage, clip, words
 from protenix_ms.train.schedule import learning_rate
 

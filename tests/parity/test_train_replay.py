@@ -2,10 +2,10 @@
 """Recorded training steps: every loss term, permuted label and gradient, and that it can fail."""
 
 import pytest
+import training_replay as replay
+from training_recording import RecordedStep
 
 from protenix_ms.errors import InputError
-from protenix_ms.predict import replay_train as replay
-from protenix_ms.predict.recording_train import RecordedStep
 from protenix_ms.runtime.policy import Policy, using
 from protenix_ms.runtime.recompute import KINDS
 from protenix_ms.train.step import Measures

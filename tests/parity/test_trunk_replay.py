@@ -2,12 +2,12 @@
 """Recorded predictions of upstream, every stage: the product's own replay, and that it can fail."""
 
 import numpy as np
+import prediction_replay as replay
 import pytest
+from prediction_recording import Recording
 
 from protenix_ms.errors import CheckpointError, InputError
 from protenix_ms.model.weights import load_weights
-from protenix_ms.predict import replay
-from protenix_ms.predict.recording import Recording
 from protenix_ms.runtime.policy import Policy, using
 
 CASES = [

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from comparison import compare
 
 from protenix_ms.features import FeatureOptions, build
-from protenix_ms.features.comparison import compare
 from protenix_ms.io import read_jobs
 
 

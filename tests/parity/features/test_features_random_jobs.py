@@ -6,10 +6,10 @@ import random
 
 import numpy as np
 import pytest
+from comparison import compare
 
 from protenix_ms.chem.leaving import leaving_groups
 from protenix_ms.features import FeatureOptions, assemble, build
-from protenix_ms.features.comparison import compare
 from protenix_ms.io import read_jobs
 
 ALPHABETS = {

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from comparison import compare, with_recorded_ligands
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.features import Example, FeatureOptions, assemble, featurize
-from protenix_ms.features.comparison import compare, with_recorded_ligands
 from protenix_ms.io import read_jobs
 
 BASE = "tiny/protenix_base_default_v1.0.0"

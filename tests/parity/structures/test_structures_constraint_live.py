@@ -5,9 +5,9 @@ import copy
 
 import numpy as np
 import pytest
+from comparison import compare
 
 from protenix_ms.features.build import structure_features
-from protenix_ms.features.comparison import compare
 from protenix_ms.features.tokens import tokenize
 from protenix_ms.structures.constraint_options import (
     ConstraintSampling,

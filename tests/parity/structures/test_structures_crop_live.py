@@ -3,8 +3,8 @@
 
 import numpy as np
 import pytest
+from comparison import compare
 
-from protenix_ms.features.comparison import compare
 from protenix_ms.features.tokens import tokenize
 from protenix_ms.structures import CropOptions, ExampleOptions, Symmetries, training_example
 from protenix_ms.structures.contiguous import contiguous_tokens

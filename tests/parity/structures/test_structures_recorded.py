@@ -9,8 +9,8 @@ import json
 
 import numpy as np
 import pytest
+from comparison import compare
 
-from protenix_ms.features.comparison import compare
 from protenix_ms.structures import (
     CropOptions,
     ExampleOptions,

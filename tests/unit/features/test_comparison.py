@@ -3,8 +3,8 @@
 
 import numpy as np
 import pytest
+from comparison import compare
 
-from protenix_ms.features.comparison import compare
 from protenix_ms.features.reference import augment
 
 

@@ -8,11 +8,11 @@ import ast
 from dataclasses import replace
 from pathlib import Path
 
+import prediction_replay as replay
 import pytest
+from prediction_recording import Recording
 
 from protenix_ms.ops import einsum as module
-from protenix_ms.predict import replay
-from protenix_ms.predict.recording import Recording
 from protenix_ms.runtime.policy import policy, using
 
 PACKAGE = Path(module.__file__).parents[1]

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
+import prediction_replay as replay
 import pytest
 from mindspore import Tensor, ops
 from platforms import documented, registered
+from prediction_recording import Recording
 from readiness import Check, attention_and_gradients, named_in_sources, table
 
-from protenix_ms.predict import replay
-from protenix_ms.predict.recording import Recording
 from protenix_ms.runtime.draws import SeededDraws
 
 ROOT = Path(__file__).resolve().parents[3]

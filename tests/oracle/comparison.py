@@ -39,8 +39,9 @@ def compare(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> Iterator[
         elif ours[name].dtype != theirs[name].dtype or ours[name].shape != theirs[name].shape:
             kinds = [f"{array.dtype}{list(array.shape)}" for array in (ours[name], theirs[name])]
             yield Comparison(name, None, False, f"{kinds[0]}, recorded {kinds[1]}")
-        elif name == "ref_pos":
-            moved = superposed(ours[name], theirs[name], theirs["ref_space_uid"])
+        elif name.rpartition("/")[2] == "ref_pos":
+            space = theirs[name.removesuffix("ref_pos") + "ref_space_uid"]
+            moved = superposed(ours[name], theirs[name], space)
             yield _compared(name, moved, theirs[name], "after the best rigid motion per residue")
         else:
             yield _compared(name, ours[name], theirs[name])

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
+from prediction_recording import SITES, RecordedDraws
 
 from protenix_ms.config.manifest import manifest
 from protenix_ms.config.training import training_from_upstream
 from protenix_ms.config.upstream import from_upstream
 from protenix_ms.errors import InputError
 from protenix_ms.model.weights import rule_array
-from protenix_ms.predict.recording import SITES, RecordedDraws
 from protenix_ms.train.permutation import residues_of
 from protenix_ms.typing import Array, Int
 

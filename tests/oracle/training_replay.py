@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from prediction_replay import Row, upstream_distances
+from training_recording import RecordedStep, part
 
 from protenix_ms.config.manifest import manifest
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.model.weights import load_weights
-from protenix_ms.predict.recording_train import RecordedStep, part
-from protenix_ms.predict.replay import Row, upstream_distances
 from protenix_ms.runtime.trace import listening
 from protenix_ms.train.step import Measures, StepResult, TrainingStep
 from protenix_ms.typing import Array

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from mindspore import Tensor
+from prediction_recording import Recording
 
 from protenix_ms.config.manifest import manifest
 from protenix_ms.metrics.confidence import Layout, summarize
 from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.protenix import Job, Prediction, Protenix, Trunk
 from protenix_ms.model.weights import load_weights
-from protenix_ms.predict.recording import Recording
 from protenix_ms.runtime.trace import listening
 from protenix_ms.typing import Array, Float
 
