@@ -16,10 +16,12 @@ from protenix_ms.cli.report import Console, table
 from protenix_ms.config import VARIANTS
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.io import scan_jobs, validate
+from protenix_ms.io.confidence_write import FULL_DATA_CHOICES, JSON_TOKENS
 from protenix_ms.job import Job
 from protenix_ms.predict.settings import (
     Settings,
     default_options,
+    require_cutoff,
     require_device,
     require_embeddings,
 )
@@ -97,6 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running = parser.add_argument_group("running")
     add = running.add_argument
     add("--overwrite", action="store_true", help="redo finished seeds")
+    add("--full-data", choices=FULL_DATA_CHOICES, default="auto",
+        help="aligned errors, contacts and atom pLDDT: npz (unrounded), json (upstream's form), "
+        f"both, none; auto: npz, and json up to {JSON_TOKENS} tokens")
     add("--no-plots", action="store_true", help="draw no pictures")
     add("--memory", type=_gib, metavar="GIB", help="memory a job may take (default: what is free)")
     add("--jit", choices=JIT, default="auto",
@@ -117,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
     config = configuration(args)
     require_device(args.device, args.dtype)
     require_embeddings(config)
+    require_cutoff(config)
     jobs, refused = read(args)
     for error in refused:
         print(error, file=sys.stderr)
@@ -153,7 +159,7 @@ def prepare(args: argparse.Namespace, config: ConfigDict) -> Settings:
     return Settings(
         args.output, config, weights, dictionary(args),
         default_options(config, args.upstream_quirks), args.seeds, args.device, args.dtype,
-        args.overwrite, not args.no_plots, not args.ignore_memory,
+        args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
     )
 
 

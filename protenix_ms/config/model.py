@@ -133,6 +133,8 @@ def model_config(shared: dict | None = None) -> ConfigDict:
             "mc_dropout_apply_rate": 0.4,
             "mc_dropout_rate": 0.4,
             "use_msa": True,
+            # angstrom; ipSAE counts pairs of residues whose aligned error is below it
+            "ipsae_pae_cutoff": 10.0,
             "sample_diffusion": sample_diffusion(),
             "inference_noise_scheduler": noise_schedule(w),
             "model": {

@@ -16,7 +16,7 @@ from protenix_ms.job import Job
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.model.weights import MAY_BE_ABSENT, OWN, load_weights
 from protenix_ms.predict.predictor import Predictor, Progress, SeedResult
-from protenix_ms.predict.settings import default_options
+from protenix_ms.predict.settings import default_options, require_cutoff
 from protenix_ms.predict.weights import Weights, find_weights
 
 __all__ = ["load", "load_predictor", "predict", "read_jobs"]
@@ -42,6 +42,7 @@ def load(
         ConfigError, CheckpointError, ChemistryError: each says what to do.
     """
     config = get_config(model_name, overrides)
+    require_cutoff(config)
     weights = find_weights(model_name, Path(checkpoint) if checkpoint else None, random_weights)
     table = ComponentDictionary.load(Path(ccd) if ccd else None)
     return load_predictor(config, weights, table)

@@ -126,7 +126,8 @@ class Batch:
         result = predictor.predict(job, seed, progress, example)
         if self.settings.plots and can_plot():
             draw_seed(folder, result, self.settings.label)
-        write_seed(folder, result, self.settings.ccd, self.settings.label, mark)
+        write_seed(folder, result, self.settings.ccd, self.settings.label, mark,
+                   self.settings.full_data)
         best = result.samples[0].summary
         self.reporter.line(
             f"{job.name}, seed {seed}: {len(result.samples)} samples in "

@@ -11,13 +11,18 @@ from protenix_ms import __version__
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import OutputError
 from protenix_ms.io.atomic import write_bytes, write_text
-from protenix_ms.io.confidence_write import write_full_data, write_summary, write_table
+from protenix_ms.io.confidence_write import (
+    full_data_suffixes,
+    write_full_data,
+    write_summary,
+    write_table,
+)
 from protenix_ms.io.mmcif_write import StructureInfo, write_mmcif
 from protenix_ms.job import Job, Polymer
 from protenix_ms.predict.predictor import SeedResult
 
 RANKING = ("rank", "seed", "sample", "ranking_score", "plddt", "ptm", "iptm", "gpde", "has_clash",
-           "file")
+           "interface", "ipsae", "pdockq2", "lis", "file")
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,14 @@ def structure_info(
 
 
 def write_seed(
-    folder: JobFolder, result: SeedResult, ccd: ComponentDictionary, label: str, fingerprint: str
+    folder: JobFolder, result: SeedResult, ccd: ComponentDictionary, label: str, fingerprint: str,
+    full_data: str = "auto",
 ) -> None:
     """All files of a seed, the finished mark last.
 
     Args:
         label: how the structures were made, for titles (model, weights).
+        full_data: one of `io.confidence_write.FULL_DATA_CHOICES`.
 
     Raises:
         OutputError: a file cannot be written.
@@ -92,8 +99,9 @@ def write_seed(
         info = structure_info(result.job, ccd, residues, title)
         path = folder.sample(result.seed, "", rank, ".cif")
         write_mmcif(path, result.atoms, sample.coordinates, sample.plddt, info)
-        path = folder.sample(result.seed, "full_data_", rank, ".npz")
-        write_full_data(path, sample.full_data)
+        for suffix in full_data_suffixes(full_data, len(sample.full_data["token_asym_id"])):
+            path = folder.sample(result.seed, "full_data_", rank, suffix)
+            write_full_data(path, sample.full_data)
         path = folder.sample(result.seed, "summary_confidence_", rank, ".json")
         write_summary(path, sample.summary)
     write_text(folder.marker(result.seed), fingerprint + "\n")
@@ -108,6 +116,23 @@ def forget_seed(folder: JobFolder, seed: int) -> None:
             path.unlink()
 
 
+def best_interface(summary: dict) -> dict:
+    """The pair of chains with the highest ipSAE of a summary that was read, and its scores.
+
+    The first of equal pairs; None everywhere where no two polymer chains meet.
+    """
+    values = summary.get("chain_pair_ipsae_max", [])
+    pairs = [(-values[i][j], i, j) for i in range(len(values)) for j in range(i + 1, len(values))
+             if values[i][j] is not None]
+    if not pairs:
+        return dict.fromkeys(("interface", "ipsae", "pdockq2", "lis"))
+    _, i, j = min(pairs)
+    names = summary["chain_ids"]
+    return {"interface": f"{names[i]}-{names[j]}", "ipsae": values[i][j],
+            "pdockq2": summary["chain_pair_pdockq2_max"][i][j],
+            "lis": summary["chain_pair_lis_mean"][i][j]}
+
+
 def ranking(folder: JobFolder, seeds: list[int]) -> list[dict]:
     """Every finished sample of the seeds, best first, as rows of `RANKING`; read from disk."""
     rows = []
@@ -118,7 +143,8 @@ def ranking(folder: JobFolder, seeds: list[int]) -> list[dict]:
         while (path := folder.sample(seed, "summary_confidence_", rank, ".json")).is_file():
             summary = json.loads(path.read_text(encoding="utf-8"))
             place = folder.sample(seed, "", rank, ".cif").relative_to(folder.path)
-            rows.append({**summary, "seed": seed, "sample": rank, "file": place.as_posix()})
+            rows.append({**summary, **best_interface(summary), "seed": seed, "sample": rank,
+                         "file": place.as_posix()})
             rank += 1
     rows.sort(key=lambda row: -row["ranking_score"])
     return [{key: {**row, "rank": i}[key] for key in RANKING} for i, row in enumerate(rows)]

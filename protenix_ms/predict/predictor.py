@@ -16,8 +16,9 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.features.build import Example, build
 from protenix_ms.features.options import FeatureOptions
-from protenix_ms.job import Job
+from protenix_ms.job import Job, Polymer
 from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
+from protenix_ms.metrics.interface import Residues, score_interfaces
 from protenix_ms.model.protenix import Prediction, Protenix
 from protenix_ms.predict.weights import Weights
 from protenix_ms.runtime.draws import SeededDraws
@@ -32,7 +33,8 @@ class Sample:
 
     Attributes:
         coordinates: angstrom, rows of `SeedResult.atoms`.
-        summary: upstream's summary confidence (`metrics.confidence.KEYS`).
+        summary: upstream's summary confidence (`metrics.confidence.KEYS`), then the scores of
+            interfaces (`metrics.interface.INTERFACE_KEYS`), NaN where a pair has none.
         full_data: arrays of `io.confidence_write.FULL_DATA`.
     """
 
@@ -110,7 +112,7 @@ class Predictor:
         seconds |= prediction.seconds
         require_finite(prediction, job.name)
         start = time.perf_counter()
-        samples = rank(prediction, example.features, int(self.config.model.N_cycle))
+        samples = rank(prediction, example, job, self.config)
         seconds["scores"] = time.perf_counter() - start
         return SeedResult(job, seed, example.atoms, samples, seconds)
 
@@ -145,13 +147,18 @@ def full_data(
 
 
 def rank(
-    prediction: Prediction, features: dict[str, Array], cycles: int
+    prediction: Prediction, example: Example, job: Job, config: ConfigDict
 ) -> tuple[Sample, ...]:
     """Samples with their scores, best ranking score first; ties keep the sampler's order."""
-    layout = Layout.of(features)
+    features, layout = example.features, Layout.of(example.features)
+    kinds = {str(i): e.kind for i, e in enumerate(job.entities, 1) if isinstance(e, Polymer)}
+    residues = Residues.of(example.atoms, features["atom_to_token_idx"], kinds)
     samples = []
-    for coordinates, confidence in zip(prediction.coordinates, prediction.confidence):
-        summary = summarize(confidence, coordinates, prediction.contact_probs, layout, cycles)
+    for x, confidence in zip(prediction.coordinates, prediction.confidence):
+        summary = summarize(confidence, x, prediction.contact_probs, layout,
+                            int(config.model.N_cycle))
+        summary |= score_interfaces(confidence.pae, x, confidence.atom_plddt * 100, residues,
+                                    config.ipsae_pae_cutoff)
         arrays = full_data(confidence, prediction.contact_probs, features)
-        samples.append(Sample(coordinates, summary, arrays))
+        samples.append(Sample(x, summary, arrays))
     return tuple(sorted(samples, key=lambda sample: -sample.summary["ranking_score"]))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def require_embeddings(config: ConfigDict) -> None:
         )
 
 
+def require_cutoff(config: ConfigDict) -> None:
+    """Refuse a cutoff of ipSAE that no aligned error can be compared with."""
+    cutoff = config.ipsae_pae_cutoff
+    if not 0 < cutoff < math.inf:
+        raise ConfigError(f"expected an aligned error above 0 angstrom, got {cutoff}",
+                          where="config.ipsae_pae_cutoff",
+                          fix="10 is usual, 15 where a protocol asks for it")
+
+
 @dataclass(frozen=True)
 class Settings:
     """One run's choices beside its jobs.
@@ -59,6 +69,7 @@ class Settings:
         overwrite: redo finished seeds.
         plots: draw pictures.
         check_memory: refuse jobs that cannot fit.
+        full_data: which files hold it, one of `io.confidence_write.FULL_DATA_CHOICES`.
     """
 
     output: Path
@@ -72,6 +83,7 @@ class Settings:
     overwrite: bool = False
     plots: bool = True
     check_memory: bool = True
+    full_data: str = "auto"
 
     @property
     def label(self) -> str:
@@ -83,7 +95,7 @@ class Settings:
         return tuple(dict.fromkeys(self.seeds or job.seeds or (DEFAULT_SEED,)))
 
     def content(self) -> dict:
-        """Everything a result depends on beside job and seed, for its fingerprint."""
+        """Everything a result and its files depend on beside job and seed, for its fingerprint."""
         return {
             "version": __version__,
             "config": self.config.to_dict(),
@@ -93,4 +105,5 @@ class Settings:
             "options": asdict(self.options),
             "device": self.device,
             "dtype": self.dtype,
+            "full_data": self.full_data,
         }
