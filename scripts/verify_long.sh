@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What is too long for every commit: every recording replayed, every featuriser case compared, the
-# speed of whole predictions. Run it in the environment that scripts/test.sh makes; dated results
+# speed of whole predictions, a result folder read by three programs of others (installed into an
+# environment of their own). Run it in the environment that scripts/test.sh makes; dated results
 # belong into the README.
 #   PROTENIX_MS_GOLDEN=DIR bash scripts/verify_long.sh [FOLDER FOR LOGS]
 set -uo pipefail
@@ -30,4 +31,5 @@ step tests python -m pytest -q
 step replay python scripts/replay.py "${recordings[@]}"
 step predict python scripts/bench/predict.py --tokens 64,128 --json "$logs/predict.json"
 tail -n 4 "$logs/predict.log"
+step clients python tests/clients/read_results.py "$logs/clients"
 exit $failed

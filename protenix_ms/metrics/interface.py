@@ -121,14 +121,16 @@ def score_interfaces(
     pdockq, pdockq2 = _pdockq(pae, coordinates, plddt, residues)
     absent = np.isnan(ipsae)
     pdockq[absent] = pdockq2[absent] = np.nan
-    # sums and minima over the tokens of every chain, ligands too
-    rows, columns = residues.chain_start, np.diff([*residues.chain_start, len(pae)])
-    total = np.add.reduceat(np.add.reduceat(pae, rows, 0, np.float64), rows, 1)
-    least_pae = np.minimum.reduceat(np.minimum.reduceat(pae, rows, 0), rows, 1)
+    # over all tokens of the chains, ligands too; band by band, so that nothing is as large as `pae`
+    starts, ends = residues.chain_start, [*residues.chain_start[1:], len(pae)]
+    bands = [pae[start:end] for start, end in zip(starts, ends)]
+    total = np.add.reduceat([band.sum(0, dtype=np.float64) for band in bands], starts, axis=1)
+    least_pae = np.minimum.reduceat([band.min(0) for band in bands], starts, axis=1)
+    size = np.diff([*starts, len(pae)])
     values = (
         list(residues.chain_ids), float(cutoff), ipsae, np.maximum(ipsae, ipsae.T),
         np.minimum(ipsae, ipsae.T), pdockq, pdockq2, np.maximum(pdockq2, pdockq2.T),
-        lis, (lis + lis.T) / 2, total / np.outer(columns, columns), least_pae,
+        lis, (lis + lis.T) / 2, total / np.outer(size, size), least_pae,
     )
     return dict(zip(INTERFACE_KEYS, values, strict=True))
 

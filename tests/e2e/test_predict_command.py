@@ -15,6 +15,7 @@ import pytest
 
 from protenix_ms.chem.ccd import SHIPPED
 from protenix_ms.metrics.confidence import KEYS
+from protenix_ms.metrics.interface import INTERFACE_KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
@@ -78,10 +79,13 @@ def test_files_keep_upstreams_names_and_keys(done, folder):
     predictions = job / "seed_5" / "predictions"
     expected = {f"mixed_{kind}sample_{i}.{suffix}" for i in range(2) for kind, suffix in (
         ("", "cif"), ("summary_confidence_", "json"), ("full_data_", "npz"),
-        ("confidence_", "png"))}
+        ("full_data_", "json"), ("confidence_", "png"))}
     assert {p.name for p in predictions.iterdir()} == expected
     summary = json.loads((predictions / "mixed_summary_confidence_sample_0.json").read_text())
-    assert tuple(summary) == KEYS and summary["num_recycles"] == 2
+    assert tuple(summary) == KEYS + INTERFACE_KEYS and summary["num_recycles"] == 2
+    assert summary["chain_ids"] == ["A", "B", "C", "D", "E", "F"]
+    for i, row in enumerate(summary["chain_pair_ipsae"]):  # two proteins, DNA; then ligands
+        assert [value is None for value in row] == [i == j or max(i, j) > 2 for j in range(6)]
     scores = [float(row["ranking_score"]) for row in csv.DictReader((job / "ranking.csv").open())]
     assert scores == sorted(scores, reverse=True) and len(scores) == 2
     record = json.loads((job / "run.json").read_text())

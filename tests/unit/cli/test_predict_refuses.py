@@ -104,6 +104,7 @@ def refusals(tmp_path_factory):
         "type": ["--set", "sample_diffusion.N_step=many"],
         "config": ["--config", folder / "absent.py"], "empty": ["--config", folder / "config.py"],
         "ccd": ["--ccd", folder / "file"], "output": ["--output", folder / "file" / "below"],
+        "cutoff": ["--set", "ipsae_pae_cutoff=nan"], "full data": ["--full-data", "pickle"],
     }
     results = run_all([predict(*usual, *more) for more in commands.values()]
                       + [predict("--input", good, "--output", folder / "out", "--model", MODEL),
@@ -124,6 +125,8 @@ def refusals(tmp_path_factory):
     ("empty", ("no function get_config()",)),
     ("ccd", ("component table",)),
     ("output", ("cannot be", "--output")),
+    ("cutoff", ("ipsae_pae_cutoff", "above 0 angstrom, got nan", "10 is usual")),
+    ("full data", ("--full-data", "auto", "npz", "json", "both", "none")),
     ("weights", (f"{MODEL}.safetensors", "ckpt_convert", "--random-weights")),
     ("nothing", ("--input",)),
     ("command", ("invalid choice",)),

@@ -3,13 +3,15 @@
 
 import csv
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from protenix_ms.errors import CheckpointError, NonFiniteError
+from protenix_ms.errors import CheckpointError, ConfigError, NonFiniteError
 from protenix_ms.predict.batch import Batch
+from protenix_ms.predict.settings import require_cutoff
 
 
 class Silent:
@@ -54,7 +56,8 @@ def test_everything_is_written_and_one_model_serves(run, tmp_path):
     names = set(files(tmp_path / "out" / "first"))
     sample = "seed_101/predictions/first_{}sample_1.{}"
     assert {sample.format("", "cif"), sample.format("summary_confidence_", "json"),
-            sample.format("full_data_", "npz"), "first_model.cif", "ranking.csv", "run.json",
+            sample.format("full_data_", "npz"), sample.format("full_data_", "json"),
+            "first_model.cif", "ranking.csv", "run.json",
             "first_summary_confidence.json", "seed_101/fingerprint.txt"} <= names
 
 
@@ -68,6 +71,47 @@ def test_the_best_over_all_seeds_comes_first(run, tmp_path):
     assert json.loads((folder / "run.json").read_text())["best"]["seed"] == 102
     loaded = np.load(folder / "seed_102/predictions/first_full_data_sample_0.npz")
     assert loaded["token_pair_pae"][0, 0] == np.float32(0.9)
+
+
+@pytest.mark.parametrize("choice, suffixes", [
+    ("npz", {".npz"}), ("json", {".json"}), ("both", {".npz", ".json"}), ("none", set())])
+def test_full_data_takes_the_form_that_was_asked_for(run, choice, suffixes, tmp_path):
+    run(full_data=choice)
+    predictions = tmp_path / "out/first/seed_101/predictions"
+    assert {p.suffix for p in predictions.glob("*_full_data_*")} == suffixes
+    assert run(full_data=choice)[0] == THERE
+    other = "npz" if choice != "npz" else "json"
+    assert not set(run(full_data=other)[0]) & set(THERE), "finished means: with these files"
+    run(full_data=other, overwrite=True)
+    assert {p.suffix for p in predictions.glob("*_full_data_*")} == {f".{other}"}
+
+
+@pytest.mark.parametrize("cutoff", [0.0, -1.0, math.inf, math.nan])
+def test_a_cutoff_that_nothing_can_be_compared_with(make_settings, cutoff):
+    config = make_settings().config
+    config.ipsae_pae_cutoff = cutoff
+    with pytest.raises(ConfigError, match="ipsae_pae_cutoff"):
+        require_cutoff(config)
+    config.ipsae_pae_cutoff = 15.0
+    require_cutoff(config)
+
+
+def test_ranking_names_the_best_interface(run, predictor, tmp_path):
+    sample = predictor.sample
+    nothing = np.full((3, 3), np.nan)
+    ipsae, of_pair = nothing.copy(), nothing.copy()
+    ipsae[0, 2] = ipsae[2, 0] = 0.4
+    ipsae[1, 2] = ipsae[2, 1] = 0.7
+    of_pair[1, 2] = of_pair[2, 1] = 0.2
+    scores = {"chain_ids": ["A", "B", "C1"], "chain_pair_ipsae_max": ipsae,
+              "chain_pair_pdockq2_max": of_pair, "chain_pair_lis_mean": of_pair / 2}
+    object.__setattr__(predictor, "sample", lambda score: replace(
+        sample(score), summary=sample(score).summary | (scores if score > 0.8 else {})))
+    run()
+    rows = list(csv.DictReader((tmp_path / "out/first/ranking.csv").open()))
+    assert [rows[0][key] for key in ("interface", "ipsae", "pdockq2", "lis")] == [
+        "B-C1", "0.7", "0.2", "0.1"]
+    assert [rows[-1][key] for key in ("interface", "ipsae", "pdockq2", "lis")] == [""] * 4
 
 
 def test_random_weights_are_labelled_in_every_file_that_can_say_so(run, tmp_path):

