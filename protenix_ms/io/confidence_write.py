@@ -74,18 +74,22 @@ def write_full_data(path: Path, arrays: Mapping[str, Array]) -> None:
     if path.suffix == ".npz":
         write_npz(path, chosen)
         return
-    rounded = {key: _two_decimals(array) for key, array in chosen.items()}
-    write_text(path, json.dumps(rounded, separators=(",", ":"), allow_nan=False))
+    members = [f'"{key}":{_two_decimals(array)}' for key, array in chosen.items()]
+    write_text(path, "{" + ",".join(members) + "}")
 
 
-def _two_decimals(array: Array) -> list:
-    """Nested lists of `array`, rounded in its own precision as upstream rounds."""
-    if array.dtype.kind != "f":
-        return array.astype(np.int64).tolist()
-    # in float64 the two decimals are also the shortest text of the number
-    values = np.round(np.round(array, 2).astype(np.float64), 2)
-    finite = np.isfinite(values)
-    return (values if finite.all() else np.where(finite, values, None)).tolist()
+def _two_decimals(array: Array) -> str:
+    """JSON of `array`, rounded in its own precision as upstream rounds; flags become 0 and 1."""
+    if array.ndim > 1:  # row by row: lists of Python numbers take six times the space
+        return "[" + ",".join(map(_two_decimals, array)) + "]"
+    if array.dtype.kind == "f":
+        # in float64 the two decimals are also the shortest text of the number
+        values = np.round(np.round(array, 2).astype(np.float64), 2)
+        finite = np.isfinite(values)
+        values = values if finite.all() else np.where(finite, values, None)
+    else:
+        values = array.astype(np.int64)
+    return json.dumps(values.tolist(), separators=(",", ":"), allow_nan=False)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
