@@ -25,7 +25,7 @@ FULL_DATA_CHOICES = ("auto", "npz", "json", "both", "none")
 JSON_TOKENS = 1500  # three matrices of two decimals take about 17 bytes a pair of tokens
 
 
-def full_data_suffixes(choice: str, n_token: int) -> tuple[str, ...]:
+def choose_suffixes(choice: str, n_token: int) -> tuple[str, ...]:
     """Choose the forms of the full data of a sample, one of `FULL_DATA_CHOICES`, as suffixes.
 
     "auto" is npz, and JSON up to `JSON_TOKENS` tokens.
@@ -49,7 +49,8 @@ def plain(value: object) -> object:
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
-        return float(str(np.float32(value))) if np.isfinite(value) else None
+        number = np.float32(value)
+        return float(str(number)) if np.isfinite(number) else None
     return value
 
 
@@ -57,7 +58,7 @@ def write_summary(path: Path, summary: Mapping[str, object]) -> None:
     """Write `*_summary_confidence_sample_*.json`: upstream's keys and layout, then the interfaces.
 
     Two scales stand in one file, as upstream has it: `plddt` of the complex is 0-100, while
-    `chain_plddt` and `chain_pair_plddt` are 0-1. Errors are in angstrom, all other scores 0-1.
+    `chain_plddt` and `chain_pair_plddt` are 0-1. Errors are in angstrom.
     A score that does not exist, as the ipSAE of a ligand, is null.
     """
     write_text(path, json.dumps(plain(summary), indent=4, allow_nan=False) + "\n")
@@ -74,14 +75,14 @@ def write_full_data(path: Path, arrays: Mapping[str, Array]) -> None:
     if path.suffix == ".npz":
         write_npz(path, chosen)
         return
-    members = [f'"{key}":{_two_decimals(array)}' for key, array in chosen.items()]
+    members = [f'"{key}":{_encode(array)}' for key, array in chosen.items()]
     write_text(path, "{" + ",".join(members) + "}")
 
 
-def _two_decimals(array: Array) -> str:
+def _encode(array: Array) -> str:
     """JSON of `array`, rounded in its own precision as upstream rounds; flags become 0 and 1."""
     if array.ndim > 1:  # row by row: lists of Python numbers take six times the space
-        return "[" + ",".join(map(_two_decimals, array)) + "]"
+        return "[" + ",".join(map(_encode, array)) + "]"
     if array.dtype.kind == "f":
         # in float64 the two decimals are also the shortest text of the number
         values = np.round(np.round(array, 2).astype(np.float64), 2)

@@ -58,10 +58,10 @@ class Residues:
     nucleic: Bool[Array, "c"]
 
     @classmethod
-    def of(
+    def from_atoms(
         cls, atoms: AtomTable, atom_to_token: Int[Array, "a"], kinds: Mapping[str, str]
     ) -> Residues:
-        """The residues of a table of atoms.
+        """Find the residues in a table of atoms.
 
         Args:
             kinds: "protein", "dna" or "rna" by label of the polymer entities; whatever its
@@ -117,8 +117,8 @@ def score_interfaces(
         if len(tokens[a]) and len(tokens[b]):
             block = pae[np.ix_(tokens[a], tokens[b])].astype(np.float64)
             least = 2.0 if residues.nucleic[a] or residues.nucleic[b] else 1.0
-            ipsae[a, b], lis[a, b] = _ipsae(block, cutoff, least), _lis(block)
-    pdockq, pdockq2 = _pdockq(pae, coordinates, plddt, residues)
+            ipsae[a, b], lis[a, b] = _compute_ipsae(block, cutoff, least), _compute_lis(block)
+    pdockq, pdockq2 = _compute_pdockq(pae, coordinates, plddt, residues)
     absent = np.isnan(ipsae)
     pdockq[absent] = pdockq2[absent] = np.nan
     # over all tokens of the chains, ligands too; band by band, so that nothing is as large as `pae`
@@ -135,8 +135,8 @@ def score_interfaces(
     return dict(zip(INTERFACE_KEYS, values, strict=True))
 
 
-def _ipsae(block: Float[Array, "i j"], cutoff: float, least: float) -> float:
-    """The best aligned residue's mean TM term over its partners below `cutoff`; 0 without any.
+def _compute_ipsae(block: Float[Array, "i j"], cutoff: float, least: float) -> float:
+    """Take the best aligned residue's mean TM term over its partners below `cutoff`; else 0.
 
     The distance scale follows the number of partners and is at least `least` angstrom.
     """
@@ -147,19 +147,19 @@ def _ipsae(block: Float[Array, "i j"], cutoff: float, least: float) -> float:
     return float((terms / np.maximum(partners, 1)).max())
 
 
-def _lis(block: Float[Array, "i j"]) -> float:
-    """The mean of (12 - e) / 12 over pairs with an error e below 12 angstrom; 0 without any."""
+def _compute_lis(block: Float[Array, "i j"]) -> float:
+    """Average (12 - e) / 12 over pairs with an error e below 12 angstrom; 0 without any."""
     near = block[block < LIS_CUTOFF]
     return float((1.0 - near / LIS_CUTOFF).mean()) if len(near) else 0.0
 
 
-def _pdockq(
+def _compute_pdockq(
     pae: Float[Array, "n n"],
     coordinates: Float[Array, "a 3"],
     plddt: Float[Array, "a"],
     residues: Residues,
 ) -> tuple[Float[Array, "c c"], Float[Array, "c c"]]:
-    """pDockQ (symmetric) and pDockQ2 (row aligned) of all pairs of chains; 0 without contact."""
+    """Compute pDockQ (symmetric) and pDockQ2 (row aligned) of all pairs; 0 without contact."""
     n_chain = len(residues.chain_ids)
     shape, chain = (n_chain, n_chain), residues.chain
     x = coordinates[residues.atom]

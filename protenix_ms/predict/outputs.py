@@ -12,7 +12,7 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import OutputError
 from protenix_ms.io.atomic import write_bytes, write_text
 from protenix_ms.io.confidence_write import (
-    full_data_suffixes,
+    choose_suffixes,
     write_full_data,
     write_summary,
     write_table,
@@ -99,7 +99,7 @@ def write_seed(
         info = structure_info(result.job, ccd, residues, title)
         path = folder.sample(result.seed, "", rank, ".cif")
         write_mmcif(path, result.atoms, sample.coordinates, sample.plddt, info)
-        for suffix in full_data_suffixes(full_data, len(sample.full_data["token_asym_id"])):
+        for suffix in choose_suffixes(full_data, len(sample.full_data["token_asym_id"])):
             path = folder.sample(result.seed, "full_data_", rank, suffix)
             write_full_data(path, sample.full_data)
         path = folder.sample(result.seed, "summary_confidence_", rank, ".json")
@@ -116,10 +116,12 @@ def forget_seed(folder: JobFolder, seed: int) -> None:
             path.unlink()
 
 
-def best_interface(summary: dict) -> dict:
-    """The pair of chains with the highest ipSAE of a summary that was read, and its scores.
+def choose_interface(summary: dict) -> dict:
+    """Choose the pair of chains with the highest ipSAE of a summary that was read.
 
-    The first of equal pairs; None everywhere where no two polymer chains meet.
+    Returns:
+        Its names and the pair's scores, as columns of `RANKING`. The first of equal pairs wins;
+        without two polymer chains all are None.
     """
     values = summary.get("chain_pair_ipsae_max", [])
     pairs = [(-values[i][j], i, j) for i in range(len(values)) for j in range(i + 1, len(values))
@@ -143,7 +145,7 @@ def ranking(folder: JobFolder, seeds: list[int]) -> list[dict]:
         while (path := folder.sample(seed, "summary_confidence_", rank, ".json")).is_file():
             summary = json.loads(path.read_text(encoding="utf-8"))
             place = folder.sample(seed, "", rank, ".cif").relative_to(folder.path)
-            rows.append({**summary, **best_interface(summary), "seed": seed, "sample": rank,
+            rows.append({**summary, **choose_interface(summary), "seed": seed, "sample": rank,
                          "file": place.as_posix()})
             rank += 1
     rows.sort(key=lambda row: -row["ranking_score"])

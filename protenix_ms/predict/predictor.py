@@ -152,7 +152,7 @@ def rank(
     """Samples with their scores, best ranking score first; ties keep the sampler's order."""
     features, layout = example.features, Layout.of(example.features)
     kinds = {str(i): e.kind for i, e in enumerate(job.entities, 1) if isinstance(e, Polymer)}
-    residues = Residues.of(example.atoms, features["atom_to_token_idx"], kinds)
+    residues = Residues.from_atoms(example.atoms, features["atom_to_token_idx"], kinds)
     samples = []
     for x, confidence in zip(prediction.coordinates, prediction.confidence):
         summary = summarize(confidence, x, prediction.contact_probs, layout,

@@ -9,7 +9,7 @@ import pytest
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.constants.restypes import STANDARD_RESIDUES
-from protenix_ms.io.confidence_write import FULL_DATA, full_data_suffixes, write_full_data
+from protenix_ms.io.confidence_write import FULL_DATA, choose_suffixes, write_full_data
 from protenix_ms.metrics.interface import Residues, score_interfaces
 
 KINDS = {"1": "protein", "2": "protein", "3": "dna", "5": "protein"}
@@ -41,7 +41,7 @@ def test_suite_scores(cases, cutoff):
     folder = cases / "suite-scores"
     atoms, atom_to_token, x = atoms_of(folder / "model.cif")
     full = json.loads((folder / "full_data.json").read_text())
-    residues = Residues.of(atoms, atom_to_token, KINDS)
+    residues = Residues.from_atoms(atoms, atom_to_token, KINDS)
     scores = score_interfaces(np.array(full["pae"]), x, np.array(full["atom_plddts"]), residues,
                               float(cutoff))
     place = {name: i for i, name in enumerate(scores["chain_ids"])}
@@ -61,7 +61,7 @@ def test_suite_scores(cases, cutoff):
 
 def test_clients_full_data_json(cases, tmp_path):
     """The JSON that goes beside this folder's npz holds what both readers ask for."""
-    assert set(full_data_suffixes("auto", 65)) == {".npz", ".json"}
+    assert set(choose_suffixes("auto", 65)) == {".npz", ".json"}
     for path in sorted((cases / "clients-full-data-json").rglob("*_full_data_*.npz")):
         arrays = dict(np.load(path))
         write_full_data(tmp_path / "f.json", arrays)

@@ -25,7 +25,7 @@ SEQUENCES = ("MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ", "GSHMRYLEGAKWTQDVNPACFKIRSTGYL
 JOB = [{"name": "readers", "modelSeeds": [SEED], "sequences": [
     *({"proteinChain": {"sequence": sequence, "count": 1}} for sequence in SEQUENCES),
     {"ligand": {"ligand": "CCD_ATP", "count": 1}}]}]
-# The same job in AlphaFold 3's words, as abcfold wants to have been given.
+# The same job in AlphaFold 3's words, as abcfold asks for it.
 AF3_JOB = {"name": "readers", "modelSeeds": [SEED], "sequences": [
     *({"protein": {"id": name, "sequence": s}} for name, s in zip("AB", SEQUENCES)),
     {"ligand": {"id": "C", "ccdCodes": ["ATP"]}}], "dialect": "alphafold3", "version": 3}
@@ -51,7 +51,7 @@ def prepare(folder: Path) -> Path:
     return python
 
 
-def near(name: str, theirs: float, ours: float, tolerance: float) -> None:
+def compare(name: str, theirs: float, ours: float, tolerance: float) -> None:
     """Print a comparison; a difference ends the program."""
     verdict = "equal" if abs(theirs - ours) <= tolerance else "DIFFERS"
     print(f"{name:<40} {theirs:.6f} {ours:.6f} {verdict}")
@@ -69,7 +69,7 @@ def read_foldmetrics(predictions: Path, summaries: dict[str, dict]) -> None:
         summary = summaries[row["model"]]
         i, j = (summary["chain_ids"].index(row[key]) for key in ("chain_a", "chain_b"))
         name = f"foldmetrics {row['model']} {row['chain_a']}-{row['chain_b']}"
-        near(f"{name} ipTM", row["iptm_native"], summary["chain_pair_iptm"][i][j], 1e-6)
+        compare(f"{name} ipTM", row["iptm_native"], summary["chain_pair_iptm"][i][j], 1e-6)
         if "ligand" in (row["kind_a"], row["kind_b"]):
             assert summary["chain_pair_ipsae"][i][j] is None
             continue
@@ -77,8 +77,8 @@ def read_foldmetrics(predictions: Path, summaries: dict[str, dict]) -> None:
                                         ("pdockq", "chain_pair_pdockq", 1e-3),
                                         ("pdockq2_ab", "chain_pair_pdockq2", 1e-3),
                                         ("lis", "chain_pair_lis_mean", 1e-3)):
-            near(f"{name} {theirs}", row[theirs], summary[ours][i][j], tolerance)
-        near(f"{name} ipsae_ba", row["ipsae_ba"], summary["chain_pair_ipsae"][j][i], 3e-6)
+            compare(f"{name} {theirs}", row[theirs], summary[ours][i][j], tolerance)
+        compare(f"{name} ipsae_ba", row["ipsae_ba"], summary["chain_pair_ipsae"][j][i], 3e-6)
 
 
 def read_ipsae(predictions: Path, summaries: dict[str, dict], place: Path) -> None:
@@ -88,10 +88,10 @@ def read_ipsae(predictions: Path, summaries: dict[str, dict], place: Path) -> No
     for name, summary in summaries.items():
         full = predictions / f"{name.replace('_sample_', '_full_data_sample_')}.json"
         data = json.loads(full.read_text())
-        given = place / "full_data.json"
-        given.write_text(json.dumps({"pae": data["token_pair_pae"],
+        copy = place / "full_data.json"
+        copy.write_text(json.dumps({"pae": data["token_pair_pae"],
                                      "atom_plddts": [100 * x for x in data["atom_plddt"]]}))
-        calculate_ipsae(given, predictions / f"{name}.cif", CUTOFF, 8.0, place)
+        calculate_ipsae(copy, predictions / f"{name}.cif", CUTOFF, 8.0, place)
         tables = [p for p in place.iterdir() if name in p.name and "byres" not in p.name]
         lines = [line.split() for path in tables for line in path.read_text().splitlines()]
         head = next(line for line in lines if line and line[0] == "Chn1")
@@ -99,7 +99,7 @@ def read_ipsae(predictions: Path, summaries: dict[str, dict], place: Path) -> No
         assert len(rows) == 2, rows
         for row in rows:
             i, j = (summary["chain_ids"].index(row[key]) for key in ("Chn1", "Chn2"))
-            near(f"ipsae {name} {row['Chn1']}-{row['Chn2']}", float(row["ipSAE"]),
+            compare(f"ipsae {name} {row['Chn1']}-{row['Chn2']}", float(row["ipSAE"]),
                  summary["chain_pair_ipsae"][i][j], 3e-6)
 
 
@@ -133,7 +133,7 @@ def read(results: Path) -> None:
     read_abcfold(results, len(full["token_asym_id"]))
     with (results / "readers" / "ranking.csv").open() as file:
         for row in csv.DictReader(file):
-            near(f"ranking.csv {row['interface']}", float(row["ipsae"]), max(
+            compare(f"ranking.csv {row['interface']}", float(row["ipsae"]), max(
                 summaries[Path(row["file"]).stem]["chain_pair_ipsae"][i][1 - i] for i in (0, 1)),
                 0.0)
 

@@ -8,7 +8,7 @@ import pytest
 
 from protenix_ms.io.confidence_write import (
     FULL_DATA,
-    full_data_suffixes,
+    choose_suffixes,
     plain,
     write_full_data,
     write_summary,
@@ -101,5 +101,5 @@ def test_json_without_numbers_that_json_does_not_have(tmp_path):
     ("json", {".json"}, {".json"}), ("both", {".npz", ".json"}, {".npz", ".json"}),
     ("none", set(), set())])
 def test_which_files_hold_the_full_data(choice, small, large):
-    assert set(full_data_suffixes(choice, 1500)) == small
-    assert set(full_data_suffixes(choice, 1501)) == large
+    assert set(choose_suffixes(choice, 1500)) == small
+    assert set(choose_suffixes(choice, 1501)) == large

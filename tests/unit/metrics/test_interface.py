@@ -44,14 +44,14 @@ class Complex:
                                         & (self.atoms.atom_name == "CB"))[0] for name in "AB")
         self.x[first], self.x[second] = (100, 0, 0), (108, 0, 0)  # 8 angstrom: a contact
         self.plddt = rng.uniform(20, 100, n_atom)
-        self.residues = Residues.of(self.atoms, self.token, KINDS)
+        self.residues = Residues.from_atoms(self.atoms, self.token, KINDS)
 
     def scores(self, cutoff: float) -> dict:
         return score_interfaces(self.pae, self.x, self.plddt, self.residues, cutoff)
 
 
 @pytest.fixture(scope="module")
-def made_up() -> Complex:
+def sample() -> Complex:
     return Complex(0)
 
 
@@ -101,24 +101,24 @@ def by_loop(case: Complex, cutoff: float, first: str, second: str) -> dict[str, 
 
 
 @pytest.mark.parametrize("cutoff", [10.0, 15.0, 3.5])
-def test_every_pair_and_direction_equals_the_loops(made_up, cutoff):
-    scores = made_up.scores(cutoff)
+def test_every_pair_and_direction_equals_the_loops(sample, cutoff):
+    scores = sample.scores(cutoff)
     assert tuple(scores) == INTERFACE_KEYS and scores["ipsae_pae_cutoff"] == cutoff
     names = scores["chain_ids"]
     touching = 0
     for a in POLYMERS:
         for b in POLYMERS:
             if a != b:
-                expected = by_loop(made_up, cutoff, names[a], names[b])
+                expected = by_loop(sample, cutoff, names[a], names[b])
                 touching += expected["chain_pair_pdockq"] > 0
                 for key, value in expected.items():
                     assert scores[key][a, b] == pytest.approx(value, rel=1e-9), (key, a, b)
     assert 0 < touching < 20  # pairs with and without contact
 
 
-def test_a_pair_is_the_larger_direction_and_the_mean_of_lis(made_up):
-    scores = made_up.scores(10.0)
-    for key, combined, of in (("chain_pair_ipsae", "chain_pair_ipsae_max", max),
+def test_a_pair_is_the_larger_direction_and_the_mean_of_lis(sample):
+    scores = sample.scores(10.0)
+    for key, combined, join in (("chain_pair_ipsae", "chain_pair_ipsae_max", max),
                               ("chain_pair_ipsae", "chain_pair_ipsae_min", min),
                               ("chain_pair_pdockq2", "chain_pair_pdockq2_max", max),
                               ("chain_pair_lis", "chain_pair_lis_mean", lambda x, y: (x + y) / 2)):
@@ -127,32 +127,32 @@ def test_a_pair_is_the_larger_direction_and_the_mean_of_lis(made_up):
         for a in POLYMERS:
             for b in POLYMERS:
                 if a != b:
-                    assert both[a, b] == of(one[a, b], one[b, a]), combined
+                    assert both[a, b] == join(one[a, b], one[b, a]), combined
 
 
-def test_ligands_ions_and_glycans_have_none_but_aligned_errors(made_up):
-    scores, token_chain = made_up.scores(10.0), np.zeros(len(made_up.pae), int)
+def test_ligands_ions_and_glycans_have_none_but_aligned_errors(sample):
+    scores, token_chain = sample.scores(10.0), np.zeros(len(sample.pae), int)
     outside = [c for c in range(len(scores["chain_ids"])) if c not in POLYMERS]
     assert len(outside) == 4  # a ligand that is an amino acid among them
-    chains = np.unique(made_up.atoms.chain_id, return_index=True)[1]
+    chains = np.unique(sample.atoms.chain_id, return_index=True)[1]
     for number, start in enumerate(sorted(chains)):
-        token_chain[made_up.token[start]:] = number
+        token_chain[sample.token[start]:] = number
     for key in INTERFACE_KEYS[2:]:
         matrix = scores[key]
         if "pae" not in key:
             assert np.isnan(matrix[outside]).all() and np.isnan(matrix[:, outside]).all()
             assert np.isnan(np.diagonal(matrix)).all()
             continue
-        of = np.mean if key.endswith("mean") else np.min
+        reduce = np.mean if key.endswith("mean") else np.min
         for a in range(len(matrix)):
             for b in range(len(matrix)):
-                block = made_up.pae[np.ix_(token_chain == a, token_chain == b)]
-                assert matrix[a, b] == pytest.approx(of(block.astype(float)), rel=1e-12)
+                block = sample.pae[np.ix_(token_chain == a, token_chain == b)]
+                assert matrix[a, b] == pytest.approx(reduce(block.astype(float)), rel=1e-12)
 
 
-def test_which_token_stands_for_a_residue(made_up):
-    residues, atoms = made_up.residues, made_up.atoms
-    centre = [np.flatnonzero((made_up.token == t) & np.isin(atoms.atom_name, ("CA", "C1'")))
+def test_which_token_stands_for_a_residue(sample):
+    residues, atoms = sample.residues, sample.atoms
+    centre = [np.flatnonzero((sample.token == t) & np.isin(atoms.atom_name, ("CA", "C1'")))
               for t in residues.token]
     assert all(len(rows) == 1 for rows in centre)
     # the cap ACE has no CA, SEP, TPO and 5CM count once
@@ -165,10 +165,10 @@ def test_which_token_stands_for_a_residue(made_up):
     assert without_side == {"GLY"}
 
 
-def test_a_transposed_error_swaps_the_directions(made_up):
-    scores = made_up.scores(10.0)
-    swapped = score_interfaces(np.ascontiguousarray(made_up.pae.T), made_up.x, made_up.plddt,
-                               made_up.residues, 10.0)
+def test_a_transposed_error_swaps_the_directions(sample):
+    scores = sample.scores(10.0)
+    swapped = score_interfaces(np.ascontiguousarray(sample.pae.T), sample.x, sample.plddt,
+                               sample.residues, 10.0)
     assert swapped["chain_pair_lis"][0, 2] == pytest.approx(scores["chain_pair_lis"][2, 0])
     assert swapped["chain_pair_ipsae"][0, 2] != scores["chain_pair_ipsae"][0, 2]
 
@@ -182,7 +182,7 @@ def only(*entities) -> dict:
         warnings.simplefilter("error")
         return score_interfaces(rng.uniform(0, 5, (n, n)), rng.normal(0, 2, (len(token), 3)),
                                 np.full(len(token), 80.0),
-                                Residues.of(example.atoms, token, kinds), 10.0)
+                                Residues.from_atoms(example.atoms, token, kinds), 10.0)
 
 
 @pytest.mark.parametrize("entities", [
