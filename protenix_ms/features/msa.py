@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from protenix_ms.constants.restypes import RESTYPES
@@ -11,6 +13,7 @@ from protenix_ms.features.tokens import TokenTable
 from protenix_ms.job import Job, Polymer
 from protenix_ms.msa.chain import ChainMsa, encode_ligand, encode_polymer
 from protenix_ms.msa.merge import MergedMsa, merge
+from protenix_ms.msa.pairing import number_rows, pairs_by_row
 from protenix_ms.typing import Array, Float, Int
 
 
@@ -36,7 +39,7 @@ def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[
     if not chains:
         return empty_msa_features(tokens.restype)
     return merged_msa_features(
-        chains, tokens.asym_id, tokens.residue_index, pairing=_has_several_proteins(job)
+        chains, tokens.asym_id, tokens.residue_index, pairing=has_several_proteins(job)
     )
 
 
@@ -83,7 +86,8 @@ def empty_msa_features(restype: Int[Array, "n"]) -> dict[str, Array]:
     }
 
 
-def _has_several_proteins(job: Job) -> bool:
+def has_several_proteins(job: Job) -> bool:
+    """Tell whether rows of different proteins can pair."""
     polymers = [entity for entity in job.entities if isinstance(entity, Polymer)]
     return len({p.sequence for p in polymers if p.kind == "protein"}) > 1
 
@@ -92,19 +96,23 @@ def _chains(job: Job, options: FeatureOptions) -> list[ChainMsa]:
     """One encoded alignment per chain; copies share theirs.
 
     Under `upstream_quirks` ions are left out, as upstream's featurizer forgets them, so that all
-    later chains take each other's columns (reference trap H17).
+    later chains take each other's columns (reference trap H17), and alignments whose rows name no
+    species are not paired row by row.
     """
-    pairing = _has_several_proteins(job)
-    chains: list[ChainMsa] = []
+    pairing = has_several_proteins(job)
+    chains: list[tuple[ChainMsa, int]] = []
     for entity in job.entities:
         if isinstance(entity, Polymer):
-            chain = encode_polymer(entity, pairing=pairing, use_rna_msa=options.use_rna_msa)
+            chain = encode_polymer(entity, pairing=pairing, use_rna_msa=options.use_rna_msa,
+                                   upstream_quirks=options.upstream_quirks)
         elif entity.is_ion and options.upstream_quirks:
             continue
         else:
             chain = encode_ligand()
-        chains += [chain] * entity.count
-    return chains
+        chains.append((chain, entity.count))
+    if pairing and not options.upstream_quirks and pairs_by_row([c.species for c, _ in chains]):
+        chains = [(replace(c, species=number_rows(c.species)), count) for c, count in chains]
+    return [chain for chain, count in chains for _ in range(count)]
 
 
 def _columns(

@@ -88,9 +88,10 @@ def _read_entity(item: Field, folder: Path) -> Entity:
         raise field.fail("explicit templates are not supported", 'write "templates": []')
     paired = read_alignment(field, "pairedMsa", folder) if kind == "protein" else None
     unpaired = read_alignment(field, "unpairedMsa", folder) if kind != "dna" else None
-    for alignment in (paired, unpaired):
-        if alignment:
-            check_alignment(alignment, sequence, kind, field.where)
+    paired, unpaired = (
+        check_alignment(alignment, sequence, kind, field.where) if alignment else None
+        for alignment in (paired, unpaired)
+    )
     keys = ("ptmType", "ptmPosition") if kind == "protein" else ("modificationType", "basePosition")
     modifications = read_modifications(field, *keys, length=len(sequence), prefix="")
     return Polymer(kind, sequence, len(ids), ids, modifications, paired, unpaired)

@@ -66,11 +66,11 @@ def scan_jobs(path: Path | str, msa: Path | str | None = None) -> Iterator[Job |
                 yield alignments.attach(job) if alignments else job
             except InputError as error:
                 yield error
-    if alignments and alignments.single and not used and not broken:
+    if alignments and not used and not broken:
         raise InputError(
             "the first sequence of the alignment is no chain of any job",
-            where=str(alignments.single),
-            fix="its first row must be the chain's own sequence",
+            where=str(alignments.source),
+            fix="the first row of an alignment must be the chain's own sequence",
         )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protenix_ms.errors import InputError
-from protenix_ms.io.a3m import check_alignment
+from protenix_ms.io.a3m import check_alignment, read_alignment_file
 from protenix_ms.io.sequence import (
     MAX_CHAINS,
     check_chain_name,
@@ -26,8 +26,8 @@ from protenix_ms.io.sequence import (
     check_job_name,
     check_sequence,
 )
-from protenix_ms.io.text_file import find_file, read_text
-from protenix_ms.job import Alignment, Entity, Job, Ligand, Polymer
+from protenix_ms.io.text_file import find_file, read_text, split_lines
+from protenix_ms.job import Entity, Job, Ligand, Polymer
 
 _POLYMERS = ("protein", "dna", "rna")
 _TYPES = (*_POLYMERS, "ligand", "smiles", "ccd", "ion")
@@ -53,7 +53,7 @@ def parse_fasta(text: str, source: str) -> list[Record]:
     """
     records: list[Record] = []
     lines: list[list[str]] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(split_lines(text), 1):
         line = line.strip()
         place = f"{source}, line {number}"
         if not line or line[0] == ";":
@@ -154,6 +154,6 @@ def _polymer(record: Record, sequence: str, path: Path) -> Polymer:
     msa = None
     if record.msa and kind != "dna":
         found = find_file(record.msa, path.parent, record.where)
-        msa = Alignment(read_text(found, record.where), str(found))
-        check_alignment(msa, sequence, kind, record.where)
+        msa = read_alignment_file(found, record.where)
+        msa = check_alignment(msa, sequence, kind, record.where)
     return Polymer(kind=kind, sequence=sequence, unpaired_msa=msa)

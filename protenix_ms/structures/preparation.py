@@ -189,8 +189,12 @@ def write_alignments(folder: Path, outcomes: list[Outcome], output: Path) -> tup
     sequences: set[str] = set()
     for name in names:
         sequences |= set(read_about(output / ENTRIES / f"{name}{SUFFIX}")["sequences"].values())
+    if files.complexes:
+        raise InputError("an alignment of several chains is no training data",
+                         where=str(next(iter(files.complexes))), fix="give one chain per file")
+    wanted = sequences | {sequence.replace("U", "T") for sequence in sequences}  # T of RNA is U
     table = {
-        kind: {s: str(path) for s, path in sorted(found.items()) if s in sequences}
+        kind: {s: str(path) for s, path in sorted(found.items()) if s in wanted}
         for kind, found in (("paired", files.paired), ("unpaired", files.unpaired))
     }
     write_text(output / ALIGNMENTS, json.dumps(table, indent=1) + "\n")

@@ -8,7 +8,10 @@ command line.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 
 from bad_input import (
     NAG,
@@ -33,7 +36,13 @@ _FILES = [
     BadInput("not UTF-8", b'[{"name": "\xff\xfe"}]', ("not UTF-8", "byte 11")),
     BadInput("UTF-16", '[{"name": "j"}]'.encode("utf-16"), ("not UTF-8",)),
     BadInput("zero bytes", "[\0]", ("zero bytes",)),
-    BadInput("gzip", b"\x1f\x8b\x08\x00abc", ("not UTF-8",)),
+    BadInput("cut gzip", b"\x1f\x8b\x08\x00abc", ("damaged gzip stream",)),
+    BadInput("cut xz", lzma.compress(b"[1]" * 99)[:-9], ("damaged xz stream",)),
+    BadInput("wrong gzip sum", gzip.compress(b"[]")[:-8] + b"\0" * 8, ("damaged gzip stream",)),
+    BadInput("cut bzip2", bz2.compress(b"[1]" * 99)[:-9], ("damaged bzip2 stream",)),
+    BadInput("zip", b"PK\x03\x04abc", ("zip archive", "unpack")),
+    BadInput("packed tar", gzip.compress(b"x".ljust(257, b"\0") + b"ustar\0"), ("tar archive",)),
+    BadInput("packed picture", gzip.compress(b"\x89PNG\xff"), ("not UTF-8",)),
     BadInput("truncated JSON", job(protein())[:-12], ("not valid JSON", "line 1, column")),
     BadInput("trailing comma", '[{"name": "j",}]', ("not valid JSON", "column")),
     BadInput("deep nesting", "[" * 200_000, ("nested too deeply",)),
@@ -301,6 +310,22 @@ _ALIGNMENTS = [
         files={"x.a3m": b"\x89PNG\xff"},
     ),
     BadInput(
+        "blocks of other chains",
+        job(protein(unpairedMsa=">a\nMKT\n\0>b\nMKV\n\0")),
+        ("inline unpairedMsa", "none of its 2 blocks", "10 residues"),
+    ),
+    BadInput(
+        "alignment of several chains",
+        job(protein(unpairedMsaPath="x.a3m")),
+        ("x.a3m", "ColabFold", "2 chains (10, 3 columns)", "--msa"),
+        files={"x.a3m": f"#10,3\t1,1\n>101\t102\n{SEQUENCE}MKT\n"},
+    ),
+    BadInput(
+        "form feed in a row",
+        job(protein(unpairedMsa=QUERY + ">r\nMKTAY\x0cIAKQR\n")),
+        ("row 2 ('r')", "'\\x0c'", "character 6"),
+    ),
+    BadInput(
         "alignment of DNA",
         job({"dnaSequence": {"sequence": "ACGT", "count": 1, "unpairedMsa": ">q\nACGT\n"}}),
         ("entity 1 (dnaSequence)", "cannot have an alignment"),
@@ -322,6 +347,30 @@ _ALIGNMENTS = [
     BadInput("--msa that is absent", f">a\n{SEQUENCE}\n", ("x.a3m",), ".fasta", {}, "x.a3m"),
     BadInput(
         "--msa folder without a3m", f">a\n{SEQUENCE}\n", ("no *.a3m",), ".fasta", {"m/x": ""}, "m"
+    ),
+    BadInput(
+        "--msa folder that fits nothing",
+        f">a\n{SEQUENCE}\n",
+        ("m:", "no chain of any job"),
+        ".fasta",
+        {"m/x.a3m": ">q\nWWWWW\n", "m/y.a3m": "#5,3\t1,1\n>1\t2\nWWWWWMKT\n"},
+        "m",
+    ),
+    BadInput(
+        "--msa of several chains with a short row",
+        f">a\n{SEQUENCE}\n",
+        ("x.a3m, row 2", "12 columns", "13"),
+        ".fasta",
+        {"x.a3m": f"#10,3\t1,1\n>1\t2\n{SEQUENCE}MKT\n>r\n{SEQUENCE}M-\n"},
+        "x.a3m",
+    ),
+    BadInput(
+        "--msa of two complexes",
+        f">a\n{SEQUENCE}\n>b\nMKTW\n",
+        ("m/x.a3m", "m/y.a3m", "fit this job"),
+        ".fasta",
+        {f"m/{n}.a3m": f"#10,4\t1,1\n>1\t2\n{SEQUENCE}MKTW\n" for n in "xy"},
+        "m",
     ),
     BadInput(
         "--msa twice for a chain",
