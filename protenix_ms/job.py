@@ -43,6 +43,7 @@ class Polymer:
         paired_msa: rows pairable across chains by species (protein only).
         unpaired_msa: rows of this chain alone (protein, RNA).
         templates: template hits (a3m from hmmsearch, or hhr), protein only.
+        labels: what the user calls the copies (headers of FASTA), one per copy, or empty.
     """
 
     kind: PolymerKind
@@ -53,6 +54,7 @@ class Polymer:
     paired_msa: Alignment | None = None
     unpaired_msa: Alignment | None = None
     templates: Path | None = None
+    labels: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Ligand:
         file: SDF, MOL, MOL2 or PDB file with 3D coordinates.
         count: number of identical copies.
         ids: chain names, or empty.
+        labels: what the user calls the copies, one per copy, or empty.
         is_ion: written as ``ion`` in the job. Chemically a one-component ligand; remembered
             because upstream treats MSA and template columns of ions differently
             (reference trap H17, brought back by `upstream_quirks`).
@@ -76,6 +79,7 @@ class Ligand:
     count: int = 1
     ids: tuple[str, ...] = ()
     is_ion: bool = False
+    labels: tuple[str, ...] = field(default=(), compare=False)
 
 
 Entity = Polymer | Ligand

@@ -12,7 +12,7 @@ from protenix_ms.job import Job
 from protenix_ms.predict.api import load_predictor
 from protenix_ms.predict.fingerprint import fingerprint
 from protenix_ms.predict.memory import Size, estimate_bytes, require_memory
-from protenix_ms.predict.notes import collect_notes
+from protenix_ms.predict.notes import collect_notes, name_chains
 from protenix_ms.predict.outputs import JobFolder, forget_seed, write_ranking, write_seed
 from protenix_ms.predict.plots import can_plot, draw_seed
 from protenix_ms.predict.predictor import Predictor, Progress
@@ -178,6 +178,7 @@ class Batch:
             "settings": self._content,
             "ccd_file": str(settings.ccd.path),
             "notes": list(collect_notes(job, settings)),
+            "chains": name_chains(job),
             "seeds": {str(o.seed): {"state": o.state, "detail": o.detail, "seconds": o.seconds}
                       for o in outcomes},
             "best": rows[0] if rows else None,

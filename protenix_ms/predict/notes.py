@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says about a job before it starts, and `run.json` keeps under "notes".
+"""What a run says about a job before it starts, and `run.json` keeps: notes, names of chains.
 
 A note is one sentence about input that is read differently from how it is written, or that this
 model cannot use. Readers put theirs on `Job.notes`; what depends on the settings is added here.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from protenix_ms.features.assembly import chain_names
 from protenix_ms.features.msa import has_several_proteins
 from protenix_ms.io.a3m import parse_a3m
 from protenix_ms.job import Job, Polymer
@@ -26,6 +27,16 @@ def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
         *_note_unused_alignments(job, settings),
         *_note_pairing(job, settings),
     ]))
+
+
+def name_chains(job: Job) -> list[dict[str, object]]:
+    """List the chains in model order: name in the structure files, entity, the user's own name."""
+    copies = [(number, copy, entity) for number, entity in enumerate(job.entities, 1)
+              for copy in range(entity.count)]
+    return [
+        {"chain": name, "entity": number, "name": entity.labels[copy] if entity.labels else ""}
+        for name, (number, copy, entity) in zip(chain_names(job), copies)
+    ]
 
 
 def _note_missing_alignments(job: Job) -> Iterator[str]:

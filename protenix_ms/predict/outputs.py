@@ -76,6 +76,9 @@ def structure_info(
         if not polymer and (entity.smiles or entity.file):
             source = entity.smiles or entity.file.name
             descriptions[str(number)] = source
+        elif entity.labels:
+            label = ", ".join(dict.fromkeys(filter(None, entity.labels)))
+            descriptions[str(number)] = label.encode("ascii", "replace").decode()
     types = {name: ccd[name].type for name in residues if name in ccd}
     return StructureInfo(job.name, title, kinds, types, descriptions, __version__)
 

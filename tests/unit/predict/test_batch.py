@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from protenix_ms.errors import CheckpointError, ConfigError, NonFiniteError
+from protenix_ms.job import Polymer
 from protenix_ms.predict.batch import Batch
 from protenix_ms.predict.settings import require_cutoff
 
@@ -188,6 +189,18 @@ def test_notes_are_printed_and_recorded(run, jobs, tmp_path):
                      for name in ("first", "second"))
     assert first[0] == "X is read as Y" and "no alignment" in first[1] and first[1:] == second
     assert run()[0] == THERE
+
+
+def test_names_of_the_users_copies_are_kept(run, jobs, tmp_path):
+    chain = Polymer("protein", "A", count=2, labels=("HBA_HUMAN Hä", "HBB"))
+    jobs[0] = replace(jobs[0], entities=(chain, jobs[0].entities[1]))
+    run()
+    record = json.loads((tmp_path / "out/first/run.json").read_text())
+    assert record["chains"] == [
+        {"chain": "A", "entity": 1, "name": "HBA_HUMAN Hä"},
+        {"chain": "B", "entity": 1, "name": "HBB"},
+        {"chain": "C", "entity": 2, "name": ""}]
+    assert "'HBA_HUMAN H?, HBB'" in (tmp_path / "out/first/first_model.cif").read_text()
 
 
 def test_no_alignment_and_memory_are_told(run):
