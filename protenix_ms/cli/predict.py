@@ -15,7 +15,7 @@ from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.report import Console, table
 from protenix_ms.config import VARIANTS
 from protenix_ms.errors import InputError, OutputError, ProtenixError
-from protenix_ms.io import scan_jobs, validate
+from protenix_ms.io import say_skipped, scan_jobs, validate
 from protenix_ms.io.confidence_write import FULL_DATA_CHOICES, JSON_TOKENS
 from protenix_ms.job import Job
 from protenix_ms.predict.settings import (
@@ -190,6 +190,8 @@ def read(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
             jobs.append(job)
         except InputError as error:
             refused.append(error)
+    if skipped := say_skipped(args.input):
+        print(f"{args.input}: {skipped.removesuffix(';')}.", file=sys.stderr)
     return jobs, refused
 
 
