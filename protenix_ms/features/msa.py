@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,12 @@ import numpy as np
 from protenix_ms.constants.restypes import RESTYPES
 from protenix_ms.features.options import FeatureOptions
 from protenix_ms.features.tokens import TokenTable
+from protenix_ms.io.a3m import parse_a3m
 from protenix_ms.job import Job, Polymer
-from protenix_ms.msa.chain import ChainMsa, encode_ligand, encode_polymer
+from protenix_ms.msa.chain import SHORTEST_ALIGNED, ChainMsa, encode_ligand, encode_polymer
 from protenix_ms.msa.merge import MergedMsa, merge
-from protenix_ms.msa.pairing import number_rows, pairs_by_row
+from protenix_ms.msa.pairing import number_rows, pairs_by_row, without_partner
+from protenix_ms.msa.species import species_of
 from protenix_ms.typing import Array, Float, Int
 
 
@@ -39,7 +42,7 @@ def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[
     if not chains:
         return empty_msa_features(tokens.restype)
     return merged_msa_features(
-        chains, tokens.asym_id, tokens.residue_index, pairing=has_several_proteins(job)
+        chains, tokens.asym_id, tokens.residue_index, pairing=_has_several_proteins(job)
     )
 
 
@@ -86,8 +89,7 @@ def empty_msa_features(restype: Int[Array, "n"]) -> dict[str, Array]:
     }
 
 
-def has_several_proteins(job: Job) -> bool:
-    """Tell whether rows of different proteins can pair."""
+def _has_several_proteins(job: Job) -> bool:
     polymers = [entity for entity in job.entities if isinstance(entity, Polymer)]
     return len({p.sequence for p in polymers if p.kind == "protein"}) > 1
 
@@ -99,7 +101,7 @@ def _chains(job: Job, options: FeatureOptions) -> list[ChainMsa]:
     later chains take each other's columns (reference trap H17), and alignments whose rows name no
     species are not paired row by row.
     """
-    pairing = has_several_proteins(job)
+    pairing = _has_several_proteins(job)
     chains: list[tuple[ChainMsa, int]] = []
     for entity in job.entities:
         if isinstance(entity, Polymer):
@@ -113,6 +115,30 @@ def _chains(job: Job, options: FeatureOptions) -> list[ChainMsa]:
     if pairing and not options.upstream_quirks and pairs_by_row([c.species for c, _ in chains]):
         chains = [(replace(c, species=number_rows(c.species)), count) for c, count in chains]
     return [chain for chain, count in chains for _ in range(count)]
+
+
+def note_pairing(job: Job, options: FeatureOptions) -> Iterator[str]:
+    """Say how rows of paired alignments pair where their names tell no species."""
+    paired = {
+        number: species_of(parse_a3m(entity.paired_msa.text).names)
+        for number, entity in enumerate(job.entities, 1)
+        if isinstance(entity, Polymer) and entity.kind == "protein" and entity.paired_msa
+        and len(entity.sequence) >= SHORTEST_ALIGNED
+    }
+    if not (options.use_msa and _has_several_proteins(job) and paired):
+        return
+    numbers, species = list(paired), list(paired.values())
+    by_row = pairs_by_row(species)
+    if by_row and not options.upstream_quirks:
+        yield (f"{len(species)} paired alignments name no species: row k of each is paired with "
+               f"row k of the others ({len(species[0])} rows)")
+        return
+    alone = [numbers[i] for i in (range(len(species)) if by_row else without_partner(species))]
+    if alone:
+        yield (f"the paired alignment of entity {', '.join(map(str, alone))} shares no species "
+               "with another one, so no row of it is paired; names of rows must look like "
+               "UniRef100_X_9606 or tr|X|X_HUMAN, or all paired alignments have the same number "
+               "of rows and no species")
 
 
 def _columns(

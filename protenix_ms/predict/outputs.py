@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from protenix_ms.io.mmcif_write import StructureInfo, write_mmcif
 from protenix_ms.job import Job, Polymer
 from protenix_ms.predict.predictor import SeedResult
 
+_DESCRIPTION = 1000  # letters of an entity's description
 RANKING = ("rank", "seed", "sample", "ranking_score", "plddt", "ptm", "iptm", "gpde", "has_clash",
            "interface", "ipsae", "pdockq2", "lis", "file")
 
@@ -77,8 +79,8 @@ def structure_info(
             source = entity.smiles or entity.file.name
             descriptions[str(number)] = source
         elif entity.labels:
-            label = ", ".join(dict.fromkeys(filter(None, entity.labels)))
-            descriptions[str(number)] = label.encode("ascii", "replace").decode()
+            label = ", ".join(dict.fromkeys(filter(None, entity.labels)))[:_DESCRIPTION]
+            descriptions[str(number)] = re.sub("[^ -~]", "?", label)  # CIF is printable ASCII
     types = {name: ccd[name].type for name in residues if name in ccd}
     return StructureInfo(job.name, title, kinds, types, descriptions, __version__)
 

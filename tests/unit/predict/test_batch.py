@@ -192,15 +192,15 @@ def test_notes_are_printed_and_recorded(run, jobs, tmp_path):
 
 
 def test_names_of_the_users_copies_are_kept(run, jobs, tmp_path):
-    chain = Polymer("protein", "A", count=2, labels=("HBA_HUMAN Hä", "HBB"))
+    chain = Polymer("protein", "A", count=2, labels=("HBA_HUMAN Hä", "HBB\v;'"))
     jobs[0] = replace(jobs[0], entities=(chain, jobs[0].entities[1]))
     run()
     record = json.loads((tmp_path / "out/first/run.json").read_text())
     assert record["chains"] == [
         {"chain": "A", "entity": 1, "name": "HBA_HUMAN Hä"},
-        {"chain": "B", "entity": 1, "name": "HBB"},
+        {"chain": "B", "entity": 1, "name": "HBB\v;'"},
         {"chain": "C", "entity": 2, "name": ""}]
-    assert "'HBA_HUMAN H?, HBB'" in (tmp_path / "out/first/first_model.cif").read_text()
+    assert "HBA_HUMAN H?, HBB?;'" in (tmp_path / "out/first/first_model.cif").read_text()
 
 
 def test_no_alignment_and_memory_are_told(run):

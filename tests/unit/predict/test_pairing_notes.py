@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says about alignments that do not pair or are not used."""
+"""What a run says about alignments that do not pair, or pair row by row."""
 
 from dataclasses import replace
 
@@ -44,11 +44,3 @@ def test_what_pairs_with_nothing_is_named(notes):
         assert "entity 1" in note and "no row of it is paired" in note
     (note,) = notes(protein(FIRST, human), protein(SECOND, human), protein("WWWWWW", mouse, "x"))
     assert "entity 3 shares" in note
-
-
-def test_unused_alignments_are_named(notes):
-    rna = Polymer("rna", "GGCUA", unpaired_msa=Alignment(">q\nGGCUA\n", "x"))
-    assert "entity 1 is not used" in notes(rna, use_rna_msa=False)[0]
-    assert notes(rna) == []
-    assert "under 5 residues" in notes(protein("MKT", "a"))[0]
-    assert len(notes(protein(FIRST, "a"), protein(SECOND, "a"), use_msa=False)) == 2
