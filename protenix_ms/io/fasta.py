@@ -120,8 +120,11 @@ def _header(header: str, where: str, number: int) -> Record:
     fields = [field.strip() for field in header.split("|")]
     where = f"{where}, record {number}"
     first, second = fields[0].lower(), fields[1].lower() if len(fields) > 1 else ""
-    if 2 <= len(fields) <= 3 and second in _TYPES:
+    if second in _TYPES:
         name = check_chain_name(fields[0], where)
+        if len(fields) > 3:
+            raise InputError(f"the header has {len(fields)} fields", where=where,
+                             fix="write chain name, type and perhaps an a3m file")
         msa = fields[2] if len(fields) == 3 and fields[2] != "empty" else ""
         return Record(second, name, "", "", msa, where)
     named = second.startswith("name=")

@@ -79,7 +79,9 @@ def read_text(path: Path, where: str = "", *, zero_bytes: bool = False) -> str:
             raise InputError(f"{name} is a tar archive", where=where, fix="unpack it first")
         if not zero_bytes:
             raise InputError(
-                f"{name} holds zero bytes, so it is not text", where=where, fix="save it as UTF-8"
+                f"{name} holds zero bytes, so it is not text",
+                where=where,
+                fix="save it as UTF-8 without them",
             )
     return text
 

@@ -153,6 +153,7 @@ _RECORDS = [
         "unknown modified residue", ">a\nMK(ZZZZZ)T\n", ("position 3", "'ZZZZZ'"), ".fasta",
         chemistry=True,
     ),
+    BadInput("four fields", ">A|ligand|x|y\nCSC\n", ("4 fields", "a3m"), ".fasta"),
     BadInput("alignment of FASTA DNA", ">A|dna|x.a3m\nACG\n", ("type dna", "third"), ".fasta"),
     BadInput("undecided FASTA", ">a\nGATTACA\n", ("protein, DNA or RNA",), ".fasta"),
     BadInput(

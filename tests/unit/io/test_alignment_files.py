@@ -61,6 +61,17 @@ def test_msa_option_gives_every_chain_its_block(fasta, tmp_path):
     assert rows(second.paired_msa) == [SECOND, "GSHMEV--V"]
 
 
+def test_an_rna_alignment_in_thymine_is_matched(tmp_path):
+    fasta, msa = tmp_path / "x.fasta", tmp_path / "r.a3m"
+    fasta.write_text(">R|rna\nGGCUAU\n>A|protein\nGGCTAT\n")
+    msa.write_text(">q\nGGCTAT\n>r\nGGCTtA-\n")
+    rna, protein = read_jobs(fasta, msa)[0].entities
+    assert rna.unpaired_msa and protein.unpaired_msa
+    msa.write_text(">q\nGGCTAG\n>r\nGGCTtA-\n")
+    with pytest.raises(InputError, match="no chain of any job"):
+        read_jobs(fasta, msa)
+
+
 COMPLEX = (
     f"#10,9\t1,2\n>101\t102\n{FIRST}{SECOND}\n>UniRef100_A_9606\tUniRef100_B_9607\n"
     "MKTAYIAKQKabGSHMEVKL-\n>DUMMY\tx\nMKTAYIAK--GSHMEVKLL\n"
