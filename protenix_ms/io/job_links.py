@@ -45,6 +45,7 @@ def read_bonds(job: Field, entities: tuple[Entity, ...]) -> tuple[CovalentBond, 
             for n, side in _SIDES
         ]
         bonds.append(make_bond(item, ends[0], ends[1], entities))
+        check_bonds_differ(item, bonds, entities)
     return tuple(bonds)
 
 
@@ -77,6 +78,24 @@ def make_bond(
     if first == second:
         raise field.fail("the bond joins an atom to itself", "correct one of its ends")
     return CovalentBond(first, second)
+
+
+def check_bonds_differ(
+    field: Field, bonds: list[CovalentBond], entities: tuple[Entity, ...]
+) -> None:
+    """Refuse a last bond that joins atoms which an earlier one joins already."""
+    last = _joined(bonds[-1], entities)
+    for number, bond in enumerate(bonds[:-1], 1):
+        if last & _joined(bond, entities):
+            raise field.fail(f"the same bond as bond {number}", "remove one of them")
+
+
+def _joined(bond: CovalentBond, entities: tuple[Entity, ...]) -> set[frozenset]:
+    """Pairs of atoms that a bond joins, one per copy if it names none."""
+    ends = (bond.first, bond.second)
+    copies = range(1, entities[bond.first.entity - 1].count + 1)
+    return {frozenset((e.entity, e.copy or copy, e.position, e.atom) for e in ends)
+            for copy in copies}
 
 
 def _address(
