@@ -22,7 +22,7 @@ from protenix_ms.io.job_json import (
     read_modifications,
     read_seeds,
 )
-from protenix_ms.io.job_links import check_bonds_differ, length_of, make_bond
+from protenix_ms.io.job_links import length_of, make_bond, refuse_repeated
 from protenix_ms.io.json_field import Field
 from protenix_ms.io.sequence import (
     check_chain_name,
@@ -104,15 +104,12 @@ def read_alphafold3_job(field: Field, folder: Path, source: str) -> Job:
 
 
 def looks_like_alphafold3(field: Field) -> bool:
-    """Tell whether a job without a dialect has keys that only AlphaFold 3's have."""
+    """Tell whether a job without a dialect has entities that only AlphaFold 3 has."""
     listed = field.value.get("sequences")
     entries = [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
     ligands = [e["ligand"] for e in entries if isinstance(e.get("ligand"), dict)]
-    return (
-        any(key in field for key in ("bondedAtomPairs", "userCCD", "userCCDPath"))
-        or any(kind in entry for entry in entries for kind in ("protein", "rna", "dna"))
-        or any(key in ligand for ligand in ligands for key in ("ccdCodes", "smiles"))
-    )
+    return any(kind in entry for entry in entries for kind in ("protein", "rna", "dna")) or any(
+        key in ligand for ligand in ligands for key in ("ccdCodes", "smiles"))
 
 
 def _read_entity(field: Field, folder: Path) -> Entity:
@@ -195,14 +192,15 @@ def _read_bonds(job: Field, entities: tuple[Entity, ...]) -> tuple[CovalentBond,
         for number, entity in enumerate(entities, 1)
         for copy, name in enumerate(entity.ids, 1)
     }
-    bonds = []
+    bonds: list[CovalentBond] = []
+    seen: dict[frozenset, int] = {}
     for number, item in enumerate(listed.items(), 1):
         item = item.at(f"bonded atom pair {number}")
         ends = [_end(end, chains, entities) for end in item.items()]
         if len(ends) != 2:
             raise item.fail(f"a bond with {len(ends)} ends", "give two")
         bonds.append(make_bond(item, ends[0], ends[1], entities))
-        check_bonds_differ(item, bonds, entities)
+        refuse_repeated(item, bonds, entities, seen)
     return tuple(bonds)
 
 

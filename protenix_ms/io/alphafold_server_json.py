@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from protenix_ms.io.alphafold3_json import read_sequence
@@ -31,6 +32,12 @@ _KEYS = {
     "ligand": ("ligand", "count"),
     "ion": ("ion", "count"),
 }
+_PROTENIX = ("covalent_bonds", "constraint", "id", "unpairedMsa", "unpairedMsaPath", "pairedMsa",
+             "pairedMsaPath", "templatesPath", "msa")
+_MEANT = MappingProxyType({
+    "maxTemplateDate": "remove it: templates are not searched",
+    **dict.fromkeys(_PROTENIX, "leave out dialect and version: only a Protenix JSON has it"),
+})
 
 
 def read_server_job(field: Field, folder: Path, source: str) -> Job:
@@ -39,7 +46,7 @@ def read_server_job(field: Field, folder: Path, source: str) -> Job:
     Raises:
         InputError: another version, a key that the server's format does not have, glycans.
     """
-    field.only("name", "modelSeeds", "sequences", "dialect", "version")
+    field.only("name", "modelSeeds", "sequences", "dialect", "version", meant=_MEANT)
     if field.get("version").value is not None:
         field.get("version").integer(1, 1)
     name, note = folder_name(field.require("name").text(), field.where)
@@ -61,8 +68,8 @@ def looks_like_server(field: Field) -> bool:
 
 def _as_protenix(field: Field) -> dict[str, dict[str, Any]]:
     """Write an entity as Protenix does."""
-    key, meant = field.name, {"maxTemplateDate": "remove it: templates are not searched"}
-    field.only(*_KEYS[key], meant=meant)
+    key = field.name
+    field.only(*_KEYS[key], meant=_MEANT)
     content = {k: v for k, v in field.value.items() if k != "useStructureTemplate"}
     if field.get("useStructureTemplate").value is not None:
         field.get("useStructureTemplate").expect(bool)

@@ -162,6 +162,7 @@ def _read_without_dialect(field: Field, folder: Path, source: str) -> Job:
         if not looks_like_server(field):
             raise
         try:
-            return read_server_job(replace(field, notes=[]), folder, source)
+            note = "it names no dialect and is read as a job of AlphaFold Server"
+            return read_server_job(replace(field, notes=[note]), folder, source)
         except InputError:
             raise error from None

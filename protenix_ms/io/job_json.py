@@ -126,7 +126,7 @@ def check_smiles(text: str, field: Field) -> str:
     if text.strip().lower().endswith(_LIGAND_FILES):
         raise field.fail(
             f"{text.strip()[:60]!a} is the name of a file, not SMILES",
-            f"in a Protenix JSON a path is written FILE_{text.strip()[:60]}",
+            f"in a Protenix JSON a path is written FILE_{ascii(text.strip()[:60])[1:-1]}",
         )
     wrong = [c for c in text.strip() if not c.isascii() or not c.isprintable() or c == " "]
     if wrong:

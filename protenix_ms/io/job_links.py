@@ -36,7 +36,8 @@ def read_bonds(job: Field, entities: tuple[Entity, ...]) -> tuple[CovalentBond, 
         return ()
     keys = [f"{key}{n}" for n, _ in _SIDES for key in ("entity", "copy", "position", "atom")]
     old = [f"{s}_{key}" for _, s in _SIDES for key in ("entity", "copy", "position", "atom")]
-    bonds = []
+    bonds: list[CovalentBond] = []
+    seen: dict[frozenset, int] = {}
     for number, item in enumerate(listed.items(), 1):
         item = item.at(f"covalent bond {number}")
         item.only(*keys, *old)
@@ -45,7 +46,7 @@ def read_bonds(job: Field, entities: tuple[Entity, ...]) -> tuple[CovalentBond, 
             for n, side in _SIDES
         ]
         bonds.append(make_bond(item, ends[0], ends[1], entities))
-        check_bonds_differ(item, bonds, entities)
+        refuse_repeated(item, bonds, entities, seen)
     return tuple(bonds)
 
 
@@ -80,22 +81,22 @@ def make_bond(
     return CovalentBond(first, second)
 
 
-def check_bonds_differ(
-    field: Field, bonds: list[CovalentBond], entities: tuple[Entity, ...]
+def refuse_repeated(
+    field: Field, bonds: list[CovalentBond], entities: tuple[Entity, ...],
+    seen: dict[frozenset, int],
 ) -> None:
-    """Refuse a last bond that joins atoms which an earlier one joins already."""
-    last = _joined(bonds[-1], entities)
-    for number, bond in enumerate(bonds[:-1], 1):
-        if last & _joined(bond, entities):
+    """Refuse the last of `bonds` if it joins two atoms that an earlier one joins.
+
+    A second bond would cost both atoms a second leaving group. `seen` keeps the pairs of atoms,
+    each with the number of its bond.
+    """
+    ends = (bonds[-1].first, bonds[-1].second)
+    copies = entities[ends[0].entity - 1].count if ends[0].copy is None else 1
+    for copy in range(1, copies + 1):
+        pair = frozenset((e.entity, e.copy or copy, e.position, e.atom) for e in ends)
+        number = seen.setdefault(pair, len(bonds))
+        if number != len(bonds):
             raise field.fail(f"the same bond as bond {number}", "remove one of them")
-
-
-def _joined(bond: CovalentBond, entities: tuple[Entity, ...]) -> set[frozenset]:
-    """Pairs of atoms that a bond joins, one per copy if it names none."""
-    ends = (bond.first, bond.second)
-    copies = range(1, entities[bond.first.entity - 1].count + 1)
-    return {frozenset((e.entity, e.copy or copy, e.position, e.atom) for e in ends)
-            for copy in copies}
 
 
 def _address(
