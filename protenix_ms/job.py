@@ -134,7 +134,7 @@ class Job:
         name: job and folder name.
         entities: polymers and ligands, 1-based by position in the list for addresses.
         bonds: covalent bonds between entities.
-        contacts, pocket: constraints (used by the constraint model only).
+        contacts, pocket: constraints; no model is given them yet, and the run says so.
         seeds: ``modelSeeds`` of the job, empty when absent.
         entity_numbers: per entity, the number of the first one it is a copy of (its own if it
             is none); empty: no entity is a copy of another. Bonds address the first one.

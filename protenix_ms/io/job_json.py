@@ -32,6 +32,7 @@ _KINDS: dict[str, PolymerKind] = {
 }
 _ENTITY_KEYS = (*_KINDS, "ligand", "ion")
 _LIGAND_FILES = (".sdf", ".mol", ".mol2", ".pdb")
+_NO_SMILES_ENDS = (*_LIGAND_FILES, ".cif", ".xyz", ".pdbqt", ".smi")
 _WRITTEN_UNUSED = ("label_entity_id", "label_asym_id")  # by upstream's `protenix json`
 _POLYMER_KEYS = ("sequence", "count", "id", "modifications", *_WRITTEN_UNUSED)
 _MSA_KEYS = {
@@ -123,7 +124,8 @@ def check_smiles(text: str, field: Field) -> str:
     Raises:
         InputError: white space, a character that is not printable ASCII, the name of a file.
     """
-    if text.strip().lower().endswith(_LIGAND_FILES):
+    name = text.strip().lower()
+    if name.endswith(_NO_SMILES_ENDS) or name.startswith(("./", "../")):
         raise field.fail(
             f"{text.strip()[:60]!a} is the name of a file, not SMILES",
             f"in a Protenix JSON a path is written FILE_{ascii(text.strip()[:60])[1:-1]}",

@@ -41,6 +41,9 @@ def read_bonds(job: Field, entities: tuple[Entity, ...]) -> tuple[CovalentBond, 
     for number, item in enumerate(listed.items(), 1):
         item = item.at(f"covalent bond {number}")
         item.only(*keys, *old)
+        for new, older in zip(keys, old):
+            if item.get(new).value is not None and item.get(older).value is not None:
+                raise item.fail(f"{new} and {older} stand together", "keep one of them")
         ends = [
             _address(item, entities, [(f"{key}{n}", f"{side}_{key}") for key in _ADDRESS])
             for n, side in _SIDES

@@ -61,8 +61,9 @@ def _why_no_constraint(config: ConfigDict) -> str:
 
 def _note_missing_alignments(job: Job) -> Iterator[str]:
     """Say how many proteins come without an alignment."""
-    proteins = [e for e in job.entities if isinstance(e, Polymer) and e.kind == "protein"]
-    without = [e for e in proteins if not (e.unpaired_msa or e.paired_msa)]
+    proteins = {number: entity for number, entity in job.numbered_entities()
+                if isinstance(entity, Polymer) and entity.kind == "protein"}
+    without = [e for e in proteins.values() if not (e.unpaired_msa or e.paired_msa)]
     if without:
         yield (f"{len(without)} of {len(proteins)} protein entities have no alignment; "
                "expect lower accuracy")

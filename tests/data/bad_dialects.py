@@ -144,6 +144,10 @@ _UNREAD = [
     BadInput("unread key of msa", job(protein(msa={"precomputed_msa_dir": "m", "mode": "x"})),
              ("msa", "'mode'")),
     BadInput("unread bond key", bond(order=2), ("covalent bond 1", "'order'")),
+    BadInput("bond in two spellings", bond(left_entity=1),
+             ("covalent bond 1", "entity1 and left_entity")),
+    BadInput("path of an unknown kind", job({"ligand": {"ligand": "../lig.ent"}}),
+             ("FILE_../lig.ent",)),
     BadInput("unread contact key", contact(weight=1), ("contact 1", "'weight'")),
     BadInput("unread constraint", job(protein(), constraint={"distance": [1]}), ("'distance'",)),
     BadInput("unread key of a modification", job(protein(modifications=[

@@ -45,6 +45,13 @@ def test_alignments_that_a_model_does_not_take():
         "1 alignment: chains under 5 residues are run without; ignored"]
 
 
+def test_copies_count_once_where_alignments_lack(make_settings):
+    chain = Polymer("protein", "MKTAY")
+    job = Job("j", (chain, Polymer("protein", "GSHME"), chain), entity_numbers=(1, 2, 1))
+    (note,) = collect_notes(job, make_settings())
+    assert note.startswith("2 of 2 protein entities have no alignment")
+
+
 def test_the_run_says_it(make_settings):
     job = Job("j", (CHAIN, Ligand(codes=("ATP",))), contacts=(CONTACT,), notes=("X is Y",))
     notes = collect_notes(job, make_settings())
