@@ -58,7 +58,7 @@ _POLYMER_KEYS = {
     "dna": _CHAIN_KEYS,
 }
 _MEANT = MappingProxyType({
-    "count": "AlphaFold 3 writes one id per copy, like [\"A\", \"B\"]",
+    "count": "AlphaFold 3 writes one id per copy, like ['A', 'B']",
     **dict.fromkeys(
         ("unpairedMsa", "unpairedMsaPath", "pairedMsa", "pairedMsaPath"),
         "remove it: AlphaFold 3 takes no such alignment for this kind of chain",
@@ -77,7 +77,7 @@ def read_alphafold3_job(field: Field, folder: Path, source: str) -> Job:
     field = replace(field, where=f"{field.where} {name!r}")
     if note:
         field.note(note)
-    if field.get("userCCD", "userCCDPath").given:
+    if any(field.get(key).given for key in ("userCCD", "userCCDPath")):
         raise field.fail(
             "userCCD is not supported",
             "give the component as SMILES, or as a ligand FILE_ in a Protenix JSON",
