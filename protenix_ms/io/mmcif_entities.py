@@ -109,7 +109,8 @@ def _polymer_row(
         plain = known.is_standard() and kind != "dna" and name != "UNK"
         written.append(known.one_letter_code if plain else f"({name})")
         canonical.append(_parent_letter(name, info) or _UNKNOWN_LETTER[kind])
-    return entity, POLYMER_TYPES[kind], modified, ",".join(ids), "".join(written), "".join(canonical)
+    sequences = "".join(written), "".join(canonical)
+    return entity, POLYMER_TYPES[kind], modified, ",".join(ids), *sequences
 
 
 def _parent_letter(name: str, info: StructureInfo) -> str:

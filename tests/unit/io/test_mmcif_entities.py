@@ -47,7 +47,8 @@ SITE = (AtomAddress(1, 2, "ND2"), AtomAddress(2, 1, "C1"))
 JOBS = {
     "smiles": ((Polymer("protein", "MKWHF"), Ligand(smiles="OC[C@@H](N)C=O")), ()),
     "modified protein": ((modified("protein", "MKTYSW", ("TPO", 3), ("DTR", 6)),), ()),
-    "modified nucleic acids": ((modified("dna", "GATC", ("6MA", 2)), modified("rna", "GAUC", ("5MU", 3)),
+    "modified nucleic acids": ((modified("dna", "GATC", ("6MA", 2)),
+                                modified("rna", "GAUC", ("5MU", 3)),
                                 Polymer("dna", "XIU"), Polymer("rna", "GI")), ()),
     "glycan": ((Polymer("protein", "GNGT", count=2), SUGARS), (*GLYCOSIDIC, SITE)),
     "caps": ((modified("protein", "XKGX", ("ACE", 1), ("NME", 4)),), ()),
@@ -114,10 +115,11 @@ def test_modified_residues(ccd, kind, sequence, changes, seq, canonical, nonstan
 
 
 def test_a_component_that_has_a_parent_but_no_letter(ccd):
-    code = next(code for code in ccd if ccd[code].parent in ("LYS", "CYS") and not ccd[code].one_letter
-                and ccd[code].mol_type == "protein" and {"N", "CA", "C"} <= set(ccd[code].atom_name))
+    letters = {"LYS": "K", "CYS": "C"}
+    code = next(code for code in ccd if ccd[code].parent in letters and not ccd[code].one_letter
+                and ccd[code].mol_type == "protein" and {"N", "C"} <= set(ccd[code].atom_name))
     block, _, _ = written(ccd, modified("protein", "GKG", (code, 2)))
-    letter = {"LYS": "K", "CYS": "C"}[ccd[code].parent]
+    letter = letters[ccd[code].parent]
     assert rows(block, "entity_poly", "pdbx_seq_one_letter_code_can") == [[f"G{letter}G"]]
 
 

@@ -172,8 +172,8 @@ def test_names_that_need_quotes_and_the_title(tmp_path):
     assert names == ["C1'", 'O1"']
 
 
-NAMES = ["résumé", "日本語", "é", "è", "x\udce9", "a\tb", "a\n;b", "loop_", "data_x", "_x", "#", "; x", "'",
-         "a' b\" c", "?", "x" * 300]
+NAMES = ["résumé", "日本語", "é", "è", "x\udce9", "a\tb", "a\n;b", "loop_", "data_x", "_x", "#",
+         "; x", "'", "a' b\" c", "?", "x" * 300]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
