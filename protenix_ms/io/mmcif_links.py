@@ -64,7 +64,8 @@ def connection_rows(
     Yields:
         Kind ("covale", "disulf" or "metalc"), number within the kind, two atom rows, order.
     """
-    metal = np.array([gemmi.Element(str(symbol)).is_metal for symbol in atoms.element], bool)
+    symbols = set(atoms.element.tolist())
+    metal = np.isin(atoms.element, [name for name in symbols if gemmi.Element(name).is_metal])
     count: Counter[str] = Counter()
     for i, j, order in sorted(sorted(bond[:2]) + bond[2:] for bond in atoms.bonds.tolist()):
         (chain_i, res_i), (chain_j, res_j) = _place(atoms, i), _place(atoms, j)

@@ -74,11 +74,10 @@ def _ascii(text: str) -> str:
 
     So is the word loop_, which Biopython takes for a loop even in quotes.
     """
-    return re.sub(r"[^ -~]|(?i:^loop_\Z)", lambda match: _escaped(match[0]), text)
-
-
-def _escaped(letters: str) -> str:
-    return "".join(f"&#{ord(letter)};" for letter in letters)
+    loop = text.lower() == "loop_"
+    if text.isascii() and text.isprintable() and not loop:
+        return text
+    return "".join(f"&#{ord(c)};" if loop or not " " <= c <= "~" else c for c in text)
 
 
 def _quoted(value: object) -> str:
@@ -145,6 +144,9 @@ def _quality_tables(
     residues = zip(first.chain_id, first.res_name, _sequence_ids(first, info), means)
     yield ("ma_qa_metric", "id mode name software_group_id type",
            [(1, "global", "pLDDT", 1, "pLDDT"), (2, "local", "pLDDT", 1, "pLDDT")])
+    yield "ma_data", "id name content_type", [(1, "Model", "model coordinates")]
+    yield "ma_model_list", "ordinal_id data_id model_type", [(1, 1, "Ab initio model")]
+    yield "ma_protocol_step", "ordinal_id protocol_id step_id method_type", [(1, 1, 1, "modeling")]
     yield "ma_software_group", "ordinal_id group_id software_id", [(1, 1, 1)]
     yield ("ma_qa_metric_global", "metric_id metric_value model_id ordinal_id",
            [(1, f"{plddt.mean():.2f}", 1, 1)])
