@@ -86,15 +86,17 @@ def entity_tables(atoms: AtomTable, info: StructureInfo) -> Iterator[Table]:
             branched.append((entity, rows, links))
         else:
             kind = "water" if _WATER.issuperset(names) else kind
-            others += [(entity, name, name) for name in dict.fromkeys(names)]
+            others += [(entity, name, name, "explicit") for name in dict.fromkeys(names)]
         entities.append((entity, kind, info.descriptions.get(entity, ".")))
     yield "entity", "id type pdbx_description", entities
     yield ("entity_poly", "entity_id type nstd_monomer pdbx_strand_id pdbx_seq_one_letter_code "
            "pdbx_seq_one_letter_code_can", polymers)
     yield "entity_poly_seq", "entity_id num mon_id hetero", sequences
     yield from _branch_tables(branched)
-    yield "pdbx_entity_nonpoly", "entity_id comp_id name", others
+    yield "pdbx_entity_nonpoly", "entity_id comp_id name ma_model_mode", others
     yield "struct_asym", "id entity_id", chains
+    yield "ma_target_entity", "entity_id data_id origin", [(e, 1, ".") for e, *_ in entities]
+    yield "ma_target_entity_instance", "asym_id entity_id details", [(*c, ".") for c in chains]
 
 
 def _polymer_row(
@@ -151,7 +153,7 @@ def _branch_tables(branched: list[tuple[str, AtomTable, list[tuple]]]) -> Iterat
 
 
 def component_tables(atoms: AtomTable, info: StructureInfo) -> Iterator[Table]:
-    """Tables of the components and of the bonds inside each of them."""
+    """Tables of the elements, the components and the bonds inside each of them."""
     residues = atoms[atoms.residue_starts()]
     pairs = zip(residues.res_name.tolist(), residues.entity_id.tolist())
     kinds = [(name, info.entity_kinds[entity]) for name, entity in pairs]
@@ -163,6 +165,7 @@ def component_tables(atoms: AtomTable, info: StructureInfo) -> Iterator[Table]:
         flag = "y" if name in standard else "n" if kind in POLYMER_TYPES else "."
         component = info.components.get(name)
         rows.append((name, default if component is None else component.type, flag))
+    yield "atom_type", "symbol", [(symbol,) for symbol in sorted(set(atoms.element.tolist()))]
     yield "chem_comp", "id type mon_nstd_flag", rows
     yield ("chem_comp_bond", "comp_id atom_id_1 atom_id_2 value_order pdbx_aromatic_flag "
            "pdbx_ordinal", bond_rows(atoms, info.components))
