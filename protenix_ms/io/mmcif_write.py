@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predicted structures as mmCIF, by gemmi: what viewers and structure libraries expect.
 
-Polymers have sequences, ligands have bonds with orders, covalent links between residues are
-connections, and the B factor holds the atom's pLDDT (0-100).
+Polymers have sequences, components have bonds with orders, links between residues are
+connections, sugars are branched entities, and the B factor holds the atom's pLDDT (0-100).
 """
 
 from __future__ import annotations
