@@ -76,8 +76,8 @@ def structure_info(
         if not polymer and (entity.smiles or entity.file):
             source = entity.smiles or entity.file.name
             descriptions[str(number)] = source
-    types = {name: ccd[name].type for name in residues if name in ccd}
-    return StructureInfo(job.name, title, kinds, types, descriptions, __version__)
+    components = {name: ccd[name] for name in residues if name in ccd}
+    return StructureInfo(job.name, title, kinds, components, descriptions, __version__)
 
 
 def write_seed(
