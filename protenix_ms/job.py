@@ -7,6 +7,7 @@ outputs) reads only this. Positions are 1-based, as people write them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -43,6 +44,8 @@ class Polymer:
         paired_msa: rows pairable across chains by species (protein only).
         unpaired_msa: rows of this chain alone (protein, RNA).
         templates: template hits (a3m from hmmsearch, or hhr), protein only.
+        keep_rows: rows of the alignments stay as written, duplicates included, so that row k of
+            one chain stands beside row k of the others (AlphaFold 3's pairing by hand).
         labels: what the user calls the copies (headers of FASTA), one per copy, or empty.
     """
 
@@ -54,6 +57,7 @@ class Polymer:
     paired_msa: Alignment | None = None
     unpaired_msa: Alignment | None = None
     templates: Path | None = None
+    keep_rows: bool = False
     labels: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -134,8 +138,10 @@ class Job:
         name: job and folder name.
         entities: polymers and ligands, 1-based by position in the list for addresses.
         bonds: covalent bonds between entities.
-        contacts, pocket: constraints (used by the constraint model only).
+        contacts, pocket: constraints; no model is given them yet, and the run says so.
         seeds: ``modelSeeds`` of the job, empty when absent.
+        entity_numbers: per entity, the number of the first one it is a copy of (its own if it
+            is none); empty: no entity is a copy of another. Bonds address the first one.
         source: file the job was read from, and its index there, for messages.
         notes: sentences about what the reader changed or left out, for the run and `run.json`.
     """
@@ -146,5 +152,11 @@ class Job:
     contacts: tuple[Contact, ...] = ()
     pocket: Pocket | None = None
     seeds: tuple[int, ...] = ()
+    entity_numbers: tuple[int, ...] = ()
     source: str = field(default="", compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def numbered_entities(self) -> Iterator[tuple[int, Entity]]:
+        """List the entities with the numbers under which the model knows them."""
+        numbers = self.entity_numbers or range(1, len(self.entities) + 1)
+        return zip(numbers, self.entities)

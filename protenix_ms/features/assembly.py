@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,9 +34,11 @@ def assemble(job: Job, ccd: ComponentDictionary, rng: np.random.Generator) -> At
     """
     names = chain_names(job)
     copies: list[AtomTable] = []
-    for number, (entity, atoms) in enumerate(zip(job.entities, _entities(job, ccd, rng)), 1):
-        for copy in range(1, entity.count + 1):
-            copies.append(_labelled(atoms, str(number), copy, next(names)))
+    count: Counter[int] = Counter()
+    for (number, entity), atoms in zip(job.numbered_entities(), _entities(job, ccd, rng)):
+        for _ in range(entity.count):
+            count[number] += 1
+            copies.append(_labelled(atoms, str(number), count[number], next(names)))
     atoms = concatenate(copies)
     atoms = apply_covalent_bonds(atoms, job.bonds, ccd, rng)
     atoms = annotate(selenomethionine_to_methionine(atoms), ccd)
@@ -64,9 +67,13 @@ def _entities(
     job: Job, ccd: ComponentDictionary, rng: np.random.Generator
 ) -> Iterator[AtomTable]:
     index = 0
-    for entity in job.entities:
-        index += not isinstance(entity, Polymer) and not entity.codes
-        yield _one_copy(entity, ccd, int(rng.integers(_SEED_RANGE)), index)
+    built: dict[int, AtomTable] = {}
+    for number, entity in job.numbered_entities():
+        if number not in built:
+            index += not isinstance(entity, Polymer) and not entity.codes
+            seed = int(rng.integers(_SEED_RANGE))
+            built[number] = _one_copy(entity, ccd, seed, index)
+        yield built[number]
 
 
 def _one_copy(entity: Entity, ccd: ComponentDictionary, seed: int, index: int) -> AtomTable:

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from protenix_ms.errors import InputError
 from protenix_ms.io.alignment_files import AlignmentFiles
-from protenix_ms.io.alphafold3_json import read_alphafold3_job
+from protenix_ms.io.alphafold3_json import looks_like_alphafold3, read_alphafold3_job
+from protenix_ms.io.alphafold_server_json import looks_like_server, read_server_job
 from protenix_ms.io.colabfold_table import (
     TABLE_SUFFIXES,
     is_colabfold_table,
     read_colabfold_table,
 )
+from protenix_ms.io.equal_entities import note_equal_entities
 from protenix_ms.io.fasta import read_fasta
 from protenix_ms.io.foreign import COMPANIONS, name_foreign, refuse_by_suffix
 from protenix_ms.io.job_json import read_job
@@ -188,16 +191,31 @@ def _documents(field: Field) -> list[Field | InputError]:
 
 
 def _read_document(field: Field, path: Path, index: int) -> Job:
-    field = Field(field.value, f"{path}, job {index}", f"job {index}")
     source = f"{path}, job {index}"
+    field = Field(field.value, source, f"job {index}")
     dialect = field.get("dialect")
-    if dialect.value is None or dialect.value == "alphafoldserver":
-        if dialect.value is not None:
-            kept = {k: v for k, v in field.value.items() if k not in ("dialect", "version")}
-            field = Field(kept, field.where, field.name)
-        return read_job(field, path.parent, source)
-    if dialect.text() == "alphafold3":
-        return read_alphafold3_job(field, path.parent, source)
-    raise field.fail(
-        f"unknown dialect {dialect.value[:40]!r}", "use alphafold3, or leave dialect out"
-    )
+    if dialect.value is None:
+        return _read_without_dialect(field, path.parent, source)
+    readers = {"alphafold3": read_alphafold3_job, "alphafoldserver": read_server_job}
+    if dialect.text() not in readers:
+        raise field.fail(
+            f"unknown dialect {dialect.value[:40]!r}",
+            f"use {' or '.join(readers)}, or leave dialect out",
+        )
+    return readers[dialect.value](field, path.parent, source)
+
+
+def _read_without_dialect(field: Field, folder: Path, source: str) -> Job:
+    """Read a Protenix job, or one that only AlphaFold Server's older files make sense of."""
+    if looks_like_alphafold3(field):
+        raise field.fail("this looks like AlphaFold 3", 'add "dialect": "alphafold3"')
+    try:
+        return note_equal_entities(read_job(field, folder, source))
+    except InputError as error:
+        if not looks_like_server(field):
+            raise
+        try:
+            note = "it names no dialect and is read as a job of AlphaFold Server"
+            return read_server_job(replace(field, notes=[note]), folder, source)
+        except InputError:
+            raise error from None

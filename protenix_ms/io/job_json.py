@@ -7,7 +7,9 @@ fields of `data/msa/msa_featurizer.py`, old spellings included.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from protenix_ms.io.a3m import check_alignment, read_alignment_file
 from protenix_ms.io.job_links import read_bonds, read_constraints
@@ -30,7 +32,9 @@ _KINDS: dict[str, PolymerKind] = {
 }
 _ENTITY_KEYS = (*_KINDS, "ligand", "ion")
 _LIGAND_FILES = (".sdf", ".mol", ".mol2", ".pdb")
-_POLYMER_KEYS = ("sequence", "count", "id", "modifications")
+_NO_SMILES_ENDS = (*_LIGAND_FILES, ".cif", ".xyz", ".pdbqt", ".smi")
+_WRITTEN_UNUSED = ("label_entity_id", "label_asym_id")  # by upstream's `protenix json`
+_POLYMER_KEYS = ("sequence", "count", "id", "modifications", *_WRITTEN_UNUSED)
 _MSA_KEYS = {
     "protein": (
         *("pairedMsaPath", "unpairedMsaPath", "pairedMsa", "unpairedMsa"),
@@ -39,6 +43,14 @@ _MSA_KEYS = {
     "rna": ("unpairedMsaPath", "unpairedMsa"),
     "dna": (),
 }
+_JOB_KEYS = ("name", "sequences", "modelSeeds", "covalent_bonds", "constraint", "assembly_id")
+_MEANT = MappingProxyType({
+    **dict.fromkeys(("seed", "seeds"), "write 'modelSeeds' if that is meant"),
+    **{key: f'write "constraint": {{"{key}": ...}}' for key in ("contact", "pocket")},
+    **dict.fromkeys(("bonds", "bondedAtomPairs"), "write 'covalent_bonds'"),
+    **dict.fromkeys(("userCCD", "userCCDPath"), "give the component as SMILES or as FILE_"),
+    "version": 'it belongs to "dialect": write "alphafold3" or "alphafoldserver" there',
+})
 
 
 def read_job(field: Field, folder: Path, source: str) -> Job:
@@ -47,25 +59,27 @@ def read_job(field: Field, folder: Path, source: str) -> Job:
     Raises:
         InputError: anything that is not as upstream's format says.
     """
-    known = ("name", "sequences", "modelSeeds", "covalent_bonds", "constraint", "assembly_id")
-    field.only(*known)
+    field.only(*_JOB_KEYS, meant=_MEANT)
     name = check_job_name(field.require("name").text(), field.where)
-    field = Field(field.value, f"{field.where} {name!r}", field.name)
+    field = replace(field, where=f"{field.where} {name!r}")
+    field.note_unused("assembly_id")
     listed = list(field.require("sequences").items())
     if not listed:
         raise field.fail("sequences is empty", "add at least one entity")
-    located = [_entity_at(item, number) for number, item in enumerate(listed, 1)]
-    entities = tuple(_read_entity(key, item, folder) for key, item in located)
-    check_entities(entities, [item.where for _, item in located], field.where)
+    items = [item.at(f"entity {n}").choose(*_ENTITY_KEYS) for n, item in enumerate(listed, 1)]
+    entities = tuple(_read_entity(item, folder) for item in items)
+    check_entities(entities, [item.where for item in items], field.where)
     contacts, pocket = read_constraints(field, entities)
+    bonds = read_bonds(field, entities)
     return Job(
         name=name,
         entities=entities,
-        bonds=read_bonds(field, entities),
+        bonds=bonds,
         contacts=contacts,
         pocket=pocket,
         seeds=read_seeds(field),
         source=source,
+        notes=tuple(dict.fromkeys(field.notes)),
     )
 
 
@@ -77,38 +91,26 @@ def read_seeds(field: Field) -> tuple[int, ...]:
     return tuple(seed.integer(0, MAX_SEED) for seed in seeds.items())
 
 
-def _entity_at(item: Field, number: int) -> tuple[str, Field]:
-    item = item.at(f"entity {number}")
-    item.only(*_ENTITY_KEYS)
-    present = [key for key in _ENTITY_KEYS if key in item]
-    if len(present) != 1 or len(item.value) != 1:
-        raise item.fail(
-            f"an entity has exactly one of {', '.join(_ENTITY_KEYS)}, "
-            f"this one has {', '.join(str(key)[:40] for key in item.value) or 'nothing'}",
-            "write one object per entity",
-        )
-    inner = item.require(present[0])
-    return present[0], Field(inner.value, f"{item.where} ({present[0]})", inner.name)
-
-
-def _read_entity(key: str, field: Field, folder: Path) -> Entity:
+def _read_entity(field: Field, folder: Path) -> Entity:
+    key = field.name
+    field.expect(dict)
+    field.note_unused(*_WRITTEN_UNUSED)
     count = field.get("count")
     count = 1 if count.value is None else count.integer(1, MAX_CHAINS)
     ids = read_chain_names(field)
     if key in _KINDS:
         return _read_polymer(_KINDS[key], field, folder, count, ids)
-    field.only(key, "count", "id")
+    field.only(key, "count", "id", *_WRITTEN_UNUSED)
     text = field.require(key).text()
     if key == "ion":
-        if text.startswith("CCD_"):
-            raise field.fail(f"ion is {text[:40]!r}", f"write {text[4:40]!r}, without CCD_")
-        return Ligand(codes=(_code(text, field),), count=count, ids=ids, is_ion=True)
+        code = check_code(text.removeprefix("CCD_"), field)
+        return Ligand(codes=(code,), count=count, ids=ids, is_ion=True)
     if text.startswith("CCD_"):
-        codes = tuple(_code(code, field) for code in text[4:].split("_"))
+        codes = tuple(check_code(code, field) for code in text[4:].split("_"))
         return Ligand(codes=codes, count=count, ids=ids)
     if text.startswith("FILE_"):
         path = find_file(text[5:], folder, field.where)
-        if path.suffix not in _LIGAND_FILES:
+        if path.suffix.lower() not in _LIGAND_FILES:
             raise field.fail(
                 f"a ligand file {path.suffix!r} is not read", f"use {', '.join(_LIGAND_FILES)}"
             )
@@ -117,7 +119,17 @@ def _read_entity(key: str, field: Field, folder: Path) -> Entity:
 
 
 def check_smiles(text: str, field: Field) -> str:
-    """SMILES without white space or characters that no SMILES has; chemistry is checked later."""
+    """Return a SMILES without what no SMILES has; chemistry is checked later.
+
+    Raises:
+        InputError: white space, a character that is not printable ASCII, the name of a file.
+    """
+    name = text.strip().lower()
+    if name.endswith(_NO_SMILES_ENDS) or name.startswith(("./", "../")):
+        raise field.fail(
+            f"{text.strip()[:60]!a} is the name of a file, not SMILES",
+            f"in a Protenix JSON a path is written FILE_{ascii(text.strip()[:60])[1:-1]}",
+        )
     wrong = [c for c in text.strip() if not c.isascii() or not c.isprintable() or c == " "]
     if wrong:
         raise field.fail(f"SMILES with the character {wrong[0]!a}", "write one SMILES, no spaces")
@@ -132,18 +144,19 @@ def read_chain_names(field: Field) -> tuple[str, ...]:
     return tuple(check_chain_name(name.text(), field.where) for name in names.items())
 
 
-def _code(text: str, field: Field) -> str:
+def check_code(text: str, field: Field, example: str = "CCD_ATP") -> str:
+    """Return a CCD code if it is letters and digits only; `example` shows the dialect's form."""
     if not text or not text.isascii() or not text.isalnum():
-        raise field.fail(f"{text[:40]!r} is not a CCD code", "write for example CCD_ATP")
+        raise field.fail(f"{text[:40]!r} is not a CCD code", f"write for example {example}")
     return text
 
 
 def _read_polymer(
     kind: PolymerKind, field: Field, folder: Path, count: int, ids: tuple[str, ...]
 ) -> Polymer:
-    field.only(*_POLYMER_KEYS, *_MSA_KEYS[kind])
-    if kind == "dna" and any(key in field for key in _MSA_KEYS["protein"]):
+    if kind == "dna" and field.get(*_MSA_KEYS["protein"]).value is not None:
         raise field.fail("a DNA chain cannot have an alignment", "remove the MSA fields")
+    field.only(*_POLYMER_KEYS, *_MSA_KEYS[kind])
     sequence = check_sequence(field.require("sequence").text(), kind, field.where)
     names = (
         ("ptmType", "ptmPosition") if kind == "protein" else ("modificationType", "basePosition")
@@ -158,8 +171,12 @@ def _read_polymer(
     if kind != "dna":
         unpaired = read_alignment(field, "unpairedMsa", folder)
     silent = field.get("pairedMsa", "unpairedMsa").value is None and not (paired or unpaired)
-    if kind == "protein" and silent and field.get("msa").given:
-        paired, unpaired = _old_alignments(field, folder)
+    if kind == "protein" and field.get("msa").given:
+        old = _old_alignments(field, folder) if silent else None
+        if old is None:
+            field.note("msa is not read: pairedMsa or unpairedMsa stands beside it")
+        else:
+            paired, unpaired = old
     paired, unpaired = (
         check_alignment(alignment, sequence, kind, field.where) if alignment else None
         for alignment in (paired, unpaired)
@@ -186,24 +203,33 @@ def read_modifications(
     found: dict[int, Modification] = {}
     for item in listed.items():
         item = item.at(item.name)
-        item.only(type_key, position_key)
         text = item.require(type_key).text()
+        item.only(type_key, position_key)
         if not text.startswith(prefix):
             raise item.fail(f"{type_key} is {text[:40]!r}", f"write '{prefix}' and a CCD code")
+        if not prefix and text.startswith("CCD_"):
+            raise item.fail(
+                f"{type_key} is {text[:40]!r}", f"AlphaFold 3 writes {text[4:40]} without CCD_"
+            )
         position = item.require(position_key).integer(1, length)
         if position in found:
             raise item.fail(f"position {position} is modified twice", "keep one")
-        found[position] = Modification(_code(text[len(prefix) :], item), position)
+        code = check_code(text[len(prefix) :], item, f"{prefix}SEP")
+        found[position] = Modification(code, position)
     return tuple(found.values())
 
 
 def read_alignment(field: Field, key: str, folder: Path) -> Alignment | None:
-    """``key`` (inline text) or ``keyPath`` (a file); inline wins, an empty text means none."""
-    inline = field.get(key)
+    """Read ``key`` (inline text) or ``keyPath`` (a file); an empty text means none.
+
+    Of both the text is read, which is upstream's rule, and a note says so.
+    """
+    inline, path = field.get(key), field.get(f"{key}Path")
     if inline.value is not None:
         inline.expect(str)
+        if path.given:
+            field.note(f"{key}Path is not read: {key} stands beside it")
         return Alignment(inline.value, f"inline {key}") if inline.value.strip() else None
-    path = field.get(f"{key}Path")
     if not path.given:
         return None
     found = find_file(path.text(), folder, f"{field.where}, {key}Path")
@@ -212,7 +238,10 @@ def read_alignment(field: Field, key: str, folder: Path) -> Alignment | None:
 
 def _old_alignments(field: Field, folder: Path) -> tuple[Alignment | None, Alignment | None]:
     """The folder form: ``msa: {precomputed_msa_dir}`` with pairing.a3m and non_pairing.a3m."""
-    directory = field.get("msa").get("precomputed_msa_dir")
+    msa = field.get("msa").at("msa")
+    msa.only("precomputed_msa_dir", "pairing_db")
+    msa.note_unused("pairing_db")
+    directory = msa.get("precomputed_msa_dir")
     if not directory.given:
         return None, None
     where = f"{field.where}, precomputed_msa_dir"

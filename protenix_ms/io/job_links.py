@@ -36,15 +36,20 @@ def read_bonds(job: Field, entities: tuple[Entity, ...]) -> tuple[CovalentBond, 
         return ()
     keys = [f"{key}{n}" for n, _ in _SIDES for key in ("entity", "copy", "position", "atom")]
     old = [f"{s}_{key}" for _, s in _SIDES for key in ("entity", "copy", "position", "atom")]
-    bonds = []
+    bonds: list[CovalentBond] = []
+    seen: dict[frozenset, int] = {}
     for number, item in enumerate(listed.items(), 1):
         item = item.at(f"covalent bond {number}")
         item.only(*keys, *old)
+        for new, older in zip(keys, old):
+            if item.get(new).value is not None and item.get(older).value is not None:
+                raise item.fail(f"{new} and {older} stand together", "keep one of them")
         ends = [
             _address(item, entities, [(f"{key}{n}", f"{side}_{key}") for key in _ADDRESS])
             for n, side in _SIDES
         ]
         bonds.append(make_bond(item, ends[0], ends[1], entities))
+        refuse_repeated(item, bonds, entities, seen)
     return tuple(bonds)
 
 
@@ -77,6 +82,24 @@ def make_bond(
     if first == second:
         raise field.fail("the bond joins an atom to itself", "correct one of its ends")
     return CovalentBond(first, second)
+
+
+def refuse_repeated(
+    field: Field, bonds: list[CovalentBond], entities: tuple[Entity, ...],
+    seen: dict[frozenset, int],
+) -> None:
+    """Refuse the last of `bonds` if it joins two atoms that an earlier one joins.
+
+    A second bond would cost both atoms a second leaving group. `seen` keeps the pairs of atoms,
+    each with the number of its bond.
+    """
+    ends = (bonds[-1].first, bonds[-1].second)
+    copies = entities[ends[0].entity - 1].count if ends[0].copy is None else 1
+    for copy in range(1, copies + 1):
+        pair = frozenset((e.entity, e.copy or copy, e.position, e.atom) for e in ends)
+        number = seen.setdefault(pair, len(bonds))
+        if number != len(bonds):
+            raise field.fail(f"the same bond as bond {number}", "remove one of them")
 
 
 def _address(

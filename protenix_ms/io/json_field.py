@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from protenix_ms.errors import InputError
@@ -77,15 +78,27 @@ class Field:
         value: what `json` made of it.
         where: the place, outermost first.
         name: the key it stands under, for messages.
+        notes: sentences about what is read otherwise than it is written. All fields that come
+            from one another share the list.
     """
 
     value: Any
     where: str
     name: str = "the document"
+    notes: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def fail(self, message: str, fix: str = "") -> InputError:
         """The error to raise about this field."""
         return InputError(message, where=self.where, fix=fix)
+
+    def note(self, text: str) -> None:
+        """Put a sentence on the job's notes, with the entity it is about."""
+        entity = self.where.rpartition(", entity ")[2] if ", entity " in self.where else ""
+        self.notes.append(f"entity {entity}: {text}" if entity else text)
+
+    def note_unused(self, *keys: str) -> None:
+        """Say which of `keys` are there, for keys that are legal and change nothing."""
+        self.notes.extend(f"{key} is not used" for key in keys if self.get(key).given)
 
     def expect(self, *types: type) -> None:
         """Refuse a value of any other JSON type."""
@@ -98,7 +111,7 @@ class Field:
 
     def at(self, place: str) -> Field:
         """The same value, with `place` added to where it stands."""
-        return Field(self.value, f"{self.where}, {place}", self.name)
+        return replace(self, where=f"{self.where}, {place}")
 
     @property
     def given(self) -> bool:
@@ -113,8 +126,8 @@ class Field:
         self.expect(dict)
         for key in keys:
             if self.value.get(key) is not None:
-                return Field(self.value[key], self.where, key)
-        return Field(None, self.where, keys[0])
+                return replace(self, value=self.value[key], name=key)
+        return replace(self, value=None, name=keys[0])
 
     def require(self, *keys: str) -> Field:
         """As `get`, but absence is an error."""
@@ -127,7 +140,7 @@ class Field:
         """The elements of a list, each with its 1-based place."""
         self.expect(list)
         for index, value in enumerate(self.value, 1):
-            yield Field(value, self.where, f"{self.name} {index}")
+            yield replace(self, value=value, name=f"{self.name} {index}")
 
     def text(self) -> str:
         """A non-empty piece of text."""
@@ -145,7 +158,8 @@ class Field:
             self.expect(int)
         if not low <= value <= high:
             shown = value if abs(value) < 10**20 else "a huge number"
-            raise self.fail(f"{self.name} is {shown}", f"use {low} to {high}")
+            span = f"{low} to {high}" if low < high else low
+            raise self.fail(f"{self.name} is {shown}", f"use {span}")
         return value
 
     def number(self, low: float, high: float) -> float:
@@ -155,13 +169,35 @@ class Field:
             raise self.fail(f"{self.name} is out of range", f"use {low:g} to {high:g}")
         return float(self.value)
 
-    def only(self, *known: str) -> None:
-        """Refuse keys that look like a misspelling of a known one; others are left alone."""
+    def only(self, *known: str, meant: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Refuse keys that are not `known`; null is as good as absent.
+
+        Args:
+            meant: for keys that people write by mistake, what to write instead.
+        """
         self.expect(dict)
-        for key in self.value:
-            if key not in known:
-                close = difflib.get_close_matches(key[:60], known, 1, cutoff=0.8)
-                if close:
-                    raise self.fail(
-                        f"unknown key {key[:60]!r}", f"write {close[0]!r} if that is meant"
-                    )
+        for key, value in self.value.items():
+            if key not in known and value is not None:
+                near = _nearest(key, known)
+                fix = f"write {near!r} if that is meant" if near else (
+                    f"remove it; the keys here are {', '.join(known)}"
+                )
+                raise self.fail(f"unknown key {key[:60]!r}", meant.get(key, fix))
+
+    def choose(self, *known: str) -> Field:
+        """The value of an object that has exactly one key, one of `known`; `name` says which."""
+        self.expect(dict)
+        if len(self.value) == 1 and (key := next(iter(self.value))) in known:
+            return replace(self.require(key), where=f"{self.where} ({key})")
+        near = next(filter(None, (_nearest(key, known) for key in self.value)), None)
+        raise self.fail(
+            f"an entity has exactly one of {', '.join(known)}, "
+            f"this one has {', '.join(str(key)[:40] for key in self.value) or 'nothing'}",
+            f"write {near!r} if that is meant" if near not in (None, *self.value)
+            else "write one object per entity",
+        )
+
+
+def _nearest(key: str, known: tuple[str, ...]) -> str | None:
+    """The key that `key` is probably a misspelling of."""
+    return next(iter(difflib.get_close_matches(key[:60], known, 1, cutoff=0.8)), None)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_uppercase
 
 from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.errors import InputError
@@ -14,6 +15,10 @@ MAX_RESIDUES = 100_000
 MAX_SEED = 2**32 - 1
 ALPHABET_NAMES = {"protein": "protein", "dna": "DNA", "rna": "RNA"}
 
+_RARE = "BJOUZ"  # letters of UniProt beside the 20 and X
+# Letters that AlphaFold 3 knows; it reads any other capital letter as the last one, the unknown.
+_ALPHAFOLD3_LETTERS = {"protein": "ARNDCQEGHILKMFPSTWYVX", "rna": "AGCUN", "dna": "AGCTN"}
+_SHOWN = 20
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,15}")
 
 
@@ -32,6 +37,9 @@ def check_sequence(sequence: str, kind: PolymerKind, where: str) -> str:
                 fix = "use upper case"
             elif letter.isspace():
                 fix = "remove white space"
+            elif kind == "protein" and letter in _RARE:
+                fix = ("write X, or CCD_SEC as a modification for selenocysteine, "
+                       "CCD_PYL for pyrrolysine")
             else:
                 fix = f"use {''.join(sorted(alphabet))}"
             raise InputError(
@@ -40,6 +48,50 @@ def check_sequence(sequence: str, kind: PolymerKind, where: str) -> str:
                 fix=fix,
             )
     return sequence
+
+
+def read_unknown_letters(
+    sequence: str, kind: PolymerKind, modified: set[int]
+) -> tuple[str, str]:
+    """Read a sequence as AlphaFold 3 does: capital letters it does not know become X or N.
+
+    Args:
+        modified: 1-based positions whose letter a modification replaces, so that it says nothing.
+
+    Returns:
+        the sequence, and the sentence to say; "" if every letter is known.
+    """
+    known = _ALPHAFOLD3_LETTERS[kind]
+    unknown = known[-1]
+    letters = [c if c in known or c not in ascii_uppercase else unknown for c in sequence]
+    read = [f"{old}{position}" for position, (old, new) in enumerate(zip(sequence, letters), 1)
+            if old not in (new, "X") and position not in modified]
+    if not read:
+        return "".join(letters), ""
+    shown = ", ".join(read[:_SHOWN]) + (", ..." if len(read) > _SHOWN else "")
+    note = f"{len(read)} letter{'s' * (len(read) > 1)} read as unknown: {shown}"
+    for letter, code in (("U", "SEC"), ("O", "PYL")) if kind == "protein" else ():
+        if any(name[0] == letter for name in read):
+            return "".join(letters), f"{note}; write {code} as a modification"
+    return "".join(letters), note
+
+
+def folder_name(name: str, where: str) -> tuple[str, str]:
+    """Take any name that AlphaFold 3 takes: as it is if it can name a folder, else derived.
+
+    Returns:
+        the name, and the sentence to say; "" if nothing was changed.
+
+    Raises:
+        InputError: a name without any letter or digit that a folder can carry.
+    """
+    try:
+        return check_job_name(name, where), ""
+    except InputError:
+        kept = re.sub("[^A-Za-z0-9_.-]", "", name.replace(" ", "_")).lstrip("._-")[:200]
+        if not kept:
+            raise
+    return kept, f"the job and its folder are called {kept!r}: {name[:60]!a} cannot name a folder"
 
 
 def check_job_name(name: str, where: str) -> str:

@@ -45,8 +45,8 @@ def validate(job: Job, ccd: Components) -> None:
     """
     places = [f"{_where(job)}, entity {number}" for number in range(1, len(job.entities) + 1)]
     check_entities(job.entities, places, _where(job))
-    unnamed = 0
-    for place, entity in zip(places, job.entities):
+    unnamed = set()
+    for place, (entity_number, entity) in zip(places, job.numbered_entities()):
         if isinstance(entity, Polymer):
             _check_modifications(entity, place, ccd)
             continue
@@ -54,10 +54,11 @@ def validate(job: Job, ccd: Components) -> None:
             _known(code, f"{place}, position {number}", ccd)
         if entity.smiles is not None:
             _check_smiles(entity.smiles, place)
-        unnamed += not entity.codes
-    if unnamed > MAX_UNNAMED_LIGANDS:
+        if not entity.codes:
+            unnamed.add(entity_number)
+    if len(unnamed) > MAX_UNNAMED_LIGANDS:
         raise InputError(
-            f"the job has {unnamed} different SMILES and file ligands",
+            f"the job has {len(unnamed)} different SMILES and file ligands",
             where=_where(job),
             fix=f"the limit is {MAX_UNNAMED_LIGANDS}; use CCD codes where they exist",
         )

@@ -30,6 +30,8 @@ class ChainMsa:
         species: species of every paired row, "" where the name tells none.
         profile: frequency of the 32 residue types over the unpaired rows (float32).
         deletion_mean: mean deletion count over the unpaired rows, before clipping to int8.
+        as_written: how many unpaired rows, from the first, stand beside the rows of the other
+            chains as they were written, so that none may be left out.
     """
 
     kind: Literal["protein", "dna", "rna", "ligand"]
@@ -40,6 +42,7 @@ class ChainMsa:
     species: Shaped[Array, "p"]
     profile: Float[Array, "n 32"]
     deletion_mean: Float[Array, "n"]
+    as_written: int = 0
 
 
 def encode_ligand() -> ChainMsa:
@@ -55,7 +58,8 @@ def encode_polymer(
     """The chain's alignments, encoded.
 
     Paired rows count as unpaired rows too and stand before them (upstream
-    `msa_pair_as_unpair=True`). DNA never has an alignment.
+    `msa_pair_as_unpair=True`). DNA never has an alignment. Rows to be kept as written stand
+    first and keep their duplicates.
 
     Args:
         polymer: the chain.
@@ -73,7 +77,10 @@ def encode_polymer(
         for a in (_rows(paired), _rows(unpaired))
     )
     query = A3m([""], [polymer.sequence.encode("ascii")])
-    alone = A3m(first.names + second.names, first.rows + second.rows).deduplicated()
+    if polymer.keep_rows:
+        alone = _rows_as_written(second, first)
+    else:
+        alone = A3m(first.names + second.names, first.rows + second.rows).deduplicated()
     across = first if pairing and first.rows else query
     unpaired_rows, deletions = encode_rows((alone if alone.rows else query).rows, polymer.kind)
     paired_rows, paired_deletions = encode_rows(across.rows, polymer.kind)
@@ -86,7 +93,17 @@ def encode_polymer(
         species=species_of(across.names),
         profile=_profile(unpaired_rows),
         deletion_mean=deletions.mean(axis=0),
+        as_written=len(second.rows) if polymer.keep_rows else 0,
     )
+
+
+def _rows_as_written(second: A3m, first: A3m) -> A3m:
+    """All of `second`, then what `first` has beyond it."""
+    if not second.rows:
+        return first
+    both = A3m(second.names + first.names, second.rows + first.rows).deduplicated()
+    new = len(second.deduplicated().rows)
+    return A3m(second.names + both.names[new:], second.rows + both.rows[new:])
 
 
 def _rows(alignment: Alignment | None) -> A3m:

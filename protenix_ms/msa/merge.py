@@ -56,7 +56,7 @@ def merge(chains: list[ChainMsa], *, pairing: bool, max_rows: int = MAX_ROWS) ->
     filled = _any_residue(paired)
     left = max_rows - int(filled.sum())
     kept = [
-        (_not_in(chain.unpaired, rows) if pairing else np.arange(len(chain.unpaired)))[:left]
+        (_unpaired_rows(chain, rows) if pairing else np.arange(len(chain.unpaired)))[:left]
         for chain, rows in zip(chains, paired)
     ]
     depth = max(len(rows) for rows in kept)
@@ -93,6 +93,16 @@ def _take(rows: Int[Array, "p n"], index: Int[Array, "r"], absent: int) -> Int[A
 def _any_residue(paired: list[Int[Array, "r _"]]) -> Array:
     """Which paired rows have a residue in any chain."""
     return np.any([(rows != GAP_INDEX).any(axis=1) for rows in paired], axis=0)
+
+
+def _unpaired_rows(chain: ChainMsa, paired: Int[Array, "r n"]) -> Int[Array, "k"]:
+    """Choose the rows of a chain that stand below its paired ones: those that are not among them.
+
+    Rows kept as written stay, but for the first, the query, which is on top already.
+    """
+    written = np.arange(1, chain.as_written)
+    new = _not_in(chain.unpaired, paired)
+    return np.concatenate([written, new[new >= chain.as_written]])
 
 
 def _not_in(rows: Int[Array, "m n"], others: Int[Array, "r n"]) -> Int[Array, "k"]:

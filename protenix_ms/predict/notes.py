@@ -9,22 +9,64 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ml_collections import ConfigDict
+
 from protenix_ms.features.assembly import chain_names
 from protenix_ms.features.msa import note_pairing
 from protenix_ms.job import Job, Polymer
-from protenix_ms.predict.settings import Settings
+from protenix_ms.msa.chain import SHORTEST_ALIGNED
+from protenix_ms.predict.settings import Settings, default_options
+
+_CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
+_EMBEDDERS = (
+    "pocket_embedder", "contact_embedder", "contact_atom_embedder", "substructure_embedder",
+)
 
 
 def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     """List the notes of a job under `settings`, each once, those of its reader first."""
-    return tuple(dict.fromkeys([*job.notes, *_note_missing_alignments(job),
-                                *note_pairing(job, settings.options)]))
+    notes = (*job.notes, *unused_input(job, settings.config), *_note_missing_alignments(job),
+             *note_pairing(job, settings.options))
+    return tuple(dict.fromkeys(notes))
+
+
+def unused_input(job: Job, config: ConfigDict) -> list[str]:
+    """Say what of a job the model does not use: constraints, templates, alignments."""
+    polymers = [entity for entity in job.entities if isinstance(entity, Polymer)]
+    aligned = [chain for chain in polymers if chain.paired_msa or chain.unpaired_msa]
+    short = [chain for chain in aligned if len(chain.sequence) < SHORTEST_ALIGNED]
+    rna = [chain for chain in aligned if chain.kind == "rna"]
+    templates = [chain for chain in polymers if chain.templates]
+    options, constraint = default_options(config), _why_no_constraint(config)
+    none = "this model takes none; ignored"
+    unread = "this program does not read templates yet; ignored"
+    takes_templates = config.model.template_embedder.n_blocks > 0
+    unused = [
+        ("contact constraint", len(job.contacts), constraint),
+        ("pocket constraint", int(job.pocket is not None), constraint),
+        ("template file", len(templates), unread if takes_templates else none),
+    ]
+    if not options.use_msa:
+        unused.append(("alignment", len(aligned), none))
+    else:
+        reason = f"chains under {SHORTEST_ALIGNED} residues are run without; ignored"
+        unused.append(("alignment", len(short), reason))
+        unused.append(("RNA alignment", 0 if options.use_rna_msa else len(rna), none))
+    return [f"{n} {what}{'s' * (n > 1)}: {reason}" for what, n, reason in unused if n]
+
+
+def _why_no_constraint(config: ConfigDict) -> str:
+    if any(config.model.constraint_embedder[name].enable for name in _EMBEDDERS):
+        return "this program does not pass constraints to the model yet; ignored"
+    return (f"this model takes none, only {_CONSTRAINT_MODEL} does; ignored "
+            "(nor does this program pass any to that one yet)")
 
 
 def _note_missing_alignments(job: Job) -> Iterator[str]:
     """Say how many proteins come without an alignment."""
-    proteins = [e for e in job.entities if isinstance(e, Polymer) and e.kind == "protein"]
-    without = [e for e in proteins if not (e.unpaired_msa or e.paired_msa)]
+    proteins = {number: entity for number, entity in job.numbered_entities()
+                if isinstance(entity, Polymer) and entity.kind == "protein"}
+    without = [e for e in proteins.values() if not (e.unpaired_msa or e.paired_msa)]
     if without:
         yield (f"{len(without)} of {len(proteins)} protein entities have no alignment; "
                "expect lower accuracy")
@@ -32,7 +74,7 @@ def _note_missing_alignments(job: Job) -> Iterator[str]:
 
 def name_chains(job: Job) -> list[dict[str, object]]:
     """List the chains in model order: name in the structure files, entity, the user's own name."""
-    copies = [(number, copy, entity) for number, entity in enumerate(job.entities, 1)
+    copies = [(number, copy, entity) for number, entity in job.numbered_entities()
               for copy in range(entity.count)]
     return [
         {"chain": name, "entity": number, "name": entity.labels[copy] if entity.labels else ""}

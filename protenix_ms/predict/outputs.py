@@ -81,8 +81,8 @@ def structure_info(
         elif entity.labels:
             label = ", ".join(dict.fromkeys(filter(None, entity.labels)))[:_DESCRIPTION]
             descriptions[str(number)] = re.sub("[^ -~]", "?", label)  # CIF is printable ASCII
-    types = {name: ccd[name].type for name in residues if name in ccd}
-    return StructureInfo(job.name, title, kinds, types, descriptions, __version__)
+    components = {name: ccd[name] for name in residues if name in ccd}
+    return StructureInfo(job.name, title, kinds, components, descriptions, __version__)
 
 
 def write_seed(

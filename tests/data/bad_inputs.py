@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import json
 
+from bad_dialects import DIALECTS
 from bad_fasta import FASTA
 from bad_foreign import FOREIGN
 from bad_input import (
     NAG,
-    SEQUENCE,
     BadInput,
-    alphafold3,
     bond,
     contact,
     job,
@@ -24,7 +23,6 @@ from bad_input import (
     protein,
 )
 
-_AF_PROTEIN = {"protein": {"id": "A", "sequence": SEQUENCE}}
 _E1 = "entity 1 (proteinChain)"
 
 _FILES = [
@@ -136,7 +134,12 @@ _LIGANDS = [
     BadInput("empty ligand", job({"ligand": {"ligand": ""}}), ("ligand is empty",)),
     BadInput("CCD without code", job({"ligand": {"ligand": "CCD_"}}), ("not a CCD code",)),
     BadInput("SMILES with spaces", job({"ligand": {"ligand": "CC O"}}), ("' '",)),
-    BadInput("ion with CCD_", job({"ion": {"ion": "CCD_MG"}}), ("write 'MG'",)),
+    BadInput("ion of two", job({"ion": {"ion": "CCD_MG_MG"}}), ("'MG_MG' is not a CCD code",)),
+    BadInput(
+        "path without FILE_",
+        job({"ligand": {"ligand": "in/x.MOL2"}}),
+        ("'in/x.MOL2'", "a path is written FILE_in/x.MOL2"),
+    ),
     BadInput("no ligand file", job({"ligand": {"ligand": "FILE_x.sdf"}}), ("x.sdf", "no file")),
     BadInput(
         "ligand file of another kind",
@@ -256,38 +259,4 @@ _LINKS = [
     ),
 ]
 
-_ALPHAFOLD3 = [
-    BadInput("user CCD", alphafold3(_AF_PROTEIN, userCCD="data_X"), ("userCCD is not supported",)),
-    BadInput("AF3 without id", alphafold3({"rna": {"sequence": "ACG"}}), ("entity 1 (rna)", "id")),
-    BadInput("AF3 version", alphafold3(_AF_PROTEIN, version=9), ("version is 9",)),
-    BadInput(
-        "AF3 bond to no chain",
-        alphafold3(_AF_PROTEIN, bondedAtomPairs=[[["A", 1, "N"], ["Q", 1, "C1"]]]),
-        ("bonded atom pair 1", "no chain 'Q'"),
-    ),
-    BadInput(
-        "AF3 bond of one end",
-        alphafold3(_AF_PROTEIN, bondedAtomPairs=[[["A", 1, "N"]]]),
-        ("1 ends",),
-    ),
-    BadInput(
-        "AF3 templates",
-        alphafold3({"protein": {"id": "A", "sequence": "MKT", "templates": [{"mmcif": "x"}]}}),
-        ("explicit templates",),
-    ),
-    BadInput(
-        "AF3 ligand of both kinds",
-        alphafold3({"ligand": {"id": "L", "ccdCodes": ["ATP"], "smiles": "C"}}),
-        ("either ccdCodes or smiles",),
-    ),
-    BadInput(
-        "AF3 ids repeat", alphafold3(_AF_PROTEIN, _AF_PROTEIN), ("entity 2", "'A' is used twice")
-    ),
-    BadInput(
-        "AF3 code of another type",
-        alphafold3({"ligand": {"id": "L", "ccdCodes": [3]}}),
-        ("write text",),
-    ),
-]
-
-CASES = [*_FILES, *_JOBS, *_CHAINS, *_LIGANDS, *_LINKS, *FASTA, *_ALPHAFOLD3, *FOREIGN]
+CASES = [*_FILES, *_JOBS, *_CHAINS, *_LIGANDS, *_LINKS, *FASTA, *DIALECTS, *FOREIGN]

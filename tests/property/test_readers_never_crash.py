@@ -24,6 +24,8 @@ SEEDS = [
     contact(atom1="CA"),
     modified(ptmType="CCD_SEP", ptmPosition=3),
     alphafold3({"protein": {"id": ["A", "B"], "sequence": SEQUENCE, "unpairedMsa": QUERY}}),
+    job(protein(sequence="MKUB"), NAG, dialect="alphafoldserver", version=1, modelSeeds=[]),
+    alphafold3({"rna": {"id": "R", "sequence": "ACGT"}}, {"rna": {"id": "S", "sequence": "ACGT"}}),
     f">A|protein\n{SEQUENCE}\n>B|smiles\nCC(=O)O\n",
     f">protein|name=A\n{SEQUENCE}\n>ccd|name=L\nATP\n",
     f">sp|P1|X\n{SEQUENCE}:{SEQUENCE}\n",
@@ -94,7 +96,7 @@ def _replaced(value, path, new):
 @FUZZ
 @given(st.data())
 def test_any_value_at_any_place_of_a_job(data):
-    document = json.loads(data.draw(st.sampled_from(SEEDS[:6])))
+    document = json.loads(data.draw(st.sampled_from(SEEDS[:8])))
     for _ in range(data.draw(st.integers(1, 2))):
         path = data.draw(st.sampled_from(list(_paths(document))))
         document = _replaced(document, path, data.draw(VALUES))

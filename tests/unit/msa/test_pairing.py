@@ -88,6 +88,43 @@ def test_merged_alignment_is_paired_rows_above_the_rest():
     np.testing.assert_allclose(merged.deletion_mean[2], 1 / 3)
 
 
+def _by_hand(sequence, *rows, paired=()):
+    text = "\n".join(f">r\n{row}" for row in (sequence, *rows))
+    across = "\n".join(f">{n}\n{r}" for n, r in [("query", sequence), *paired]) if paired else ""
+    return Polymer("protein", sequence, unpaired_msa=Alignment(text, "test"), keep_rows=True,
+                   paired_msa=Alignment(across, "test") if across else None)
+
+
+def _letters(merged):
+    codes = np.array(list("ARNDCQEGHILKMFPSTWYVX") + ["?"] * 10 + ["-"])
+    return ["".join(row) for row in codes[merged.rows]]
+
+
+def test_rows_paired_by_hand_stay_side_by_side():
+    first = _by_hand("MKTAY", "MK--Y", "MK--Y", "MKTAY", "-----", "MKTA-")
+    second = _by_hand("GSHME", "GSHM-", "-----", "GSHM-", "GSHME", "-SHME")
+    merged = merge([_encode(first), _encode(second)], pairing=True)
+    assert _letters(merged) == ["MKTAYGSHME", "MK--YGSHM-", "MK--Y-----", "MKTAYGSHM-",
+                                "-----GSHME", "MKTA--SHME"]
+
+
+def test_rows_by_hand_stand_above_what_did_not_pair():
+    paired = [("UniRef100_a_9/", "MKTAA"), ("UniRef100_b_8/", "MKTCC"), ("x", "MK--Y")]
+    first = _by_hand("MKTAY", "MK--Y", "MKTAA", paired=paired)
+    second = _by_hand("GSHME", "GSHM-", "-SHME", paired=[("UniRef100_c_9/", "GSHMM")])
+    merged = merge([_encode(first), _encode(second)], pairing=True)
+    assert _letters(merged) == ["MKTAYGSHME", "MKTAAGSHMM", "MK--YGSHM-", "MKTAA-SHME",
+                                "MKTCC-----"]
+    alone = _letters(merge([_encode(first, pairing=False)], pairing=False))
+    assert alone == ["MKTAY", "MKTAY", "MK--Y", "MKTAA", "MKTCC"]
+
+
+def test_rows_by_hand_of_one_chain_keep_their_duplicates():
+    chain = _encode(_by_hand("MKTAY", "MK--Y", "MK--Y"), pairing=False)
+    assert _letters(merge([chain, chain], pairing=False)) == ["MKTAYMKTAY"] * 2 + ["MK--YMK--Y"] * 2
+    np.testing.assert_allclose(chain.profile[2, [16, 31]], [1 / 3, 2 / 3])
+
+
 def test_deletions_saturate_but_their_mean_does_not():
     chain = _encode(_protein("MKTAY", (), [("r", "MK" + "a" * 300 + "TAA")]), pairing=False)
     assert chain.unpaired_deletions[1, 2] == 127 and chain.deletion_mean[2] == 150

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says about a job, and what of it a model does not use."""
+
+import pytest
+
+from protenix_ms.config import VARIANTS, get_config
+from protenix_ms.job import Alignment, AtomAddress, Contact, Job, Ligand, Pocket, Polymer
+from protenix_ms.predict.notes import collect_notes, unused_input
+
+MSA = Alignment(">q\nMKTAY\n>r\nMKTAA\n", "inline")
+CONSTRAINT, TINY = "protenix_base_constraint_v0.5.0", "protenix_tiny_default_v0.5.0"
+CONTACT = Contact(AtomAddress(1, 1, None, 1), AtomAddress(2, 2, None, 1), 8.0)
+CHAIN = Polymer("protein", "MKTAY", unpaired_msa=MSA)
+RNA = Polymer("rna", "GGACC", unpaired_msa=Alignment(">q\nGGACC\n", "inline"))
+
+
+@pytest.mark.parametrize("model", VARIANTS)
+def test_no_model_drops_a_constraint_in_silence(model):
+    job = Job("j", (CHAIN, Ligand(codes=("ATP",))), contacts=(CONTACT, CONTACT),
+              pocket=Pocket((2, 1), (AtomAddress(1, 1, None, 1),), 6.0))
+    contacts, pocket, *_ = unused_input(job, get_config(model))
+    assert contacts.startswith("2 contact constraints: ") and "ignored" in contacts
+    assert pocket.startswith("1 pocket constraint: ") and "ignored" in pocket
+    reason = f"this model takes none, only {CONSTRAINT} does; ignored"
+    assert (reason in contacts) == (reason in pocket) == (model != CONSTRAINT)
+
+
+@pytest.mark.parametrize("model", VARIANTS)
+def test_no_model_drops_templates_in_silence(model, tmp_path):
+    chain = Polymer("protein", "MKTAY", templates=tmp_path / "hits.a3m", unpaired_msa=MSA)
+    note = unused_input(Job("j", (chain, chain)), get_config(model))[0]
+    takes = "v1.0.0" in model or "v2" in model
+    assert note == ("2 template files: this program does not read templates yet; ignored" if takes
+                    else "2 template files: this model takes none; ignored")
+
+
+def test_alignments_that_a_model_does_not_take():
+    none = "this model takes none; ignored"
+    job = Job("j", (CHAIN, RNA))
+    assert unused_input(job, get_config("protenix_mini_esm_v0.5.0")) == [f"2 alignments: {none}"]
+    assert unused_input(job, get_config(TINY)) == [f"1 RNA alignment: {none}"]
+    assert unused_input(job, get_config("protenix-v2")) == []
+    short = Job("j", (Polymer("protein", "MKTA", unpaired_msa=MSA),))
+    assert unused_input(short, get_config(TINY)) == [
+        "1 alignment: chains under 5 residues are run without; ignored"]
+
+
+def test_copies_count_once_where_alignments_lack(make_settings):
+    chain = Polymer("protein", "MKTAY")
+    job = Job("j", (chain, Polymer("protein", "GSHME"), chain), entity_numbers=(1, 2, 1))
+    (note,) = collect_notes(job, make_settings())
+    assert note.startswith("2 of 2 protein entities have no alignment")
+
+
+def test_the_run_says_it(make_settings):
+    job = Job("j", (CHAIN, Ligand(codes=("ATP",))), contacts=(CONTACT,), notes=("X is Y",))
+    notes = collect_notes(job, make_settings())
+    assert notes[0] == "X is Y" and notes[1].startswith("1 contact constraint: ")
