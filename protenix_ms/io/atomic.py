@@ -47,6 +47,22 @@ def write_bytes(path: Path, content: bytes) -> None:
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and its parents, where it is not there yet.
+
+    Raises:
+        OutputError: no permission, a file of that name, or a link that points to nothing.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot be made ({error.strerror})"
+        for path in (folder, *folder.parents):
+            if path.is_symlink() and not path.exists():
+                reason = f"{path} is a link to {os.readlink(path)}, which is not there"
+        raise OutputError(reason, where=str(folder), fix="choose another --output") from error
+
+
 def _umask() -> int:
     """The process's file creation mask, which temporary files ignore."""
     mask = os.umask(0o022)

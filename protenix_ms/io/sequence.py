@@ -12,7 +12,6 @@ from protenix_ms.job import Entity, Polymer, PolymerKind
 
 MAX_CHAINS = 1000
 MAX_RESIDUES = 100_000
-MAX_SEED = 2**32 - 1
 ALPHABET_NAMES = {"protein": "protein", "dna": "DNA", "rna": "RNA"}
 
 _RARE = "BJOUZ"  # letters of UniProt beside the 20 and X
