@@ -80,7 +80,7 @@ def job_example(arguments: argparse.Namespace, ccd: ComponentDictionary) -> Exam
         use_msa=not arguments.no_msa, upstream_quirks=not arguments.no_quirks
     )
     rng = np.random.default_rng(arguments.seed)
-    atoms = assemble(job, ccd, rng)
+    atoms = assemble(job, ccd, rng, options.upstream_quirks)
     recording = arguments.compare and arguments.compare / "atoms.npz"
     if recording and recording.exists():
         atoms = with_recorded_ligands(atoms, np.load(recording))

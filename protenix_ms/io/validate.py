@@ -98,8 +98,10 @@ def _check_modifications(chain: Polymer, where: str, ccd: Components) -> None:
         place = f"{where}, position {change.position}"
         component = _known(change.code, place, ccd)
         found = _family(component.type.upper())
-        cap = change.position in ends and {"C", "N", "P", "O3'"} & set(component.atom_name)
-        if found != family and not (found is None and cap):
+        names = set(component.atom_name)
+        cap = change.position in ends and {"C", "N", "P", "O3'"} & names
+        inside = family == "protein" and {"C", "N"} <= names  # statine, beta-alanine
+        if found != family and not (found is None and (cap or inside)):
             raise InputError(
                 f"{change.code} ({component.type.lower()}) is no residue of a {family} chain",
                 where=place,
