@@ -49,6 +49,19 @@ class _SafeRedirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+def _put(part: BinaryIO, place: int, piece: bytes) -> None:
+    """Let `piece` stand at `place` of the part; what follows stays if the piece was there already.
+    """
+    part.seek(place)
+    there = part.read(len(piece))
+    if piece[:len(there)] != there:
+        part.truncate(place)
+        there = b""
+    part.seek(0, 2)
+    part.write(piece[len(there):])
+    part.flush()  # a killed process loses nothing
+
+
 def _end(connection: socket.socket) -> None:
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
@@ -191,8 +204,7 @@ class Download:
                 request.add_header("If-Range", self.etag)
         left = max(self.end - time.monotonic(), 0.1)
         with opener.open(request, timeout=min(SILENCE, left)) as response:
-            if response.status != 206:
-                part.truncate(0)
+            if response.status != 206:  # from the beginning: what is the same stays
                 have = 0
             self._announced(response, have)
             mark, since = have, time.monotonic()
@@ -201,12 +213,11 @@ class Download:
                 if piece[:len(start)] != start:
                     part.truncate(0)
                     raise self._other(f"starts with {ascii(piece[:16].decode('latin1'))}")
-                have += len(piece)
-                if self.total and have > self.total:
+                if self.total and have + len(piece) > self.total:
                     part.truncate(0)
                     raise self._other(f"goes on beyond {self.total} bytes")
-                part.write(piece)
-                part.flush()  # a killed process loses nothing
+                _put(part, have, piece)
+                have += len(piece)
                 self.progress(have, self.total)
                 now = time.monotonic()
                 if now >= self.end:

@@ -15,6 +15,7 @@ from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.train import DEFAULT_MODEL, check_data, held_out, judged_text
 from protenix_ms.config.training import evaluation
 from protenix_ms.errors import OutputError
+from protenix_ms.io.atomic import make_folder
 from protenix_ms.predict.settings import require_device, require_embeddings
 from protenix_ms.predict.weights import find_weights
 from protenix_ms.train.record import EVALUATION, Record
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if record.lines(EVALUATION):
         raise OutputError("the folder holds an evaluation", where=str(args.output),
                           fix="choose another --output")
+    make_folder(args.output)
     launch.configure(args.device)
     from protenix_ms.predict.api import load_predictor
     from protenix_ms.runtime.policy import Policy, using

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from protenix_ms.errors import InputError
-from protenix_ms.io.atomic import write_text
+from protenix_ms.io.atomic import make_folder, write_text
 from protenix_ms.structures.clusters import find_mmseqs
 from protenix_ms.structures.preparation import (
     Outcome,
@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.processes < 1:
         raise InputError(f"--processes {args.processes}", fix="give at least 1")
     files = mmcif_files(args.folder)
+    make_folder(args.output)
     preparation = Preparation(args.output, filtered=not args.no_filters, ccd=args.ccd,
                               conformers=args.conformers, overwrite=args.overwrite)
     preparation.dictionary()  # a bad table is refused before any work

@@ -71,8 +71,11 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with Unix line ends. Raises as `write_bytes`."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` as UTF-8 with Unix line ends. Raises as `write_bytes`.
+
+    Bytes of a file name that are no UTF-8 are written as ``\\udcXX``, as they are printed.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:

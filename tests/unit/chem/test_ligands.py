@@ -279,7 +279,8 @@ def test_a_bad_ligand_file_is_refused_with_the_job(ccd, tmp_path):
 
 
 @pytest.mark.parametrize("smiles, says", [
-    ("CC(=O)N1C[C@H]2CC[C@H]1c1ccccc12", r"stereocentres cannot be satisfied together \(atoms 6, 9\)"),
+    ("CC(=O)N1C[C@H]2CC[C@H]1c1ccccc12",
+     r"its stereocentres cannot be satisfied together \(atoms 6, 9\)"),
     ("O1C[C@@H]2C[C@@]1(C)CC2", None),  # the same kind of bridge, with tags that agree
 ])
 def test_contradictory_stereocentres_are_named(smiles, says):

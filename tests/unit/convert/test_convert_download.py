@@ -103,6 +103,18 @@ def test_server_without_ranges_starts_again(fetch):
     assert fetch(answer, begun=CONTENT[:1000]) == ["bytes=1000-"]
 
 
+def test_server_without_ranges_costs_nothing_that_is_there(fetch, tmp_path):
+    text = refused(fetch, tmp_path, lambda h: answer(h, cut=300_000), error=ResourceError,
+                   begun=CONTENT[:600_000])
+    assert "600000 bytes are there" in text
+    assert (tmp_path / "a.pt.part").read_bytes() == CONTENT[:600_000]
+    assert fetch(answer)[-1] == "bytes=600000-"
+
+
+def test_another_file_from_a_server_without_ranges_replaces_the_part(fetch):
+    fetch(answer, begun=CONTENT[:500] + b"x" * 500)
+
+
 def test_unknown_size_and_no_length(fetch):
     fetch(lambda h: answer(h, Content_Length=None), known=None)
     fetch(dropping, known=None)
