@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from importlib.util import find_spec
 
 from protenix_ms import __version__
 from protenix_ms.cli import launch
-from protenix_ms.errors import ProtenixError
+from protenix_ms.cli.arguments import Parser
+from protenix_ms.errors import ProtenixError, nearest
 
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = [name for name in COMMANDS if find_spec(_module(name))]
     if arguments is None and words[:1] and words[0] in NEED_MINDSPORE:
         launch.relaunch()
-    parser = argparse.ArgumentParser("protenix-ms", description="AlphaFold3-class structure "
-                                     "prediction with MindSpore.")
+    parser = Parser("protenix-ms", description="AlphaFold3-class structure prediction with "
+                    "MindSpore.")
     parser.add_argument("--version", action="version", version=__version__)
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in known:
@@ -48,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in words[:1]:  # only the chosen command is imported: help stays instant
             importlib.import_module(_module(name)).add_arguments(command)
             command.add_argument("--debug", action="store_true", help="show tracebacks")
+            command.require_options(words[1:])
+    if not words:
+        parser.print_help()
+        return 0
+    _require_command(parser, words[0], known)
     args = parser.parse_args(words)
     try:
         return importlib.import_module(_module(args.command)).run(args)
@@ -59,6 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
+
+
+def _require_command(parser: Parser, word: str, known: Sequence[str]) -> None:
+    """Refuse a first word that is no command, with the one that is meant."""
+    if word.startswith("-"):
+        if word not in ("-h", "--help", "--version"):
+            parser.error(f"{word} stands before a command; write one first: {', '.join(known)}")
+    elif word not in known:
+        near = nearest(word, known)
+        parser.error(f"unknown command {word!r}; " + (
+            f"did you mean {near}?" if near else f"the commands are {', '.join(known)}"))
 
 
 def _module(command: str) -> str:

@@ -14,6 +14,7 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.config.training import STAGES, stage_config
 from protenix_ms.errors import ConfigError, OutputError
+from protenix_ms.job import require_seed
 from protenix_ms.predict.settings import default_options, require_device, require_embeddings
 from protenix_ms.predict.weights import Weights, find_weights
 
@@ -31,20 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="prepared data held out, judged every training.evaluation.interval updates")
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the run")
     add("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}")
-    add("--stage", choices=tuple(STAGES), default="stage1", help="without --config")
+    add("--stage", choices=tuple(STAGES), default="stage1",
+        help="without --config (default %(default)s)")
     add("--config", metavar="FILE[:ARG]", help="e.g. configs/train.py:stage1")
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="any setting, e.g. training.lr=1e-3")
     add("--init", type=Path, metavar="FILE", help="weights to start from")
     add("--resume", action="store_true", help="go on from the latest checkpoint of --output")
     add("--loaders", type=int, default=1, metavar="N", help="processes that make examples")
-    add("--device", choices=("CPU", "Ascend"), default="CPU")
+    add("--device", choices=("CPU", "Ascend"), default="CPU", help="default %(default)s")
     add("--dtype", choices=("fp32", "bf16"), default="fp32",
         help="bf16 (Ascend): products in bf16 beside fp32 islands; weights and losses stay fp32")
     add("--deterministic", action="store_true",
         help="the same bits on Ascend too, slower; on CPU every run is")
     add("--ignore-memory", action="store_true", help="start a training that will hardly fit")
-    add("--quiet", action="store_true")
+    add("--quiet", action="store_true", help="only errors")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,7 +115,9 @@ def configuration(args: argparse.Namespace) -> ConfigDict:
         config = load_config(args.model or DEFAULT_MODEL, None, (), {})
         with config.unlocked():
             config.training = stage_config(args.stage)
-    return load_config_words(config, args.overrides)
+    config = load_config_words(config, args.overrides)
+    require_seed(config.training.seed, "training.seed")
+    return config
 
 
 def load_config_words(config: ConfigDict, overrides: list[str]) -> ConfigDict:

@@ -47,6 +47,22 @@ def write_bytes(path: Path, content: bytes) -> None:
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and its parents, where it is not there yet.
+
+    Raises:
+        OutputError: no permission, a file of that name, or a link that points to nothing.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot be made ({error.strerror})"
+        for path in (folder, *folder.parents):
+            if path.is_symlink() and not path.exists():
+                reason = f"{path} is a link to {os.readlink(path)}, which is not there"
+        raise OutputError(reason, where=str(folder), fix="choose another --output") from error
+
+
 def _umask() -> int:
     """The process's file creation mask, which temporary files ignore."""
     mask = os.umask(0o022)
@@ -55,8 +71,11 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with Unix line ends. Raises as `write_bytes`."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` as UTF-8 with Unix line ends. Raises as `write_bytes`.
+
+    Bytes of a file name that are no UTF-8 are written as ``\\udcXX``, as they are printed.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:

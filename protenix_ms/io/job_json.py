@@ -16,14 +16,22 @@ from protenix_ms.io.job_links import read_bonds, read_constraints
 from protenix_ms.io.json_field import Field
 from protenix_ms.io.sequence import (
     MAX_CHAINS,
-    MAX_SEED,
     check_chain_name,
     check_entities,
     check_job_name,
     check_sequence,
 )
 from protenix_ms.io.text_file import find_file
-from protenix_ms.job import Alignment, Entity, Job, Ligand, Modification, Polymer, PolymerKind
+from protenix_ms.job import (
+    MAX_SEED,
+    Alignment,
+    Entity,
+    Job,
+    Ligand,
+    Modification,
+    Polymer,
+    PolymerKind,
+)
 
 _KINDS: dict[str, PolymerKind] = {
     "proteinChain": "protein",

@@ -130,7 +130,7 @@ class Batch:
                    self.settings.full_data)
         best = result.samples[0].summary
         self.reporter.line(
-            f"{job.name}, seed {seed}: {len(result.samples)} samples in "
+            f"{job.name}, seed {seed}: {_counted(len(result.samples), 'sample')} in "
             f"{sum(result.seconds.values()):.1f} s, best ranking score "
             f"{best['ranking_score']:.3f} (pLDDT {best['plddt']:.1f})"
         )
@@ -149,8 +149,10 @@ class Batch:
         n_token, n_atom = len(features["asym_id"]), len(features["atom_to_token_idx"])
         size = Size(n_token, n_atom, len(features["msa"]), config.sample_diffusion.N_sample)
         needed = estimate_bytes(config, size)
-        self.reporter.line(f"{job.name}: {n_token} tokens, {n_atom} atoms, {size.msa_rows} "
-                           f"alignment rows, about {needed / 1e9:.1f} GB of memory")
+        self.reporter.line(f"{job.name}: {_counted(n_token, 'token')}, "
+                           f"{_counted(n_atom, 'atom')}, "
+                           f"{_counted(size.msa_rows, 'alignment row')}, "
+                           f"about {needed / 1e9:.1f} GB of memory")
         if self.settings.check_memory:
             require_memory(config, size, job.name)
 
@@ -183,3 +185,7 @@ class Batch:
                       for o in outcomes},
             "best": rows[0] if rows else None,
         }
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

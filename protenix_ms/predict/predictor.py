@@ -16,7 +16,7 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.features.build import Example, build
 from protenix_ms.features.options import FeatureOptions
-from protenix_ms.job import Job, Polymer
+from protenix_ms.job import Job, Polymer, require_seed
 from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
 from protenix_ms.metrics.interface import Residues, score_interfaces
 from protenix_ms.model.protenix import Prediction, Protenix
@@ -101,9 +101,11 @@ class Predictor:
             example: features made before by `featurize`.
 
         Raises:
+            InputError: a seed outside 0 to 2^32-1.
             InputError, ChemistryError: the job cannot be built.
             NonFiniteError: naming the stage.
         """
+        require_seed(seed)
         seconds, start = {}, time.perf_counter()
         example = example or self.featurize(job, seed)
         seconds["features"] = time.perf_counter() - start

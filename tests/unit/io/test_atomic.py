@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from protenix_ms.errors import OutputError
-from protenix_ms.io.atomic import npz_bytes, write_bytes, write_npz, write_text
+from protenix_ms.io.atomic import make_folder, npz_bytes, write_bytes, write_npz, write_text
 
 
 def test_folders_are_made_and_nothing_is_left_over(tmp_path):
@@ -47,3 +47,28 @@ def test_npz_is_deterministic_and_plain(tmp_path):
 def test_objects_are_refused():
     with pytest.raises(ValueError, match="allow_pickle"):
         npz_bytes({"a": np.array([{}])})
+
+
+@pytest.mark.parametrize("below", ["", "x", "x/y"])
+def test_a_folder_below_a_link_to_nothing_says_so(tmp_path, below):
+    (tmp_path / "link").symlink_to("/no/such/place")
+    with pytest.raises(OutputError, match="link is a link to /no/such/place, which is not there; "
+                                          "choose another --output"):
+        make_folder(tmp_path / "link" / below)
+
+
+def test_folders_are_made_or_refused_with_the_reason(tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    (tmp_path / "real").symlink_to(tmp_path / "a")
+    make_folder(tmp_path / "real" / "c")
+    assert (tmp_path / "a" / "c").is_dir()
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("file", "file/x", "loop"):
+        with pytest.raises(OutputError, match=f"{name.split('/')[0]}.*choose another --output"):
+            make_folder(tmp_path / name)
+
+
+def test_bytes_of_a_file_name_are_written_as_they_are_printed(tmp_path):
+    write_text(tmp_path / "a.txt", "from caf\udce9.json")
+    assert (tmp_path / "a.txt").read_text() == r"from caf\udce9.json"
