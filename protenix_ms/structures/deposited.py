@@ -97,8 +97,8 @@ def site_coordinates(sites: dict[str, Array]) -> Float[Array, "a 3"]:
     Raises:
         KeyError, ValueError: no such column, or text for a number.
     """
-    columns = [sites[f"Cartn_{axis}"] for axis in "xyz"]
-    coord = np.stack([np.where(np.isin(c, _ABSENT), "nan", c).astype(np.float64) for c in columns], 1)
+    text = np.stack([sites[f"Cartn_{axis}"] for axis in "xyz"], axis=1)
+    coord = np.where(np.isin(text, _ABSENT), "nan", text).astype(np.float64)
     return np.where(np.abs(coord) <= MAX_COORDINATE, coord, np.nan).astype(np.float32)
 
 

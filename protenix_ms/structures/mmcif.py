@@ -245,9 +245,10 @@ def _require_buildable(
     Args:
         parts: copies, and the chains that are copied.
     """
+    unknown = np.full(len(next(iter(sites.values()))), "?")
     names, first, size = np.unique(
-        sites.get("label_asym_id", np.array(["A"])), return_index=True, return_counts=True)
-    entity = sites.get("label_entity_id", names)[first]
+        sites.get("label_asym_id", unknown), return_index=True, return_counts=True)
+    entity = sites.get("label_entity_id", unknown)[first]
     atoms = dict(zip(names.tolist(), size.tolist()))
     # without entity tables every chain may be a polymer
     polymer = set(names[np.isin(entity, list(polymers))].tolist() if polymers else names.tolist())
@@ -317,10 +318,10 @@ def _product(steps: tuple[str, ...], matrices: dict[str, Array], path: Path) -> 
                 f"assembly 1 uses an unknown operation {name}", where=str(path),
                 fix="check _pdbx_struct_oper_list",
             )
+        if not (np.abs(matrices[name]) <= MAX_COORDINATE).all():  # also False for NaN
+            raise InputError(
+                f"operation {name} of assembly 1 moves chains by numbers that are not finite",
+                where=str(path), fix="check _pdbx_struct_oper_list",
+            )
         motion = motion @ matrices[name]
-    if not (np.abs(motion) <= MAX_COORDINATE).all():  # also False for what is no number
-        raise InputError(
-            f"assembly 1 moves chains by numbers that are not finite ({', '.join(steps)})",
-            where=str(path), fix="check _pdbx_struct_oper_list",
-        )
     return motion[:3]

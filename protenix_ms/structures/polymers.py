@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Polymers of a file without entity tables, derived from its residues.
 
-Biopython, OpenMM, PyMOL and others write the `_atom_site` loop alone. Peptide- or nucleotide-linking
-residues that follow each other in a chain of the author's are a polymer then; everything else is a
-ligand. Upstream takes such a chain for one ligand.
+Biopython, OpenMM, PyMOL and others write the `_atom_site` loop alone. Residues that link to
+peptides or nucleic acids and follow each other in a chain of the author's are a polymer then;
+everything else is a ligand. Upstream takes such a chain for one ligand.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from protenix_ms.structures.mmcif import UNKNOWN_TYPE, AssemblyPart, Deposit
 from protenix_ms.structures.segments import changes, groups
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
+_LABELS = {"label_asym_id", "label_entity_id", "label_seq_id"}
 MAX_GAP = 100  # residues not seen; where numbers rise by more, another chain begins
 _UNKNOWN_RESIDUE = {"protein": "UNK", "rna": "N", "dna": "DN"}
 _TYPES = {
@@ -97,7 +98,8 @@ def with_polymers(deposit: Deposit, ccd: ComponentDictionary) -> Deposit:
         for entity, kind in deposit.polymers.items()
     }
     deposit = replace(deposit, polymers=types)
-    named = deposit.sites.get("label_entity_id", np.array(["?"]))
+    labelled = deposit.sites.keys() >= _LABELS
+    named = deposit.sites["label_entity_id"] if labelled else np.array(["?"])
     if np.isin(named, list(types.keys() & deposit.sequences.keys())).any():
         return deposit
     try:
