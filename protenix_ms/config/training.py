@@ -140,7 +140,7 @@ def require_usable(config: ConfigDict) -> None:
                                   fix=f"stage 1 has {_setting(usual, key)}")
 
 
-def _setting(config: ConfigDict, key: str) -> float:
+def _setting(config: ConfigDict, key: str) -> int | float:
     *path, name = key.split(".")
     for part in path:
         config = config[part]
