@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import os
 from collections import Counter
 from pathlib import Path
@@ -88,5 +90,7 @@ def _report(outcomes: list[Outcome], output: Path) -> None:
     dropped = sorted((o for o in outcomes if o.status == "dropped"), key=lambda o: o.name)
     for reason, count in Counter(outcome.reason for outcome in dropped).most_common():
         print(f"  {count:6d}  {reason}")
-    lines = [f'{o.name},"{o.reason.replace(chr(34), chr(39))}"' for o in dropped]
-    write_text(output / DROPPED, "\n".join(["name,reason", *lines]) + "\n")
+    table = io.StringIO()
+    lines = ([" ".join(text.split()) for text in (o.name, o.reason)] for o in dropped)
+    csv.writer(table, lineterminator="\n").writerows([("name", "reason"), *lines])
+    write_text(output / DROPPED, table.getvalue())
