@@ -239,7 +239,7 @@ int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
   if (a.channels <= 0 || a.hidden <= 0 || (rows && !rows_fit(a))) return PMS_BAD_ARGUMENT;
   if (a.count <= 0) return PMS_OK;
   pms::Packing packing = matrices(a);
-  pms::PairJob job = {args, {}};
+  pms::PairJob job = {args, {}, 1};
   double products = 0;
   for (int i = 0; i < packing.count; i++) {
     packing.from[i] = a.weights[i];
@@ -250,6 +250,8 @@ int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
   for (int i = 0; i < packing.count; i++) job.weights[i] = packing.to[i];
   int64_t units = rows ? a.tokens : (a.count + kernels->positions - 1) / kernels->positions;
   if (a.kind == PMS_LINEAR) units *= (a.hidden + pms::LINEAR_ROWS - 1) / pms::LINEAR_ROWS;
+  else if (!rows && units >= pms::MANY_PANELS) job.panels = pms::UNIT_PANELS;
+  units = (units + job.panels - 1) / job.panels;
   if (rows) products += 2. * a.tokens * a.hidden;
   const int status = pms::parallel_for(kernels->pair_layers[a.kind], &job, units,
                                        kernels->pair_scratch(args), threads, a.count * products);

@@ -220,6 +220,7 @@ struct Packing {
 struct PairJob {
   const PmsPairLayer *args;
   const float *weights[5];  // packed
+  int64_t panels;           // of a unit
 };
 
 struct ConditionedJob {
@@ -233,7 +234,9 @@ struct OuterJob {
 };
 
 constexpr int64_t OUTER_TOKENS = 4;
-constexpr int64_t PRODUCT_PANELS = 12, PRODUCT_ROWS = 384;  // a multiple of any TILE_ROWS
+constexpr int64_t UNIT_PANELS = 4;    // of a large pair: each fetches what the next one reads
+constexpr int64_t MANY_PANELS = 512;  // of a large pair, enough units for many cores
+constexpr int64_t PRODUCT_PANELS = 16, PRODUCT_ROWS = 384;  // a multiple of any TILE_ROWS
 constexpr int64_t LINEAR_ROWS = 192;  // of the weight at a time, a multiple of any TILE_ROWS
 
 constexpr int64_t GATE_UNIT = 1 << 14, ADAM_UNIT = 1 << 14;

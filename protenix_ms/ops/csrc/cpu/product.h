@@ -8,6 +8,7 @@ namespace pms {
 namespace PMS_ISA {
 
 constexpr int64_t PRODUCT_DEPTH = 256;  // of the sum at a time: a panel of b stays in cache
+constexpr int STRIP = (TILE_ROWS + W - 1) / W * W;  // floats of a column of TILE_ROWS rows of a
 
 // Block [depth][STEP] of lines first.., from summed number k on, of one matrix. Lines are its rows,
 // or its columns where `crossed`; `all` is how many numbers a line has.
@@ -26,9 +27,9 @@ template <bool ADD>
 static void product_tile(const float *a, const float *b, int64_t depth, float *o, int64_t stride,
                          int64_t rows, int64_t columns) {
   if (rows >= TILE_ROWS && columns >= P)
-    return multiply<TILE_ROWS, 2, 1, COLUMN, ADD>(a, 0, 1, depth, b, P, o, stride);
+    return multiply<TILE_ROWS, 2, 1, STRIP, ADD>(a, 0, 1, depth, b, P, o, stride);
   alignas(64) float tile[TILE_ROWS * P];
-  multiply<TILE_ROWS, 2, 1, COLUMN, false>(a, 0, 1, depth, b, P, tile, P);
+  multiply<TILE_ROWS, 2, 1, STRIP, false>(a, 0, 1, depth, b, P, tile, P);
   for (int64_t i = 0; i < rows && i < TILE_ROWS; i++)
     for (int64_t j = 0; j < columns && j < P; j++)
       o[i * stride + j] = (ADD ? o[i * stride + j] : 0.f) + tile[i * P + j];
@@ -48,7 +49,7 @@ static void product(const void *job_, int64_t unit, float *scratch) {
       pack_lines<P, P>(from_b, !p.turned_b, p.columns, p.depth, j, k, depth,
                        b + (j - first) * PRODUCT_DEPTH);
     for (int64_t i = top; i < p.rows && i < top + PRODUCT_ROWS; i += TILE_ROWS) {
-      pack_lines<TILE_ROWS, COLUMN>(from_a, p.turned_a, p.rows, p.depth, i, k, depth, a);
+      pack_lines<TILE_ROWS, STRIP>(from_a, p.turned_a, p.rows, p.depth, i, k, depth, a);
       for (int64_t j = first; j < p.columns && j < first + wide; j += P) {
         const float *panel = b + (j - first) * PRODUCT_DEPTH;
         float *o = y + i * p.columns + j;
@@ -59,7 +60,7 @@ static void product(const void *job_, int64_t unit, float *scratch) {
   }
 }
 
-static int64_t product_scratch() { return (PRODUCT_PANELS * P + COLUMN) * PRODUCT_DEPTH; }
+static int64_t product_scratch() { return (PRODUCT_PANELS * P + STRIP) * PRODUCT_DEPTH; }
 
 }  // namespace PMS_ISA
 }  // namespace pms
