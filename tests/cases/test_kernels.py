@@ -24,7 +24,7 @@ def test_one_core_and_two_give_the_same_bytes(cases):
     """On AVX2, where they once did not: more is forced down to it."""
     library = native.library()
     if library is None or library.pms_best_isa() < 2 or len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("no compiler, no AVX2, or one core")
+        pytest.skip("this machine has no compiler, no AVX2 or no second core")
     said = run(cases / "attack-one-core" / "run.sh", PROTENIX_MS_ISA="avx2",
                ONEDNN_MAX_CPU_ISA="AVX2")
     assert "RIGHT" in said
@@ -32,6 +32,6 @@ def test_one_core_and_two_give_the_same_bytes(cases):
 
 def test_a_library_cut_short_is_compiled_again(cases):
     if native.library() is None:
-        pytest.skip("no C++ compiler")
+        pytest.skip("this machine has no C++ compiler")
     said = run(cases / "attack-kernel-library" / "run.sh")
     assert "rc=0" in said and "RIGHT" in said

@@ -159,11 +159,11 @@ def test_one_core_gives_the_same_bytes(done, folder):
 def test_one_core_gives_the_same_bytes_on_every_instruction_set(folder, isa):
     library = native.library()
     if library is None:
-        pytest.skip("no C++ compiler: MindSpore's own products depend on the number of cores")
+        pytest.skip("this machine has no C++ compiler, and other products depend on its cores")
     if native.INSTRUCTION_SETS.index(isa) + 1 > library.pms_best_isa():
         pytest.skip(f"this machine has no {isa}")
     if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("this machine has one core, or does not pin processes")
+        pytest.skip("this machine has no second core, or does not pin processes")
     # 86 atoms in three windows: an odd batch, which two threads do not divide
     (folder / "odd.json").write_text(json.dumps([{"name": "odd", "sequences": [
         {"proteinChain": {"sequence": "GWHKLE", "count": 1}},

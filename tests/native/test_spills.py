@@ -62,9 +62,9 @@ def inner_loops(listing: str, multiplies: str) -> list[Loop]:
 def test_products_keep_their_sums_in_registers(tmp_path, unit):
     compiler = compile_kernels.find_compiler()
     if compiler is None or shutil.which("objdump") is None:
-        pytest.skip("no C++ compiler or no objdump: install binutils")
+        pytest.skip("this machine has no C++ compiler or no objdump (binutils)")
     if compile_kernels.machine() not in ("x86_64", "amd64"):
-        pytest.skip(f"the instructions of {compile_kernels.machine()} are not known to this test")
+        pytest.skip(f"this machine has no x86 instructions: {compile_kernels.machine()}")
     target = tmp_path / "unit.o"
     flags = (*compile_kernels.FLAGS, *compile_kernels.units()[unit])
     subprocess.run([compiler, *flags, "-c", compile_kernels.SOURCES / unit, "-o", target],
