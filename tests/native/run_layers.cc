@@ -305,9 +305,11 @@ void borrowed_memory() {
   waitpid(child, &status, 0);
   expect(status, 0, 0, "kernels in a child process", {});
   if (!__sanitizer_get_current_allocated_bytes) return;
+  for (int i = 0; i < 4; i++) round();  // which blocks the threads left is chance
   const size_t before = __sanitizer_get_current_allocated_bytes();
   for (int i = 0; i < 20; i++) round();
   ones(4200, 2);  // packed weights of 70 MB are not kept
   const size_t after = __sanitizer_get_current_allocated_bytes();
-  expect(double(after) - double(before), 0, 4 << 20, "bytes kept after more calls", {});
+  expect(after > before ? double(after - before) : 0, 0, 4 << 20, "bytes kept after more calls",
+         {});
 }
