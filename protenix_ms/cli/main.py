@@ -12,7 +12,7 @@ from protenix_ms import __version__
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import Parser
 from protenix_ms.cli.report import lasting_streams
-from protenix_ms.errors import ProtenixError, explain, nearest
+from protenix_ms.errors import ProtenixError, explain, is_out_of_memory, nearest
 
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
@@ -67,7 +67,9 @@ def _run(arguments: Sequence[str] | None) -> int:
             raise
         print(f"protenix-ms {args.command}: {error}", file=sys.stderr)
         return 2
-    except MemoryError as error:
+    except (MemoryError, RuntimeError, OSError) as error:
+        if args.debug or not is_out_of_memory(error):
+            raise
         print(f"protenix-ms {args.command}: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

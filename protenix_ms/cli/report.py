@@ -28,8 +28,8 @@ class _Stream(TextIOBase):
         self._inner = inner
 
     @property
-    def encoding(self) -> str:
-        return self._inner.encoding if self._inner else "utf-8"
+    def encoding(self) -> str:  # `_io._TextIOBase` answers None
+        return (self._inner and self._inner.encoding) or "utf-8"
 
     def isatty(self) -> bool:
         return self._inner is not None and self._inner.isatty()
@@ -40,8 +40,7 @@ class _Stream(TextIOBase):
     def write(self, text: str) -> int:
         """Write, or drop the text where nobody reads any more."""
         if self._inner is not None:
-            encoding = self.encoding or "utf-8"
-            shown = text.encode(encoding, "backslashreplace").decode(encoding)
+            shown = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
             try:
                 self._inner.write(shown)
             except (OSError, ValueError):

@@ -39,6 +39,7 @@ def run(predictor, jobs, make_settings, monkeypatch):
     monkeypatch.setattr(batch, "_PATIENCE", 0.2)
     monkeypatch.setattr(batch, "_RANKING_PATIENCE", 0.2)
     monkeypatch.setattr(batch, "forget_shapes", lambda: None)  # MindSpore hangs in a fork
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # nobody pulls the plug
 
     def start(output=None, **changes):
         settings = make_settings(**changes)
