@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 from collections.abc import Iterator
@@ -102,8 +103,12 @@ def forget_shapes() -> None:
     """Drop what MindSpore has compiled for the shapes of past jobs, which it keeps for ever.
 
     Its operators that are not `pyboost` ones (gather, zeros_like) keep 30 to 60 kB per shape.
+    What lay between is then given back to the system, where the C library can do that.
     """
     if policy().device == "CPU":
         from mindspore.common.api import _pynative_executor
 
         _pynative_executor.clear_res()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
