@@ -127,21 +127,24 @@ def test_a_rerun_skips_what_is_finished(done, folder):
     assert files(folder / "one") == before
 
 
-def test_an_interrupt_keeps_finished_seeds(folder):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_finished_seeds(folder, number):
     """MindSpore installs a handler of its own, which would end the process at once."""
+    output = folder / f"stopped{number}"
     command = [sys.executable, "scripts/predict.py", "--input", folder / "jobs.json", "--config",
                folder / "config.py", "--random-weights", "0", "--seeds", "5,6,7,8", "--output",
-               folder / "stopped"]
+               output]
     with subprocess.Popen([str(word) for word in command], cwd=ROOT, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         lines = []
         for line in process.stdout:
             lines.append(line)
             if "seed 5: 2 samples" in line:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
         assert process.wait(timeout=60) == 1, "".join(lines)
     assert any("interrupted" in line for line in lines)
-    job = folder / "stopped" / "mixed"
+    job = output / "mixed"
+    assert json.loads((job / "run.json").read_text())["seeds"]["5"]["state"] == "done"
     assert (job / "mixed_model.cif").is_file() and (job / "ranking.csv").is_file()
     assert not (job / "seed_8").exists()
 
