@@ -92,3 +92,25 @@ def _likeness(word: str, name: str) -> float:
     same = 0.05 * len(commonprefix([word, name])) / max(len(word), 1)
     return same + max(SequenceMatcher(None, word, text).ratio()
                       for text in (name, name[:len(word)]))
+
+
+_OUT_OF_MEMORY = re.compile(
+    r"bad_alloc|out of memory|cannot allocate memory|malloc|memory (is )?not enough"
+    r"|resource temporarily unavailable"  # no address space for another thread
+    r"|alloc\w* .*memory.* fail|fail\w* to alloc", re.IGNORECASE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell from an error's kind and text whether memory ran out, in Python or in MindSpore."""
+    return isinstance(error, MemoryError) or bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+def explain(error: BaseException) -> str:
+    """Say in one line what an unforeseen error is; MindSpore's call stacks are left out."""
+    text = " ".join(str(error).split("\n\n---")[0].split())
+    if isinstance(error, ProtenixError):
+        return text
+    if is_out_of_memory(error):
+        return ("the memory of this process ran out; ask for fewer --samples, cut the job, choose "
+                "a smaller --model, or use a larger machine.")
+    return f"{type(error).__name__}: {text or 'no message'}"

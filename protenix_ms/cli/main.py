@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from protenix_ms import __version__
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import Parser
-from protenix_ms.errors import ProtenixError, nearest
+from protenix_ms.cli.report import lasting_streams
+from protenix_ms.errors import ProtenixError, explain, is_out_of_memory, nearest
 
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
@@ -35,6 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 done; 1 some of it failed; 2 nothing could start.
     """
+    with lasting_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     known = [name for name in COMMANDS if find_spec(_module(name))]
     if arguments is None and words[:1] and words[0] in NEED_MINDSPORE:
@@ -60,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"protenix-ms {args.command}: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError, OSError) as error:
+        if args.debug or not is_out_of_memory(error):
+            raise
+        print(f"protenix-ms {args.command}: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from ml_collections import ConfigDict
 
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     settings = prepare(args, config)
     console = Console(args.quiet, args.debug)
     launch.configure(args.device)
+    launch.stop_softly()
     from protenix_ms.predict.batch import Batch
     from protenix_ms.runtime.policy import Policy, using
 
@@ -167,9 +169,8 @@ def writable(folder: Path) -> None:
     """Make the output folder, or raise OutputError."""
     make_folder(folder)
     try:
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise OutputError(f"cannot be written ({error.strerror})", where=str(folder),
                           fix="choose another --output") from error

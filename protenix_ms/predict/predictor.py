@@ -86,9 +86,8 @@ class Predictor:
     options: FeatureOptions = FeatureOptions()
 
     def featurize(self, job: Job, seed: int) -> Example:
-        """Model inputs of a job; the seed drives conformers and reference placements."""
-        key = np.random.SeedSequence((seed, crc32(job.name.encode()), crc32(b"features")))
-        return build(job, self.ccd, np.random.Generator(np.random.Philox(key)), self.options)
+        """Make the model's inputs of a job (see the function)."""
+        return featurize(job, seed, self.ccd, self.options)
 
     def predict(
         self, job: Job, seed: int = 101, progress: Progress | None = None,
@@ -117,6 +116,14 @@ class Predictor:
         samples = rank(prediction, example, job, self.config)
         seconds["scores"] = time.perf_counter() - start
         return SeedResult(job, seed, example.atoms, samples, seconds)
+
+
+def featurize(
+    job: Job, seed: int, ccd: ComponentDictionary, options: FeatureOptions
+) -> Example:
+    """Make the model's inputs of a job; the seed drives conformers and reference placements."""
+    key = np.random.SeedSequence((seed, crc32(job.name.encode()), crc32(b"features")))
+    return build(job, ccd, np.random.Generator(np.random.Philox(key)), options)
 
 
 def require_finite(prediction: Prediction, where: str) -> None:
