@@ -231,8 +231,7 @@ def _trainer(
     import numpy as np
 
     from protenix_ms.model.protenix import Protenix
-    from protenix_ms.model.weights import load_weights
-    from protenix_ms.nn import initialise
+    from protenix_ms.model.weights import initialise, load_weights
     from protenix_ms.train.checkpoint import finite
     from protenix_ms.train.evaluation import Evaluation
     from protenix_ms.train.loop import Trainer

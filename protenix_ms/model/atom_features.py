@@ -53,7 +53,7 @@ class AtomFeatures:
         return self.atom_share.shape[0]
 
     @classmethod
-    def of(cls, features: Mapping[str, Shaped[Array, "..."]]) -> AtomFeatures:
+    def from_features(cls, features: Mapping[str, Shaped[Array, "..."]]) -> AtomFeatures:
         """From the model's input arrays (reference protenix.md B.6)."""
         pos = np.asarray(features["ref_pos"], np.float32)
         column = {
@@ -77,7 +77,7 @@ class AtomFeatures:
             "atom_share": (1.0 / np.maximum(count, 1)).astype(np.float32)[:, None],
         }
         tensors = {k: Tensor.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
-        return cls(windows=AtomWindows.of(len(pos)), **tensors)
+        return cls(windows=AtomWindows.over(len(pos)), **tensors)
 
     def to_atoms(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b a c"]:
         """Each token's row to all of its atoms."""

@@ -33,7 +33,7 @@ class ConfidenceFeatures:
     tm: TmTables
 
     @classmethod
-    def of(cls, features: Mapping[str, Shaped[Array, "..."]]) -> ConfidenceFeatures:
+    def from_features(cls, features: Mapping[str, Shaped[Array, "..."]]) -> ConfidenceFeatures:
         """From the model's input arrays (reference protenix.md B.6)."""
         place = np.asarray(features["atom_to_tokatom_idx"])
         order = np.argsort(place, kind="stable")

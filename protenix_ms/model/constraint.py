@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from protenix_ms.nn import LayerNorm, Linear, empty_parameter
+from protenix_ms.model.layers import LayerNorm, Linear, empty_parameter
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.typing import Array, Float

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from protenix_ms.errors import InputError
 from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.atom_transformer import AtomAttentionEncoder
-from protenix_ms.nn import Linear
+from protenix_ms.model.layers import Linear
 from protenix_ms.typing import Array, Float
 
 TOKEN_FEATURES = ("restype", "profile", "deletion_mean")  # 32 + 32 + 1, in this order

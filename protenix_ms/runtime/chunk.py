@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many rows of pair-sized work to do at once."""
+"""Work on pair-sized arrays some rows at a time: how many, and how the results are joined."""
 
 from __future__ import annotations
 
@@ -11,105 +11,109 @@ from mindspore import Tensor, Type, float32, ops
 
 from protenix_ms.runtime.gradient import recording
 from protenix_ms.runtime.policy import policy
+from protenix_ms.runtime.recompute import Owner, recomputed_piece
+from protenix_ms.typing import Array
 
 MOST_FLOATS = 2**24  # 64 MB; several are alive at once
 FEWEST_FLOATS = 2**20
 SHARE = 256  # a chunk is this part of a given memory budget: 64 MB of 16 GiB
-LARGE = 2**26  # numbers, 256 MB: arrays that count one by one
+LARGE = 2**26  # numbers, 256 MB: arrays whose number decides whether a job fits
 
 
 def chunk_floats() -> int:
-    """Numbers in the largest array of a chunk: 64 MB, less if the policy's memory is small."""
+    """Return how many numbers the largest array of a chunk has: 64 MB, less in a small memory."""
     if policy().memory is None:
         return MOST_FLOATS
     return min(MOST_FLOATS, max(FEWEST_FLOATS, policy().memory // SHARE // 4))
 
 
-def rows_per_chunk(rows: int, floats_per_row: int, least: int = 1) -> int:
-    """Rows at once: the policy's `chunk`, else equal chunks as large as `chunk_floats` allows.
+def rows_per_chunk(rows: int, cost: int, least: int = 1) -> int:
+    """Return the policy's `chunk`, else the size of equal chunks that `chunk_floats` allows.
 
     Args:
         rows: how many there are.
-        floats_per_row: size of the largest intermediate array of one row.
+        cost: numbers in the largest intermediate array of one row.
         least: rows below which a chunk would waste more time than it saves memory.
     """
     if policy().chunk:
         return max(1, min(rows, policy().chunk))
-    most = max(least, chunk_floats() // max(1, floats_per_row))
+    most = max(least, chunk_floats() // max(1, cost))
     return -(-rows // -(-rows // most)) if rows else 1
 
 
 def chunks(rows: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover ``0..rows``."""
+    """Yield slices of at most `size` that cover ``0..rows``."""
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
 
 
 def is_large(shape: Sequence[int]) -> bool:
-    """Whether arrays of this shape count one by one."""
+    """Tell whether an array of this shape is large enough to be written over, not copied."""
     return prod(shape) >= LARGE
 
 
-def zeros(shape: tuple[int, ...], dtype: Type = float32) -> Tensor:
-    """Zeros. A large array takes memory only where it is written, and gives it back at its end.
+def zeros(shape: Sequence[int], dtype: Type = float32) -> Tensor:
+    """Make zeros. A large array takes memory only where it is written, and frees it at its end.
 
-    MindSpore's pool keeps what it once had, in pieces that seldom fit the next array.
+    MindSpore's pool keeps freed memory in pieces that seldom fit the next array.
     """
     if is_large(shape) and dtype == float32 and policy().device == "CPU":
         return Tensor.from_numpy(np.zeros(shape, np.float32))
-    return ops.zeros(shape, dtype)
+    return ops.zeros(tuple(shape), dtype)
 
 
-def map_rows(
-    function: Callable[[slice], Tensor], rows: int, floats_per_row: int, least: int = 1,
+def rowwise(
+    owner: Owner, function: Callable[..., Tensor], *arrays: Tensor | Array | range, cost: int,
+    axes: Sequence[int] | int = 0, shared: Sequence[object] = (), least: int = 1,
     into: Tensor | None = None,
 ) -> Tensor:
-    """``function(slice)`` for row chunks, joined on axis 0; in place where nothing is recorded.
+    """Apply a function whose rows do not depend on each other; return all rows of its result.
+
+    Calls ``function(*parts, *shared)`` for some rows at a time, and recomputes each call for the
+    gradient if the policy wants that of the owner.
 
     Args:
-        function: work on some rows, which must not depend on each other; gives one or more rows
-            for each.
-        rows, floats_per_row, least: as of `rows_per_chunk`.
-        into: an array of the result's shape that nobody needs any more and that may hold the
-            result, written row by row; used if there are chunks and no gradient.
+        owner: as of `recomputed_piece`.
+        function: returns one row for each row of its parts.
+        arrays: arrays of as many rows each; a ``range`` hands the function a slice.
+        cost, least: as of `rows_per_chunk`.
+        axes: axis on which the rows of each array lie, that of the first also in the result.
+        shared: further arguments, every tensor that the function reads among them.
+        into: an array of the result's shape that nobody needs any more. Its memory takes the
+            result if there are chunks and no gradient is recorded.
     """
-    size = rows_per_chunk(rows, floats_per_row, least)
-    if size == rows:
-        return function(slice(0, rows))
+    axes = (axes,) * len(arrays) if isinstance(axes, int) else axes
+    first, axis = arrays[0], axes[0]
+    rows = len(first) if isinstance(first, range) else first.shape[axis]
+    size = rows_per_chunk(rows, cost, least)
+    parts = list(chunks(rows, size)) or [slice(0, 0)]
+
+    def call(*some: object) -> Tensor:
+        return recomputed_piece(owner, function, *some, *shared)
+
+    if len(parts) == 1:
+        return call(*(parts[0] if isinstance(x, range) else x for x in arrays))
     if recording():
-        return ops.concat([function(part) for part in chunks(rows, size)], 0)
-    for part in chunks(rows, size):
-        done = function(part)
-        each = done.shape[0] // (part.stop - part.start)
+        pieces = (_split(x, axis, parts) for x, axis in zip(arrays, axes, strict=True))
+        return ops.concat([call(*some) for some in zip(*pieces, strict=True)], axis)
+    for part in parts:
+        done = call(*(_part(x, axis, part) for x, axis in zip(arrays, axes, strict=True)))
         if into is None:
-            into = zeros((rows * each, *done.shape[1:]), done.dtype)
-        into[part.start * each : part.stop * each] = done
+            into = zeros((*done.shape[:axis], rows, *done.shape[axis + 1 :]), done.dtype)
+        into[(slice(None),) * axis + (part,)] = done
     return into
 
 
-def map_parts(
-    function: Callable[..., Tensor], arrays: Sequence[Tensor], axes: Sequence[int],
-    floats_per_row: int,
-) -> Tensor:
-    """``function(*parts)`` for row chunks of `arrays`, joined on the axis of the first.
+def _part(array: Tensor | Array | range, axis: int, part: slice) -> object:
+    return part if isinstance(array, range) else array[(slice(None),) * axis + (part,)]
 
-    The way of training: the gradient joins the chunks, too. A slice's gradient is as large as the
-    array that it was cut from, zero but for the slice, and all of them are added up.
 
-    Args:
-        function: work on some rows, which must not depend on each other.
-        arrays: of as many rows each.
-        axes: on which the rows of each lie.
-        floats_per_row: as of `rows_per_chunk`.
+def _split(array: Tensor | Array | range, axis: int, parts: list[slice]) -> Sequence[object]:
+    """Cut an array so that its gradient is joined by one operation.
 
-    Returns:
-        What ``function(*arrays)`` gives; a new array where there are chunks, never in place.
+    The gradient of a slice is as large as the array that it was cut from, and all are added up.
+    Given one size that leaves a rest, MindSpore keeps memory after the backward pass.
     """
-    rows = arrays[0].shape[axes[0]]
-    size = rows_per_chunk(rows, floats_per_row)
-    if size == rows:
-        return function(*arrays)
-    # Given one size that leaves a rest, MindSpore keeps memory after the backward pass.
-    sizes = [part.stop - part.start for part in chunks(rows, size)]
-    parts = (ops.split(array, sizes, axis) for array, axis in zip(arrays, axes, strict=True))
-    return ops.concat([function(*some) for some in zip(*parts, strict=True)], axes[0])
+    if isinstance(array, Tensor):
+        return ops.split(array, [part.stop - part.start for part in parts], axis)
+    return [_part(array, axis, part) for part in parts]

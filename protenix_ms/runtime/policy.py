@@ -31,8 +31,6 @@ class Policy:
         recompute: kinds of modules (`recompute.KINDS`) that forget their activations in training.
         jit: compile the blocks of the diffusion and pairformer stacks, None for the device's
             default (see `compiles`). Training ignores it.
-        buckets: pad tokens for compiled stacks so that nearby lengths share a graph, None for the
-            device's default.
     """
 
     device: Device = "CPU"
@@ -43,18 +41,11 @@ class Policy:
     kernels: bool = True
     recompute: frozenset[str] = frozenset()
     jit: bool | None = None
-    buckets: bool | None = None
 
     @property
     def compiles(self) -> bool:
         """Whether stacks compile; by default on Ascend."""
         return self.device == "Ascend" if self.jit is None else self.jit
-
-    @property
-    def pads(self) -> bool:
-        """Whether compiled stacks pad; by default on Ascend."""
-        buckets = self.device == "Ascend" if self.buckets is None else self.buckets
-        return buckets and self.compiles
 
 
 _current = Policy()

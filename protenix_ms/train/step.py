@@ -18,12 +18,12 @@ from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
 from protenix_ms.model.confidence import ConfidenceLogits
 from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
 from protenix_ms.model.diffusion import Conditioning
-from protenix_ms.model.protenix import Job, Protenix, Trunk
-from protenix_ms.nn import set_precision
+from protenix_ms.model.layers import set_precision
+from protenix_ms.model.protenix import ModelInputs, Protenix, Trunk
+from protenix_ms.model.sampler import centre_random_augmentation
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
 from protenix_ms.runtime.trace import trace
-from protenix_ms.sampler import centre_random_augmentation
 from protenix_ms.train.permutation import permute_labels
 from protenix_ms.typing import Array, Float, Int
 
@@ -125,7 +125,7 @@ class TrainingStep:
         Raises:
             NonFiniteError: the mini-rollout left the numbers.
         """
-        job = Job(example.features)
+        job = ModelInputs(example.features)
         set_precision(self.model, job.positions.n_tokens, self.model.config.model_name)
         most = self.config.cycles or self.model.config.model.N_cycle
         cycles = cycles_of_step(step, most)
@@ -137,7 +137,7 @@ class TrainingStep:
         loss, terms, gradients = value_and_gradients(forward, self.parameters)
         return StepResult(float(loss), {k: float(v) for k, v in terms.items()}, gradients)
 
-    def _recycled(self, job: Job, cycles: int, draws: Draws) -> Trunk:
+    def _recycled(self, job: ModelInputs, cycles: int, draws: Draws) -> Trunk:
         """All recycles but the last, through which no gradient passes."""
         with without_gradient():
             start = self.model.initial(job)
@@ -147,7 +147,7 @@ class TrainingStep:
         return now
 
     def _loss(
-        self, example: Example, job: Job, before: Trunk, draws: Draws
+        self, example: Example, job: ModelInputs, before: Trunk, draws: Draws
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The part that is differentiated."""
         alone = self.config.train_confidence_only
@@ -165,7 +165,9 @@ class TrainingStep:
         terms = TrainingLoss(self.config, example.features, labels, self.measures.between)
         return terms(confidence, denoised)
 
-    def _represent(self, job: Job, before: Trunk, draws: Draws) -> tuple[Trunk, Conditioning]:
+    def _represent(
+        self, job: ModelInputs, before: Trunk, draws: Draws
+    ) -> tuple[Trunk, Conditioning]:
         """The last recycle, and what the denoiser makes of it once for all samples."""
         trunk = self.model.recycle(job, self.model.initial(job), before, draws, self._dropout)
         return trunk, self.model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
@@ -190,7 +192,7 @@ class TrainingStep:
         self, example: Example, trunk: Trunk, x: Float[Array, "b a 3"]
     ) -> Confidence:
         """What the confidence head says of the mini-rollout."""
-        head, job = self.model.confidence_head, ConfidenceFeatures.of(example.features)
+        head, job = self.model.confidence_head, ConfidenceFeatures.from_features(example.features)
         s, z = head.embed(*trunk)
         logits = []
         for sample in x:

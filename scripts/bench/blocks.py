@@ -86,7 +86,7 @@ def ours(args: argparse.Namespace, cell: object = None) -> Work:
     from mindspore import Tensor
 
     from protenix_ms.model.confidence_features import ConfidenceFeatures
-    from protenix_ms.model.protenix import Job
+    from protenix_ms.model.protenix import ModelInputs
 
     mindspore.runtime.launch_blocking()
     config = get_config(args.model)
@@ -95,7 +95,7 @@ def ours(args: argparse.Namespace, cell: object = None) -> Work:
     @lru_cache(1)
     def conditioning(tokens: int) -> tuple:
         """What a step needs and what is done once per job."""
-        job, given = Job(make_features(tokens)), arrays(config, tokens)
+        job, given = ModelInputs(make_features(tokens)), arrays(config, tokens)
         trunk = (Tensor.from_numpy(given[k]) for k in ("s_inputs", "s", "z"))
         x = Tensor.from_numpy(coordinates(job.features, SAMPLES))
         return x, np.full(1, NOISE, np.float32), cell.prepare(job.atoms, job.positions, *trunk)
@@ -107,7 +107,7 @@ def ours(args: argparse.Namespace, cell: object = None) -> Work:
         given = {k: Tensor.from_numpy(v) for k, v in arrays(config, tokens).items()}
         if args.work == "confidence":
             features = make_features(tokens)
-            job, x = ConfidenceFeatures.of(features), coordinates(features, 1)
+            job, x = ConfidenceFeatures.from_features(features), coordinates(features, 1)
             trunk = given["s_inputs"], given["s"], given["z"]
             return lambda: (cell(job, trunk, x)[0].atom_plddt,)
         first = given["s" if args.work == "pairformer" else "m"]

@@ -44,7 +44,7 @@ class SamplerOptions:
     samples_at_once: int = 5
 
     @classmethod
-    def of(cls, config: ConfigDict) -> SamplerOptions:
+    def from_config(cls, config: ConfigDict) -> SamplerOptions:
         """From ``config.sample_diffusion``."""
         c = config
         return cls(c.gamma0, c.gamma_min, c.noise_scale_lambda, c.step_scale_eta)
