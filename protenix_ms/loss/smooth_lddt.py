@@ -18,7 +18,7 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.loss.labels import AtomRoles, Labels
 from protenix_ms.ops.native import kernels_serve
-from protenix_ms.runtime.chunk import chunks, rows_per_chunk
+from protenix_ms.runtime.rows import slices
 from protenix_ms.typing import Array, Float, Int
 
 RADIUS, NUCLEOTIDE_RADIUS = 15.0, 30.0  # angstrom, by the kind of the row atom
@@ -102,7 +102,7 @@ class _ByRows(nn.Cell):
         """The same by MindSpore's operators, some rows at a time."""
         b, a, _ = x.shape
         total, pairs, parts, columns = 0.0, EPSILON, [], 0.0
-        for part in chunks(a, rows_per_chunk(a, _PLANES * b * a)):
+        for part in slices(a, _PLANES * b * a):
             mask, true = self.neighbours.rows(part)
             pairs = pairs + ops.sum(mask)
             score, pull = _rows(x, part, mask, true)

@@ -12,8 +12,8 @@ from protenix_ms.model.atom_windows import KEYS, QUERIES
 from protenix_ms.model.diffusion_transformer import DiffusionTransformer, PairBiases
 from protenix_ms.model.layers import LayerNorm, Linear
 from protenix_ms.ops.for_samples import for_samples
-from protenix_ms.runtime.chunk import rowwise
 from protenix_ms.runtime.policy import policy, using
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float
 
 IDENTITY = 1 + 128 + 4 * 64  # mask, element, atom name
@@ -33,10 +33,7 @@ class AtomTransformer(nn.Cell):
         return self.diffusion_transformer.pair_biases(p, atoms.windows)
 
     def construct(
-        self,
-        q: Float[Tensor, "b a c_atom"],
-        c: Float[Tensor, "1 a c_atom"],
-        biases: PairBiases,
+        self, q: Float[Tensor, "b a c_atom"], c: Float[Tensor, "1 a c_atom"], biases: PairBiases,
         atoms: AtomFeatures,
     ) -> Float[Tensor, "b a c_atom"]:
         return self.diffusion_transformer(q, c, biases, atoms.windows)
@@ -83,9 +80,7 @@ class AtomAttentionEncoder(nn.Cell):
         self.linear_no_bias_q = Linear(c_atom, c_token)
 
     def condition(
-        self,
-        atoms: AtomFeatures,
-        s_trunk: Float[Tensor, "n c_s"] | None = None,
+        self, atoms: AtomFeatures, s_trunk: Float[Tensor, "n c_s"] | None = None,
         z: Float[Tensor, "n n c_z"] | None = None,
     ) -> tuple[Float[Tensor, "1 a c_atom"], Float[Tensor, "w q k c_p"]]:
         """Compute the single and pair conditioning of the atoms (lines 1-14).
@@ -108,9 +103,7 @@ class AtomAttentionEncoder(nn.Cell):
         return ops.expand_dims(c, 0), self._atom_pairs(atoms, c, z_pair)
 
     def _atom_pairs(
-        self,
-        atoms: AtomFeatures,
-        c: Float[Tensor, "a c_atom"],
+        self, atoms: AtomFeatures, c: Float[Tensor, "a c_atom"],
         z_pair: Float[Tensor, "nn c_p"] | None,
     ) -> Float[Tensor, "w q k c_p"]:
         """Compute the pair conditioning (lines 2-6, 10, 13-14).
@@ -137,10 +130,7 @@ class AtomAttentionEncoder(nn.Cell):
                        cost=QUERIES * KEYS * of_query.shape[-1])
 
     def construct(
-        self,
-        atoms: AtomFeatures,
-        c: Float[Tensor, "1 a c_atom"],
-        biases: PairBiases,
+        self, atoms: AtomFeatures, c: Float[Tensor, "1 a c_atom"], biases: PairBiases,
         r: Float[Tensor, "b a 3"] | None = None,
     ) -> tuple[Float[Tensor, "b n c_token"], Float[Tensor, "b a c_atom"]]:
         """Compute token and atom activations.
@@ -167,7 +157,7 @@ class AtomAttentionDecoder(nn.Cell):
     """Decodes tokens into coordinate updates of atoms (AF3 Algorithm 6)."""
 
     def __init__(
-        self, c_token: int, c_atom: int, c_atompair: int, n_blocks: int, n_heads: int
+        self, c_token: int, c_atom: int, c_atompair: int, n_blocks: int, n_heads: int,
     ) -> None:
         super().__init__()
         self.linear_no_bias_a = Linear(c_token, c_atom)
@@ -176,12 +166,8 @@ class AtomAttentionDecoder(nn.Cell):
         self.linear_no_bias_out = Linear(c_atom, 3)
 
     def construct(
-        self,
-        atoms: AtomFeatures,
-        a: Float[Tensor, "b n c_token"],
-        q_skip: Float[Tensor, "b a c_atom"],
-        c: Float[Tensor, "1 a c_atom"],
-        biases: PairBiases,
+        self, atoms: AtomFeatures, a: Float[Tensor, "b n c_token"],
+        q_skip: Float[Tensor, "b a c_atom"], c: Float[Tensor, "1 a c_atom"], biases: PairBiases,
     ) -> Float[Tensor, "b a 3"]:
         """Compute the updates; `q_skip` and `c` are the encoder's activations and conditioning."""
         q = atoms.to_atoms(self.linear_no_bias_a(a)) + q_skip

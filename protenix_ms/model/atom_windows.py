@@ -72,20 +72,16 @@ class AtomWindows:
         return sliding_windows(_pad(x, LEFT, after), 1, KEYS, QUERIES)
 
     def attend(
-        self,
-        q: Float[Tensor, "b a h d"],
-        k: Float[Tensor, "b a h d"],
-        v: Float[Tensor, "b a h d"],
-        bias: Float[Tensor, "w h q k"],
-        gate: Float[Tensor, "b a h d"],
+        self, q: Float[Tensor, "b a h d"], k: Float[Tensor, "b a h d"], v: Float[Tensor, "b a h d"],
+        bias: Float[Tensor, "w h q k"], gate: Float[Tensor, "b a h d"],
     ) -> Float[Tensor, "b a h d"]:
         """Compute gated attention of every atom within its window; `bias` holds `key_bias`.
 
         This is AF3 Algorithm 24 with the mask of Algorithm 7.
         """
-        kernel = windows_in_place(q.dtype, q.shape[-1])
-        if kernel is not None:
-            return kernel(q, k, v, gate, bias)
+        in_place = windows_in_place(q.dtype, q.shape[-1])
+        if in_place is not None:
+            return in_place(q, k, v, gate, bias)
         q, gate, k, v = self.queries(q), self.queries(gate), self.keys(k), self.keys(v)
         return self.merge(evoformer_attention(q, k, v, ops.expand_dims(bias, 0), gate=gate))
 

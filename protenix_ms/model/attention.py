@@ -10,8 +10,8 @@ from protenix_ms.model.layers import AdaptiveLayerNorm, LayerNorm, Linear
 from protenix_ms.model.residual import Residual
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.ops.for_samples import for_samples
-from protenix_ms.ops.fused.projection import PairProjection
 from protenix_ms.ops.gating import gated
+from protenix_ms.ops.projection import PairProjection
 from protenix_ms.typing import Float
 
 GATE_BIAS = -2.0  # initial offset of adaptive output gates: sigmoid(-2) = 0.12
@@ -37,10 +37,7 @@ class Attention(nn.Cell):
         self.linear_g = Linear(c, c, init="zeros")
 
     def construct(
-        self,
-        x: Float[Tensor, "b n c"],
-        kv: Float[Tensor, "b n c"],
-        bias: Float[Tensor, "r h q k"],
+        self, x: Float[Tensor, "b n c"], kv: Float[Tensor, "b n c"], bias: Float[Tensor, "r h q k"],
         windows: AtomWindows | None = None,
     ) -> Float[Tensor, "b n c"]:
         """Attend from `x`, the input of queries and gate, to `kv`, that of keys and values.
@@ -54,13 +51,8 @@ class Attention(nn.Cell):
         return self.linear_o(self.attend(q, k, v, self.linear_g(x), bias, windows))
 
     def attend(
-        self,
-        q: Float[Tensor, "b n c"],
-        k: Float[Tensor, "b n c"],
-        v: Float[Tensor, "b n c"],
-        gate: Float[Tensor, "b n c"],
-        bias: Float[Tensor, "r h q k"],
-        windows: AtomWindows | None,
+        self, q: Float[Tensor, "b n c"], k: Float[Tensor, "b n c"], v: Float[Tensor, "b n c"],
+        gate: Float[Tensor, "b n c"], bias: Float[Tensor, "r h q k"], windows: AtomWindows | None,
     ) -> Float[Tensor, "b n c"]:
         """Compute gated attention between the projections."""
         heads = (*q.shape[:-1], self.n_heads, -1)
@@ -91,7 +83,7 @@ class AttentionPairBias(Residual):
     """
 
     def __init__(
-        self, c_a: int, c_z: int, n_heads: int, c_s: int | None = None, cross: bool = False
+        self, c_a: int, c_z: int, n_heads: int, c_s: int | None = None, cross: bool = False,
     ) -> None:
         super().__init__()
         conditioned = c_s is not None
@@ -115,11 +107,8 @@ class AttentionPairBias(Residual):
         return ops.reshape(bias, (-1, *bias.shape[-3:]))
 
     def update(
-        self,
-        a: Float[Tensor, "b n c_a"],
-        bias: Float[Tensor, "r h q k"],
-        s: Float[Tensor, "_ n c_s"] | None = None,
-        windows: AtomWindows | None = None,
+        self, a: Float[Tensor, "b n c_a"], bias: Float[Tensor, "r h q k"],
+        s: Float[Tensor, "_ n c_s"] | None = None, windows: AtomWindows | None = None,
     ) -> Float[Tensor, "b n c_a"]:
         """Compute the update of `a`.
 

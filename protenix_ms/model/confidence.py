@@ -19,7 +19,7 @@ from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.low_precision import widened
 from protenix_ms.ops.outer_sum import outer_sum
-from protenix_ms.runtime.chunk import chunks, rows_per_chunk, rowwise
+from protenix_ms.runtime.rows import rowwise, slices
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.typing import Array, Float, Int
 
@@ -93,11 +93,8 @@ class ConfidenceHead(nn.Cell):
         self.resolved_ln = LayerNorm(c.c_s)
 
     def construct(
-        self,
-        job: ConfidenceFeatures,
-        trunk: tuple[Tensor, Tensor, Tensor],
-        x: Float[Array, "b a 3"],
-        progress: Callable[[str, int, int], None] | None = None,
+        self, job: ConfidenceFeatures, trunk: tuple[Tensor, Tensor, Tensor],
+        x: Float[Array, "b a 3"], progress: Callable[[str, int, int], None] | None = None,
     ) -> tuple[ConfidenceOutput, ...]:
         """Score every sample; under a trace also show the logits, as ``pred/...``.
 
@@ -135,9 +132,7 @@ class ConfidenceHead(nn.Cell):
         return self.reduce(job, s, z), self.logits(job, s, z) if tracing() else None
 
     def embed(
-        self,
-        s_inputs: Float[Tensor, "n c_s_inputs"],
-        s_trunk: Float[Tensor, "n c_s"],
+        self, s_inputs: Float[Tensor, "n c_s_inputs"], s_trunk: Float[Tensor, "n c_s"],
         z_trunk: Float[Tensor, "n n c_z"],
     ) -> tuple[Float[Tensor, "n c_s"], Float[Tensor, "n n c_z"]]:
         """Compute what all samples share; a large pair takes the memory of `z_trunk`."""
@@ -153,10 +148,7 @@ class ConfidenceHead(nn.Cell):
                           into=z_trunk)
 
     def refine(
-        self,
-        s: Float[Tensor, "n c_s"],
-        z: Float[Tensor, "n n c_z"],
-        x: Float[Array, "n 3"],
+        self, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"], x: Float[Array, "n 3"],
         last: bool = False,
     ) -> tuple[Float[Tensor, "n c_s"], Float[Tensor, "n n c_z"]]:
         """Compute one sample's representations from coordinates of its representative atoms.
@@ -169,7 +161,7 @@ class ConfidenceHead(nn.Cell):
         return self.pairformer_stack(s, self.add_distances(z, distances(x), last))
 
     def add_distances(
-        self, z: Float[Tensor, "n n c_z"], d: Float[Array, "n n"], last: bool = False
+        self, z: Float[Tensor, "n n c_z"], d: Float[Array, "n n"], last: bool = False,
     ) -> Float[Tensor, "n n c_z"]:
         """Embed distances in angstrom, as bins and as numbers; `last` as of `refine`."""
         none = ops.zeros((1, z.shape[-1]), z.dtype)  # row of distances in no bin
@@ -194,21 +186,17 @@ class ConfidenceHead(nn.Cell):
         inside = (bins >= 0) & (d < upper[bins])
         return np.where(inside, bins, len(lower)).astype(np.int32)
 
-    def pae_logits(
-        self, z: Float[Tensor, "n n c_z"], rows: slice
-    ) -> Float[Tensor, "r n k"]:
+    def pae_logits(self, z: Float[Tensor, "n n c_z"], rows: slice) -> Float[Tensor, "r n k"]:
         """Compute aligned-error logits of some rows."""
         return self.linear_no_bias_pae(self.pae_ln(z[rows]))
 
-    def pde_logits(
-        self, z: Float[Tensor, "n n c_z"], rows: slice
-    ) -> Float[Tensor, "r n k"]:
+    def pde_logits(self, z: Float[Tensor, "n n c_z"], rows: slice) -> Float[Tensor, "r n k"]:
         """Compute distance-error logits of some rows; they are symmetric."""
         transposed = ops.transpose(z[:, rows], (1, 0, 2))
         return self.linear_no_bias_pde(self.pde_ln(z[rows] + transposed))
 
     def logits(
-        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"]
+        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"],
     ) -> ConfidenceLogits:
         """Compute all logits of one sample, for losses and traces."""
         every = slice(0, z.shape[0])
@@ -220,13 +208,13 @@ class ConfidenceHead(nn.Cell):
         )
 
     def reduce(
-        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"]
+        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"],
     ) -> ConfidenceOutput:
         """Compute expected values of one sample; pair distributions exist for a few rows only."""
         n = z.shape[0]
         plddt = _by_atom(self.plddt_ln(s), self.plddt_weight, job)
         pae, pde, tm_complex, tm_pair = np.empty((4, n, n), np.float32)
-        for rows in chunks(n, rows_per_chunk(n, n * (PAE.count + z.shape[-1]))):
+        for rows in slices(n, cost=n * (PAE.count + z.shape[-1])):
             aligned = self.pae_logits(z, rows).asnumpy()
             pae[rows], tm_complex[rows], tm_pair[rows] = job.tm.reduce(aligned, rows)
             pde[rows] = expected(self.pde_logits(z, rows).asnumpy(), PDE)
@@ -236,7 +224,7 @@ class ConfidenceHead(nn.Cell):
 
 
 def _by_atom(
-    s: Float[Tensor, "n c_s"], weight: Float[Tensor, "t c_s k"], job: ConfidenceFeatures
+    s: Float[Tensor, "n c_s"], weight: Float[Tensor, "t c_s k"], job: ConfidenceFeatures,
 ) -> Float[Tensor, "a k"]:
     """Project each atom's token by the matrix of the atom's place in the token.
 

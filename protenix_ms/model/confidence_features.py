@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the confidence head knows about a job: representative atoms, places, chains."""
+"""Inputs of the confidence head: representative atoms, places of atoms in tokens, chains."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from protenix_ms.typing import Array, Float, Int, Shaped
 
 @dataclass(frozen=True)
 class ConfidenceFeatures:
-    """Made once per job.
+    """Atoms and chains of a job, as the confidence head needs them.
 
     Attributes:
         representative: atom that stands for each token in distances (C-beta, ...).
@@ -34,7 +34,7 @@ class ConfidenceFeatures:
 
     @classmethod
     def from_features(cls, features: Mapping[str, Shaped[Array, "..."]]) -> ConfidenceFeatures:
-        """From the model's input arrays (reference protenix.md B.6)."""
+        """Read the model's input arrays."""
         place = np.asarray(features["atom_to_tokatom_idx"])
         order = np.argsort(place, kind="stable")
         ends = np.cumsum(np.bincount(place))
@@ -52,10 +52,10 @@ class ConfidenceFeatures:
 
 
 def distances(x: Float[Array, "n 3"]) -> Float[Array, "n n"]:
-    """Distances between points, float32, from their differences.
+    """Compute distances between points in float32, from their differences.
 
     `torch.cdist` takes ``|a|^2 + |b|^2 - 2ab`` beyond 25 points and is wrong by up to 0.03
-    angstrom (trap H28); upstream's confidences carry that error, ours do not.
+    angstrom. Upstream's confidences carry that error, ours do not.
     """
     x = x.astype(np.float32)
     squared = np.zeros((len(x), len(x)), np.float32)

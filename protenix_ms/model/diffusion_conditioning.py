@@ -9,7 +9,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from protenix_ms.model.layers import LayerNorm, Linear, Transition
 from protenix_ms.model.relative_position import RelativePositionEncoding, RelativePositions
 from protenix_ms.ops.low_precision import widened
-from protenix_ms.runtime.chunk import rowwise
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Array, Float
 
 FOURIER = 256
@@ -59,7 +59,7 @@ class DiffusionConditioning(nn.Cell):
         self.transition_s2 = Transition(c_s, 2)
 
     def pair(
-        self, z_trunk: Float[Tensor, "n n c_z"], positions: RelativePositions
+        self, z_trunk: Float[Tensor, "n n c_z"], positions: RelativePositions,
     ) -> Float[Tensor, "n n c_z"]:
         """Condition the pair for all samples and steps (lines 1-5)."""
 
@@ -72,14 +72,14 @@ class DiffusionConditioning(nn.Cell):
         return rowwise(self, rows, z_trunk, range(n), cost=2 * n * c_z)
 
     def single(
-        self, s_trunk: Float[Tensor, "n c_s"], s_inputs: Float[Tensor, "n c_s_inputs"]
+        self, s_trunk: Float[Tensor, "n c_s"], s_inputs: Float[Tensor, "n c_s_inputs"],
     ) -> Float[Tensor, "n c_s"]:
         """Condition the single, before the noise level is known (lines 6-7)."""
         s = ops.concat([widened(s_trunk), widened(s_inputs)], -1)
         return self.linear_no_bias_s(self.layernorm_s(s))
 
     def construct(
-        self, single: Float[Tensor, "n c_s"], noise_level: Float[Array, "b"]
+        self, single: Float[Tensor, "n c_s"], noise_level: Float[Array, "b"],
     ) -> Float[Tensor, "b n c_s"]:
         """Add the noise level to the conditioned single (lines 8-12).
 

@@ -12,8 +12,8 @@ from protenix_ms.model.attention import GATE_BIAS, AttentionPairBias
 from protenix_ms.model.layers import AdaptiveLayerNorm, LayerNorm, Linear
 from protenix_ms.model.residual import Residual
 from protenix_ms.ops.for_samples import for_samples
-from protenix_ms.ops.fused.projection import PairProjection
 from protenix_ms.ops.gating import gated, swiglu
+from protenix_ms.ops.projection import PairProjection
 from protenix_ms.runtime.compiled import CompiledBlocks
 from protenix_ms.typing import Float
 
@@ -33,7 +33,7 @@ class ConditionedTransitionBlock(Residual):
         self.linear_s = Linear(c_s, c_a, bias=True, init="zeros", bias_init=GATE_BIAS)
 
     def update(
-        self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"]
+        self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"],
     ) -> Float[Tensor, "b n c_a"]:
         """Compute the update of `a`, conditioned on `s`, whose leading axis may be 1."""
         a = self.adaln(a, s)
@@ -54,11 +54,8 @@ class DiffusionTransformerBlock(nn.Cell):
         self.conditioned_transition_block = ConditionedTransitionBlock(c_a, c_s)
 
     def construct(
-        self,
-        a: Float[Tensor, "b n c_a"],
-        s: Float[Tensor, "_ n c_s"],
-        bias: Float[Tensor, "_ h q k"],
-        windows: AtomWindows | None = None,
+        self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"],
+        bias: Float[Tensor, "_ h q k"], windows: AtomWindows | None = None,
     ) -> Float[Tensor, "b n c_a"]:
         a = self.attention_pair_bias(a, bias, s, windows)
         return self.conditioned_transition_block(a, s)
@@ -113,7 +110,7 @@ class DiffusionTransformer(nn.Cell):
     """
 
     def __init__(
-        self, c_a: int, c_s: int, c_z: int, n_blocks: int, n_heads: int, cross: bool = False
+        self, c_a: int, c_s: int, c_z: int, n_blocks: int, n_heads: int, cross: bool = False,
     ) -> None:
         super().__init__()
         self.blocks = nn.CellList(
@@ -122,16 +119,13 @@ class DiffusionTransformer(nn.Cell):
         self.run_block = CompiledBlocks()
 
     def pair_biases(
-        self, z: Float[Tensor, "*r q k c_z"], windows: AtomWindows | None = None
+        self, z: Float[Tensor, "*r q k c_z"], windows: AtomWindows | None = None,
     ) -> PairBiases:
         """Compute the biases of all blocks, once for every call."""
         return PairBiases(self.blocks, z, windows)
 
     def construct(
-        self,
-        a: Float[Tensor, "b n c_a"],
-        s: Float[Tensor, "_ n c_s"],
-        biases: PairBiases,
+        self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"], biases: PairBiases,
         windows: AtomWindows | None = None,
     ) -> Float[Tensor, "b n c_a"]:
         """Update `a`; the leading axis of `s` is 1 if all samples share their conditioning."""

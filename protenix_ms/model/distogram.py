@@ -10,7 +10,7 @@ from protenix_ms.geometry.bins import Bins
 from protenix_ms.model.layers import Linear
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.low_precision import widened
-from protenix_ms.runtime.chunk import rowwise
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float
 
 LOWEST, HIGHEST = 2.3125, 21.6875  # angstrom
@@ -32,7 +32,7 @@ class DistogramHead(nn.Cell):
         self.near = Tensor.from_numpy(near.astype(np.float32))
 
     def construct(
-        self, z: Float[Tensor, "n n c_z"], rows: slice = slice(None)
+        self, z: Float[Tensor, "n n c_z"], rows: slice = slice(None),
     ) -> Float[Tensor, "r n k"]:
         """Compute the logits of some rows, a sum over both directions and so symmetric."""
         transposed = ops.transpose(z[:, rows], (1, 0, 2))

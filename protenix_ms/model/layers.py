@@ -118,13 +118,13 @@ class AdaptiveLayerNorm(nn.Cell):
         self.linear_nobias_s = Linear(c_s, c_a, init="zeros")
 
     def construct(
-        self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"]
+        self, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"],
     ) -> Float[Tensor, "b n c_a"]:
         scale, shift = (for_samples(x, a.shape[0]) for x in self.adapting(s))
         return gated(self.layernorm_a(a), scale) + shift
 
     def adapting(
-        self, s: Float[Tensor, "_ n c_s"]
+        self, s: Float[Tensor, "_ n c_s"],
     ) -> tuple[Float[Tensor, "_ n c_a"], Float[Tensor, "_ n c_a"]]:
         """Return the scale, before its sigmoid, and the shift."""
         s = self.layernorm_s(s)

@@ -8,18 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 from mindspore import Tensor, nn, ops
+from ml_collections import ConfigDict
 
 from protenix_ms.model.dropout import PairMasks, RowDropout
 from protenix_ms.model.layers import LayerNorm, Linear, Transition
 from protenix_ms.model.pairformer import PairformerBlock
 from protenix_ms.model.residual import Residual
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.fused.projection import PairProjection
 from protenix_ms.ops.gating import gated
 from protenix_ms.ops.low_precision import widened
-from protenix_ms.runtime.chunk import rowwise
+from protenix_ms.ops.projection import PairProjection
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.recompute import recomputed
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Array, Float, Int
 
 OUTER_PRODUCT_WIDTH, HEADS, HEAD_WIDTH = 32, 8, 8
@@ -45,7 +46,7 @@ class OuterProductMean(Residual):
         return 1.0 / (len(m) + EPSILON)
 
     def update(
-        self, z: Float[Tensor, "n n c_z"], m: Float[Tensor, "m n c_m"]
+        self, z: Float[Tensor, "n n c_z"], m: Float[Tensor, "m n c_m"],
     ) -> Float[Tensor, "n n c_z"]:
         """Compute the update of the pair from alignment rows; `z` itself is not read."""
         n, scale = len(z), self.scale(m)
@@ -74,7 +75,7 @@ class MSAPairWeightedAveraging(Residual):
         return ops.softmax(widened(bias), -1).astype(bias.dtype)
 
     def update(
-        self, m: Float[Tensor, "m n c_m"], weights: Float[Tensor, "h n n"]
+        self, m: Float[Tensor, "m n c_m"], weights: Float[Tensor, "h n n"],
     ) -> Float[Tensor, "m n c_m"]:
         """Compute the update of alignment rows, by averages over tokens."""
         m = self.layernorm_m(m)
@@ -92,9 +93,7 @@ class MSAStack(nn.Cell):
         self.transition_m = Transition(c_m, 4)
 
     def construct(
-        self,
-        m: Float[Tensor, "m n c_m"],
-        z: Float[Tensor, "n n c_z"],
+        self, m: Float[Tensor, "m n c_m"], z: Float[Tensor, "n n c_z"],
         mask: Float[Tensor, "1 n c_m"] | None = None,
     ) -> Float[Tensor, "m n c_m"]:
         """Return the updated rows; `mask` drops parts of the average in training."""
@@ -113,7 +112,7 @@ class Dropouts(NamedTuple):
     pair: RowDropout
 
     def masks(
-        self, block: MSABlock, m: Tensor, z: Tensor
+        self, block: MSABlock, m: Tensor, z: Tensor,
     ) -> tuple[Tensor | None, PairMasks | None]:
         """Draw the masks of one block's row update and pair updates, in its order of work."""
         rows = None if block.msa_stack is None else self.rows.rows(*m.shape[1:])
@@ -133,11 +132,8 @@ class MSABlock(nn.Cell):
         self.pair_stack = PairformerBlock(c_z, hidden_scale_up=hidden_scale_up)
 
     def construct(
-        self,
-        m: Float[Tensor, "m n c_m"],
-        z: Float[Tensor, "n n c_z"],
-        row_mask: Float[Tensor, "1 n c_m"] | None = None,
-        pair_masks: PairMasks | None = None,
+        self, m: Float[Tensor, "m n c_m"], z: Float[Tensor, "n n c_z"],
+        row_mask: Float[Tensor, "1 n c_m"] | None = None, pair_masks: PairMasks | None = None,
     ) -> tuple[Float[Tensor, "m n c_m"], Float[Tensor, "n n c_z"]]:
         """Return the updated rows and pair; masks drop parts of the updates in training."""
         z = self.outer_product_mean_msa(z, m)
@@ -156,9 +152,7 @@ def draw_rows(n_rows: int, draws: Draws, lower_bound: int, cutoff: int) -> Int[A
     return rows[:cutoff] if cutoff > 0 else rows
 
 
-def row_features(
-    features: Mapping[str, Array], rows: Int[Array, "m"]
-) -> Float[Array, "m n 34"]:
+def row_features(features: Mapping[str, Array], rows: Int[Array, "m"]) -> Float[Array, "m n 34"]:
     """Compute residue class one-hot, whether a deletion precedes, and its scaled length."""
     classes = np.asarray(features["msa"])[rows]
     x = np.empty((*classes.shape, ROW_CLASSES + 2), np.float32)
@@ -174,28 +168,22 @@ class MSAModule(nn.Cell):
     The result replaces the pair; the supplement adds it.
 
     Args:
-        n_blocks: depth; 0 leaves the pair as it is.
-        c_m, c_z, c_s_inputs: channels of rows, pair and inputs.
-        hidden_scale_up: as of `PairformerBlock`.
-        lower_bound, cutoff: smallest number of rows to draw, most to keep.
+        config: ``config.model.msa_module``; 0 blocks leave the pair as it is.
     """
 
-    def __init__(
-        self, n_blocks: int, c_m: int, c_z: int, c_s_inputs: int, hidden_scale_up: bool = False,
-        lower_bound: int = 1, cutoff: int = 16384,
-    ) -> None:
+    def __init__(self, config: ConfigDict) -> None:
         super().__init__()
-        self.lower_bound, self.cutoff = lower_bound, cutoff
-        self.linear_no_bias_m = Linear(ROW_CLASSES + 2, c_m)
-        self.linear_no_bias_s = Linear(c_s_inputs, c_m)
-        self.blocks = nn.CellList(
-            [MSABlock(c_m, c_z, hidden_scale_up, i == n_blocks - 1) for i in range(n_blocks)]
-        )
+        c = config
+        self.lower_bound, self.cutoff = c.sample_lower_bound, c.sample_cutoff
+        self.linear_no_bias_m = Linear(ROW_CLASSES + 2, c.c_m)
+        self.linear_no_bias_s = Linear(c.c_s_inputs, c.c_m)
+        self.blocks = nn.CellList([
+            MSABlock(c.c_m, c.c_z, c.hidden_scale_up, last=i == c.n_blocks - 1)
+            for i in range(c.n_blocks)
+        ])
 
     def embed(
-        self,
-        features: Mapping[str, Array],
-        s_inputs: Float[Tensor, "n c_s_inputs"],
+        self, features: Mapping[str, Array], s_inputs: Float[Tensor, "n c_s_inputs"],
         chosen: Int[Array, "m"],
     ) -> Float[Tensor, "m n c_m"]:
         """Embed the chosen rows (lines 2-4)."""
@@ -210,12 +198,8 @@ class MSAModule(nn.Cell):
         return rowwise(None, rows, chosen, cost=n * (ROW_CLASSES + 2))
 
     def construct(
-        self,
-        features: Mapping[str, Array],
-        z: Float[Tensor, "n n c_z"],
-        s_inputs: Float[Tensor, "n c_s_inputs"],
-        draws: Draws,
-        dropouts: Dropouts | None = None,
+        self, features: Mapping[str, Array], z: Float[Tensor, "n n c_z"],
+        s_inputs: Float[Tensor, "n c_s_inputs"], draws: Draws, dropouts: Dropouts | None = None,
     ) -> Float[Tensor, "n n c_z"]:
         """Return the updated pair.
 

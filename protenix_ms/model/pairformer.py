@@ -47,7 +47,7 @@ class PairformerBlock(nn.Cell):
             self.single_transition = Transition(c_s, SINGLE_EXPANSION)
 
     def pair(
-        self, z: Float[Tensor, "n n c_z"], masks: PairMasks | None = None
+        self, z: Float[Tensor, "n n c_z"], masks: PairMasks | None = None,
     ) -> Float[Tensor, "n n c_z"]:
         """Update the pair (lines 2-6); `masks` drop parts of the updates in training."""
         layers = (self.tri_mul_out, self.tri_mul_in, self.tri_att_start, self.tri_att_end)
@@ -56,7 +56,7 @@ class PairformerBlock(nn.Cell):
         return self.pair_transition(z)
 
     def single(
-        self, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"]
+        self, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"],
     ) -> Float[Tensor, "n c_s"]:
         """Update the single from the updated pair (lines 7-8)."""
         bias = self.attention_pair_bias.pair_bias(z)
@@ -64,9 +64,7 @@ class PairformerBlock(nn.Cell):
         return self.single_transition(s)
 
     def construct(
-        self,
-        s: Float[Tensor, "n c_s"] | None,
-        z: Float[Tensor, "n n c_z"],
+        self, s: Float[Tensor, "n c_s"] | None, z: Float[Tensor, "n n c_z"],
         masks: PairMasks | None = None,
     ) -> tuple[Float[Tensor, "n c_s"] | None, Float[Tensor, "n n c_z"]]:
         """Return the updated single (None stays None) and pair."""
@@ -90,9 +88,7 @@ class PairformerStack(nn.Cell):
         self.run_block = CompiledBlocks()
 
     def construct(
-        self,
-        s: Float[Tensor, "n c_s"] | None,
-        z: Float[Tensor, "n n c_z"],
+        self, s: Float[Tensor, "n c_s"] | None, z: Float[Tensor, "n n c_z"],
         dropout: RowDropout | None = None,
     ) -> tuple[Float[Tensor, "n c_s"] | None, Float[Tensor, "n n c_z"]]:
         """Return the updated single (None stays None) and pair.

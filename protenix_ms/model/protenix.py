@@ -29,8 +29,8 @@ from protenix_ms.model.relative_position import RelativePositionEncoding, Relati
 from protenix_ms.model.sampler import SamplerOptions, noise_schedule, sample
 from protenix_ms.model.template import TemplateEmbedder
 from protenix_ms.ops.outer_sum import outer_sum
-from protenix_ms.runtime.chunk import rowwise, zeros
 from protenix_ms.runtime.draws import Draws
+from protenix_ms.runtime.rows import rowwise, zeros
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.typing import Array, Float
 
@@ -80,19 +80,6 @@ class ModelInputs:
         }
 
 
-def _constraint_embedder(config: ConfigDict) -> ConstraintEmbedder:
-    kinds = {
-        kind: config[f"{kind}_embedder"].c_z_input
-        for kind in ("pocket", "contact", "contact_atom")
-        if config[f"{kind}_embedder"].enable
-    }
-    c = config.substructure_embedder
-    substructure = None
-    if c.enable:
-        substructure = {k: c[k] for k in ("n_classes", "hidden_dim", "n_layers", "n_heads")}
-    return ConstraintEmbedder(kinds, config.c_constraint_z, substructure)
-
-
 class Protenix(nn.Cell):
     """Predicts structures and their confidence (AF3 Algorithm 1; upstream `protenix.Protenix`).
 
@@ -107,22 +94,15 @@ class Protenix(nn.Cell):
         self.config = config
         m, w = config.model, config.widths
         self.input_embedder = InputFeatureEmbedder(m.input_embedder, config.esm)
-        p = m.relative_position_encoding
-        self.relative_position_encoding = RelativePositionEncoding(p.c_z, p.r_max, p.s_max)
-        t = m.template_embedder
-        self.template_embedder = TemplateEmbedder(t.n_blocks, t.c, t.c_z, t.hidden_scale_up)
-        a = m.msa_module
-        self.msa_module = MSAModule(
-            a.n_blocks, a.c_m, a.c_z, a.c_s_inputs, a.hidden_scale_up, a.sample_lower_bound,
-            a.sample_cutoff,
-        )
-        self.constraint_embedder = _constraint_embedder(m.constraint_embedder)
+        self.relative_position_encoding = RelativePositionEncoding(**m.relative_position_encoding)
+        self.template_embedder = TemplateEmbedder(m.template_embedder)
+        self.msa_module = MSAModule(m.msa_module)
+        self.constraint_embedder = ConstraintEmbedder(m.constraint_embedder)
         f = m.pairformer
         self.pairformer_stack = PairformerStack(
-            f.n_blocks, f.c_z, f.c_s, f.n_heads, f.hidden_scale_up
-        )
+            f.n_blocks, f.c_z, f.c_s, f.n_heads, f.hidden_scale_up)
         self.diffusion_module = DiffusionModule(m.diffusion_module)
-        self.distogram_head = DistogramHead(m.distogram_head.c_z, m.distogram_head.no_bins)
+        self.distogram_head = DistogramHead(**m.distogram_head)
         self.confidence_head = ConfidenceHead(m.confidence_head)
         c_s, c_z = f.c_s, f.c_z
         self.linear_no_bias_sinit = Linear(w.c_s_inputs, c_s)
@@ -144,7 +124,7 @@ class Protenix(nn.Cell):
         return Trunk(s_inputs, s, z)
 
     def _initial_pair(
-        self, inputs: ModelInputs, s: Float[Tensor, "n c_s"]
+        self, inputs: ModelInputs, s: Float[Tensor, "n c_s"],
     ) -> Float[Tensor, "n n c_z"]:
         """Sum single pairs, relative positions, bonds and constraints (lines 3-5)."""
         of_row, of_column = self.linear_no_bias_zinit1(s), self.linear_no_bias_zinit2(s)
@@ -170,11 +150,7 @@ class Protenix(nn.Cell):
         return rowwise(None, ops.add, z, update, cost=z.size // len(z), into=z)
 
     def recycle(
-        self,
-        inputs: ModelInputs,
-        start: Trunk,
-        before: Trunk,
-        draws: Draws,
+        self, inputs: ModelInputs, start: Trunk, before: Trunk, draws: Draws,
         dropout: Dropout = "none",
     ) -> Trunk:
         """Pass once through the trunk, by `combine` and then `update` (lines 8-13)."""
@@ -182,7 +158,7 @@ class Protenix(nn.Cell):
         return self.update(inputs, now, draws, dropout == "training")
 
     def combine(
-        self, start: Trunk, before: Trunk, draws: Draws, dropout: Dropout = "none"
+        self, start: Trunk, before: Trunk, draws: Draws, dropout: Dropout = "none",
     ) -> Trunk:
         """Start a pass from the result of the pass before (lines 8 and 11).
 
@@ -211,7 +187,7 @@ class Protenix(nn.Cell):
         return Trunk(start.s_inputs, s, z)
 
     def update(
-        self, inputs: ModelInputs, now: Trunk, draws: Draws, training: bool = False
+        self, inputs: ModelInputs, now: Trunk, draws: Draws, training: bool = False,
     ) -> Trunk:
         """Run templates, MSA module and pairformer (lines 9, 10 and 12).
 
@@ -224,22 +200,18 @@ class Protenix(nn.Cell):
         s_inputs, s, z = now
         in_template, in_msa, in_pairformer = self._dropouts(draws, training)
         if self.template_embedder.n_blocks and "template_aatype" in inputs.features:
-            z = self._with_templates(inputs, z, in_template)
+            templates = self.template_embedder(inputs.features, z, in_template)
+            trace("template_embedder", templates)
+            z = self._sum(z, templates)
+            del templates
         z = self.msa_module(inputs.features, z, s_inputs, draws, in_msa)
         trace("msa_module", z)
         s, z = self.pairformer_stack(s, z, in_pairformer)
         trace("pairformer_stack", (s, z))
         return Trunk(s_inputs, s, z)
 
-    def _with_templates(
-        self, inputs: ModelInputs, z: Float[Tensor, "n n c_z"], dropout: RowDropout | None
-    ) -> Float[Tensor, "n n c_z"]:
-        templates = self.template_embedder(inputs.features, z, dropout)
-        trace("template_embedder", templates)
-        return self._sum(z, templates)
-
     def _dropouts(
-        self, draws: Draws, training: bool
+        self, draws: Draws, training: bool,
     ) -> tuple[RowDropout | None, Dropouts | None, RowDropout | None]:
         """Make the dropout of templates, MSA module and pairformer; none unless in training."""
         if not training:
@@ -278,24 +250,21 @@ class Protenix(nn.Cell):
         return now
 
     def sample(
-        self, inputs: ModelInputs, trunk: Trunk, draws: Draws, progress: Progress | None = None
+        self, inputs: ModelInputs, trunk: Trunk, draws: Draws, progress: Progress | None = None,
     ) -> Float[Array, "b a 3"]:
         """Sample coordinates in angstrom (line 15)."""
         c = self.config.sample_diffusion
-        given = self.diffusion_module.prepare(inputs.atoms, inputs.positions, *trunk)
-        return self.roll_out(given, draws, (c.N_step, c.N_sample), progress)
+        job = self.diffusion_module.prepare(inputs.atoms, inputs.positions, *trunk)
+        return self.roll_out(job, draws, (c.N_step, c.N_sample), progress)
 
     def roll_out(
-        self,
-        given: Conditioning,
-        draws: Draws,
-        size: tuple[int, int],
+        self, job: Conditioning, draws: Draws, size: tuple[int, int],
         progress: Progress | None = None,
     ) -> Float[Array, "b a 3"]:
         """Sample coordinates in angstrom.
 
         Args:
-            given: from `diffusion_module.prepare`.
+            job: from `diffusion_module.prepare`.
             draws: the sampler's sites.
             size: denoising steps, samples.
             progress: called after every step.
@@ -304,14 +273,14 @@ class Protenix(nn.Cell):
 
         def denoise(x: Array, noise_level: Array) -> Array:
             x = Tensor.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-            return self.diffusion_module(x, noise_level, given).asnumpy()
+            return self.diffusion_module(x, noise_level, job).asnumpy()
 
         schedule = noise_schedule(self.config.inference_noise_scheduler, steps)
         options = SamplerOptions.from_config(self.config.sample_diffusion)
-        return sample(denoise, schedule, draws, options, (samples, given.atoms.n_atoms), progress)
+        return sample(denoise, schedule, draws, options, (samples, job.atoms.n_atoms), progress)
 
     def predict(
-        self, features: Mapping[str, Array], draws: Draws, progress: Progress | None = None
+        self, features: Mapping[str, Array], draws: Draws, progress: Progress | None = None,
     ) -> Prediction:
         """Predict structures and confidences of one job.
 

@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from protenix_ms.model.layers import Linear
-from protenix_ms.runtime.chunk import rowwise
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Array, Float, Int
 
 
@@ -78,7 +78,7 @@ class RelativePositionEncoding(nn.Cell):
         self.linear_no_bias = Linear(4 * r_max + 2 * s_max + 7, c_z)
 
     def construct(
-        self, positions: RelativePositions, rows: slice | None = None
+        self, positions: RelativePositions, rows: slice | None = None,
     ) -> Float[Tensor, "r n c_z"]:
         """Encode all pairs of tokens, or some rows of them."""
         if rows is None:

@@ -26,7 +26,7 @@ class Residual(nn.Cell):
         raise NotImplementedError
 
     def construct(
-        self, x: Shaped[Tensor, "..."], *others: object, mask: Shaped[Tensor, "..."] | None = None
+        self, x: Shaped[Tensor, "..."], *others: object, mask: Shaped[Tensor, "..."] | None = None,
     ) -> Shaped[Tensor, "..."]:
         """Return `x` plus its update; a kernel writes over a large `x`.
 

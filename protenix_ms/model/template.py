@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 from mindspore import Tensor, nn, ops
+from ml_collections import ConfigDict
 
 from protenix_ms.model.dropout import RowDropout
 from protenix_ms.model.layers import LayerNorm, Linear
 from protenix_ms.model.pairformer import PairformerStack
-from protenix_ms.runtime.chunk import rowwise
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Array, Float
 
 DISTANCE_BINS, CLASSES = 39, 32
@@ -25,9 +26,7 @@ _ARRAYS = (
 )
 
 
-def distinct_templates(
-    features: Mapping[str, Array], each: bool = False
-) -> list[tuple[int, int]]:
+def distinct_templates(features: Mapping[str, Array], each: bool = False) -> list[tuple[int, int]]:
     """List the templates that differ as (index, how often it occurs); with `each`, all once.
 
     Upstream pads to four slots, and embeds the same padding several times. Here equal templates
@@ -43,7 +42,7 @@ def distinct_templates(
 
 
 def template_pairs(
-    features: Mapping[str, Array], template: int, rows: slice
+    features: Mapping[str, Array], template: int, rows: slice,
 ) -> Float[Array, "r n 108"]:
     """Compute pair features of one template for some rows.
 
@@ -71,19 +70,18 @@ class TemplateEmbedder(nn.Cell):
     """Embeds templates into the pair (AF3 Algorithm 16).
 
     Args:
-        n_blocks: depth; with 0 the module is skipped, although the files hold its projections.
-        c, c_z: inner and pair channels.
-        hidden_scale_up: as of `PairformerBlock`.
+        config: ``config.model.template_embedder``; with 0 blocks the module is skipped, although
+            the files hold its projections.
     """
 
-    def __init__(self, n_blocks: int, c: int, c_z: int, hidden_scale_up: bool = False) -> None:
+    def __init__(self, config: ConfigDict) -> None:
         super().__init__()
+        c, c_z = config.c, config.c_z
         self.linear_no_bias_z = Linear(c_z, c)
         self.layernorm_z = LayerNorm(c_z)
         self.linear_no_bias_a = Linear(CHANNELS, c)
         self.pairformer_stack = PairformerStack(
-            n_blocks, c, hidden_scale_up=hidden_scale_up, expansion=EXPANSION
-        )
+            config.n_blocks, c, hidden_scale_up=config.hidden_scale_up, expansion=EXPANSION)
         self.layernorm_v = LayerNorm(c)
         self.linear_no_bias_u = Linear(c, c_z)
 
@@ -92,10 +90,7 @@ class TemplateEmbedder(nn.Cell):
         return len(self.pairformer_stack.blocks)
 
     def _embed(
-        self,
-        features: Mapping[str, Array],
-        template: int,
-        z: Float[Tensor, "n n c"],
+        self, features: Mapping[str, Array], template: int, z: Float[Tensor, "n n c"],
         dropout: RowDropout | None,
     ) -> Float[Tensor, "n n c"]:
         """Embed one template, on the normalised and projected pair."""
@@ -109,9 +104,7 @@ class TemplateEmbedder(nn.Cell):
         return self.layernorm_v(self.pairformer_stack(None, v, dropout)[1])
 
     def construct(
-        self,
-        features: Mapping[str, Array],
-        z: Float[Tensor, "n n c_z"],
+        self, features: Mapping[str, Array], z: Float[Tensor, "n n c_z"],
         dropout: RowDropout | None = None,
     ) -> Float[Tensor, "n n c_z"]:
         """Compute the update of the pair.

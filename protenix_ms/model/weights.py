@@ -44,9 +44,7 @@ def rule_array(name: str, shape: tuple[int, ...], seed: int = 0) -> Float[Array,
 
 
 def load_weights(
-    model: nn.Cell,
-    arrays: Iterable[tuple[str, Array]],
-    where: str = "weights",
+    model: nn.Cell, arrays: Iterable[tuple[str, Array]], where: str = "weights",
     may_be_absent: frozenset[str] = OWN,
 ) -> None:
     """Set every parameter of `model` to its array, by name.
@@ -86,7 +84,7 @@ def load_weights(
 
 
 def truncated_normal(
-    shape: tuple[int, ...], variance: float, rng: np.random.Generator
+    shape: tuple[int, ...], variance: float, rng: np.random.Generator,
 ) -> Float[Array, "..."]:
     """Draw normal numbers of a given variance *after* cutting at two standard deviations."""
     x = rng.standard_normal(shape, dtype=np.float32)

@@ -12,18 +12,18 @@ from protenix_ms.config.manifest import parameter_count
 from protenix_ms.errors import ResourceError
 from protenix_ms.model.diffusion_transformer import CACHED_FLOATS
 from protenix_ms.ops.native import kernels_serve
-from protenix_ms.runtime.chunk import is_large
 from protenix_ms.runtime.policy import policy
 from protenix_ms.runtime.resources import available_bytes, resident_bytes
+from protenix_ms.runtime.rows import is_large
 
 _FLOAT = 4  # bytes
 _BASE = 0.55e9  # interpreter, MindSpore, chemistry tables
 # Arrays held at each stage's peak, in units of one array of the named kind: those alive at once,
 # and what MindSpore keeps of those that are not. Measured by scripts/bench/memory.py.
-_LARGE_PAIRS = 2  # written over (runtime.chunk.is_large): z, and a triangle layer's product
+_LARGE_PAIRS = 2  # written over (runtime.rows.is_large): z, and a triangle layer's product
 _SMALL_PAIRS = 5  # z, its successor, that product, and pieces in MindSpore's pool
 _COMPOSED_PAIRS = 20  # without our kernels: a triangle layer's projections besides
-_CHUNK_ARRAYS, _CHUNK_BYTES = 14, 0.5e9  # beside them, while a layer is in chunks (runtime.chunk)
+_CHUNK_ARRAYS, _CHUNK_BYTES = 14, 0.5e9  # beside them, while a layer is in chunks (runtime.rows)
 _CHANNELS = 60  # of a pair of tokens: what chunks hold of all pairs, attention biases
 _ATOM_ARRAYS = 60  # windowed atom activations of one sample, per atom and channel
 _CONFIDENCE_ARRAYS = 4  # PAE, PDE and two TM terms per sample

@@ -65,9 +65,7 @@ class _Piece(nn.Cell):
         return self._parameters_of()
 
 
-def recomputed_piece(
-    owner: Owner, function: Callable[..., Tensor], *inputs: object
-) -> Tensor:
+def recomputed_piece(owner: Owner, function: Callable[..., Tensor], *inputs: object) -> Tensor:
     """Call ``function(*inputs)``, a part of the work of `owner`, recomputed as by `recomputed`.
 
     Args:

@@ -4,8 +4,8 @@
     python scripts/bench/jit.py --tokens 109 --steps 200 --json jit.json
 
 A whole prediction of one sample, plain and compiled in turns: compile time, first and median
-denoising step, every stage. Then both stacks over a range of lengths, with and without buckets:
-compilations and time. CPU seconds stand beside wall seconds, which a busy machine stretches.
+denoising step, every stage. Then both stacks over a range of lengths: compilations and time. CPU
+seconds stand beside wall seconds, which a busy machine stretches.
 """
 
 from __future__ import annotations
@@ -151,13 +151,12 @@ def stacks(args: argparse.Namespace) -> Callable[[int], None]:
 
 
 def lengths(args: argparse.Namespace) -> dict[str, dict]:
-    """Every length of the range once: plain, one graph per length, one per bucket."""
+    """Every length of the range once: plain, and by one graph per length."""
     from protenix_ms.runtime.policy import Policy, using
 
     first, last = map(int, args.lengths.split("-"))
     rows = {}
-    for name, policy in {"plain": Policy(), "exact": Policy(jit=True),
-                         "buckets": Policy(jit=True, buckets=True)}.items():
+    for name, policy in {"plain": Policy(), "jit": Policy(jit=True)}.items():
         run = stacks(args)
         with using(policy), counted() as compiled:
             run(WARM_UP)

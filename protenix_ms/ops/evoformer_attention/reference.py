@@ -13,7 +13,7 @@ from mindspore import Tensor, ops
 
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.evoformer_attention.layout import MASKED
-from protenix_ms.runtime.chunk import rowwise
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Bool, Float
 
 _softmax = ops.Softmax(-1)

@@ -8,14 +8,14 @@ from types import ModuleType
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.fused.projection import channel_first, from_channel_first
 from protenix_ms.ops.gating import gated
-from protenix_ms.runtime.chunk import rowwise
+from protenix_ms.ops.projection import channel_first, from_channel_first
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float
 
 
 def fused_outer_product(
-    kernels: ModuleType, layer: nn.Cell, z: Float[Tensor, "n n c_z"], m: Float[Tensor, "m n c_m"]
+    kernels: ModuleType, layer: nn.Cell, z: Float[Tensor, "n n c_z"], m: Float[Tensor, "m n c_m"],
 ) -> Float[Tensor, "n n c_z"]:
     """Add the outer product mean of `m` to `z`."""
     left = layer.linear_1(layer.layer_norm(m))
@@ -25,7 +25,7 @@ def fused_outer_product(
 
 
 def lean_outer_product(
-    layer: nn.Cell, z: Float[Tensor, "n n c_z"], m: Float[Tensor, "m n c_m"], mask: None = None
+    layer: nn.Cell, z: Float[Tensor, "n n c_z"], m: Float[Tensor, "m n c_m"], mask: None = None,
 ) -> Float[Tensor, "n n c_z"]:
     """Compute the update with outer products of some rows of the pair at a time.
 

@@ -7,12 +7,12 @@ from types import ModuleType
 
 from mindspore import Tensor, nn
 
-from protenix_ms.runtime.chunk import rowwise
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float
 
 
 def fused_transition(
-    kernels: ModuleType, layer: nn.Cell, x: Float[Tensor, "*b c"]
+    kernels: ModuleType, layer: nn.Cell, x: Float[Tensor, "*b c"],
 ) -> Float[Tensor, "*b c"]:
     """Add the SwiGLU transition of `x` to it."""
     linear = (layer.linear_no_bias_a, layer.linear_no_bias_b, layer.linear_no_bias)
@@ -20,7 +20,7 @@ def fused_transition(
 
 
 def lean_transition(
-    layer: nn.Cell, x: Float[Tensor, "*b c"], mask: None = None
+    layer: nn.Cell, x: Float[Tensor, "*b c"], mask: None = None,
 ) -> Float[Tensor, "*b c"]:
     """Compute the update with the expanded channels of some rows at a time."""
     expanded = x.size // x.shape[-1] * layer.linear_no_bias.weight.shape[1]
@@ -28,7 +28,7 @@ def lean_transition(
 
 
 def fused_conditioned_transition(
-    kernels: ModuleType, layer: nn.Cell, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"]
+    kernels: ModuleType, layer: nn.Cell, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"],
 ) -> Float[Tensor, "b n c_a"]:
     """Add the conditioned transition of `a` to it."""
     linear = (layer.linear_nobias_a1, layer.linear_nobias_a2, layer.linear_nobias_b)

@@ -13,14 +13,14 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import matrix_product
 from protenix_ms.ops.evoformer_attention import evoformer_attention
-from protenix_ms.ops.fused.projection import (
+from protenix_ms.ops.gating import gated
+from protenix_ms.ops.projection import (
     PairProjection,
     channel_first,
     norm_from_channel_first,
 )
-from protenix_ms.ops.gating import gated
-from protenix_ms.runtime.chunk import rowwise
 from protenix_ms.runtime.recompute import recomputed_piece
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float
 
 FEWEST_CHANNELS = 32  # of a chunk: each reads the whole pair
@@ -33,7 +33,7 @@ def _product(layer: nn.Cell, a: Float[Tensor, "c n n"], b: Tensor) -> Float[Tens
 
 
 def fused_multiplication(
-    kernels: ModuleType, layer: nn.Cell, z: Float[Tensor, "n n c_z"]
+    kernels: ModuleType, layer: nn.Cell, z: Float[Tensor, "n n c_z"],
 ) -> Float[Tensor, "n n c_z"]:
     """Add triangle multiplication to `z`; edges exist for some channels at a time."""
     weights = [layer.linear_a_p.weight, layer.linear_a_g.weight,
@@ -49,7 +49,7 @@ def fused_multiplication(
 
 
 def lean_multiplication(
-    layer: nn.Cell, z: Float[Tensor, "n n c_z"], mask: Float[Tensor, "*n c_z"] | None = None
+    layer: nn.Cell, z: Float[Tensor, "n n c_z"], mask: Float[Tensor, "*n c_z"] | None = None,
 ) -> Float[Tensor, "n n c_z"]:
     """Compute the update with edges of some channels and normalised products of some rows."""
     n, width = len(z), len(layer.linear_a_p.weight)
@@ -74,7 +74,7 @@ def lean_multiplication(
 
 
 def fused_attention(
-    kernels: ModuleType, layer: nn.Cell, z: Float[Tensor, "n n c_z"]
+    kernels: ModuleType, layer: nn.Cell, z: Float[Tensor, "n n c_z"],
 ) -> Float[Tensor, "n n c_z"]:
     """Add triangle attention to `z`, row by row."""
     bias = PairProjection(z, layer.layer_norm)(layer.linear.weight)
@@ -87,7 +87,7 @@ def fused_attention(
 
 
 def lean_attention(
-    layer: nn.Cell, z: Float[Tensor, "n n c_z"], mask: Float[Tensor, "*n c_z"] | None = None
+    layer: nn.Cell, z: Float[Tensor, "n n c_z"], mask: Float[Tensor, "*n c_z"] | None = None,
 ) -> Float[Tensor, "n n c_z"]:
     """Compute the update with queries of some rows at a time.
 

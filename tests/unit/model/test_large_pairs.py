@@ -10,7 +10,7 @@ from protenix_ms.model.msa_module import MSABlock
 from protenix_ms.model.pairformer import PairformerBlock
 from protenix_ms.model.weights import load_weights, rule_array
 from protenix_ms.ops.native import kernels_serve
-from protenix_ms.runtime import chunk
+from protenix_ms.runtime import rows as chunk
 from protenix_ms.runtime.policy import Policy, using
 
 N, C, ROWS = 37, 32, 5

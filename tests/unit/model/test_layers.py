@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from protenix_ms.model.layers import LayerNorm, Linear, empty_parameter
-from protenix_ms.ops.fused.projection import (
+from protenix_ms.ops.projection import (
     channel_first,
     from_channel_first,
     norm_from_channel_first,

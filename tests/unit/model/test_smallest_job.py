@@ -9,7 +9,7 @@ from protenix_ms.config import get_config
 from protenix_ms.config.manifest import manifest
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.model.weights import OWN, load_weights, rule_array
-from protenix_ms.runtime import chunk
+from protenix_ms.runtime import rows as chunk
 from protenix_ms.runtime.draws import SeededDraws
 
 SMALL = {"c_s": 32, "c_z": 32, "c_token": 32, "c_s_inputs": 97, "c_atom": 16, "c_atompair": 4}

@@ -16,7 +16,7 @@ from protenix_ms.typing import Float
 
 
 def channel_first(
-    linear: nn.Cell, x: Float[Tensor, "m c_in"], channels: slice | None = None
+    linear: nn.Cell, x: Float[Tensor, "m c_in"], channels: slice | None = None,
 ) -> Float[Tensor, "c_out m"]:
     """Project to ``W x^T`` (no offset), or to some of its channels."""
     whole = channels is None or channels == slice(0, linear.weight.shape[0])
@@ -24,9 +24,7 @@ def channel_first(
     return product("oi,mi->om", linear.weight if whole else linear.weight[channels], x)
 
 
-def from_channel_first(
-    linear: nn.Cell, x: Float[Tensor, "c_in m"]
-) -> Float[Tensor, "m c_out"]:
+def from_channel_first(linear: nn.Cell, x: Float[Tensor, "c_in m"]) -> Float[Tensor, "m c_out"]:
     """Project channels that come first to ``x^T W^T`` (no offset)."""
     return (bf16_einsum if linear.bf16 else einsum)("im,oi->mo", x, linear.weight)
 

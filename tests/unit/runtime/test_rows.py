@@ -7,10 +7,10 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from protenix_ms.model.triangle import TriangleMultiplication
 from protenix_ms.model.weights import load_weights, rule_array
-from protenix_ms.runtime import chunk
-from protenix_ms.runtime.chunk import chunks, rows_per_chunk, rowwise
+from protenix_ms.runtime import rows as chunk
 from protenix_ms.runtime.gradient import value_and_gradients
 from protenix_ms.runtime.policy import Policy, using
+from protenix_ms.runtime.rows import chunks, rows_per_chunk, rowwise
 
 
 @pytest.mark.parametrize("rows", [1, 2, 100, 113, 128])

@@ -16,7 +16,7 @@ from protenix_ms.typing import Array
 
 MOST_FLOATS = 2**24  # 64 MB; several are alive at once
 FEWEST_FLOATS = 2**20
-SHARE = 256  # a chunk is this part of a given memory budget: 64 MB of 16 GiB
+SHARE = 256  # a chunk is this part of the policy's memory: 64 MB of 16 GiB
 LARGE = 2**26  # numbers, 256 MB: arrays whose number decides whether a job fits
 
 
@@ -45,6 +45,11 @@ def chunks(rows: int, size: int) -> Iterator[slice]:
     """Yield slices of at most `size` that cover ``0..rows``."""
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
+
+
+def slices(rows: int, cost: int) -> Iterator[slice]:
+    """Yield the slices of rows for work whose largest array has `cost` numbers a row."""
+    return chunks(rows, rows_per_chunk(rows, cost))
 
 
 def is_large(shape: Sequence[int]) -> bool:
