@@ -59,6 +59,8 @@ def main(words: list[str]) -> int:
         return 0
     if any(os.environ.get(k) != v for k, v in environment("ours").items()):  # read at start only
         os.execve(sys.executable, [sys.executable, *sys.argv], environment("ours"))
+    if args.serve:
+        sys.stdout = sys.stderr  # libraries that print do not disturb the answers
     rows = args.run(args)
     if args.serve or rows is None:
         return 0

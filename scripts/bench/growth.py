@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from inputs import MSA_ROWS, add_sampling, make_features, our_model, sampling_settings
-from measure import child_command, environment, forget_peak
+from measure import answer, child_command, environment, forget_peak
 from measure import memory as read_memory
 
 STAGES = {"recycle": "trunk", "step": "diffusion", "sample": "confidence"}
@@ -23,7 +23,7 @@ def memory(args: argparse.Namespace) -> list[dict]:
     `--runs FILE...` measures nothing and plots records of this workload and of `long`.
     """
     if args.serve:
-        print(json.dumps(measure_one(args)))
+        answer(measure_one(args))
         return []
     rows = [row for file in args.runs for row in json.loads(file.read_text())["rows"]]
     for tokens in [] if args.runs else args.tokens.split(","):

@@ -61,6 +61,11 @@ def child_command(side: str, **options: object) -> list[str]:
     return [sys.executable, str(BENCH), *sys.argv[1:], f"--serve={side}", *words]
 
 
+def answer(value: object) -> None:
+    """Send a value to the parent, on the standard output that this process began with."""
+    print(json.dumps(value), file=sys.__stdout__, flush=True)
+
+
 def _sample(outputs: object) -> list[list[float]]:
     """Take some numbers of every output."""
     import numpy as np
@@ -76,21 +81,19 @@ def serve(work: Work, small: int | None = SMALL) -> None:
         work: the side.
         small: tokens of the input that runs before memory is read, None for no such run.
     """
-    answers, sys.stdout = sys.stdout, sys.stderr  # libraries that print do not disturb answers
     if small:
         work(small)()
     held = memory("VmRSS")
-    print("ready", file=answers, flush=True)
+    answer("ready")
     for line in sys.stdin:
         run = work(int(line))
         start = time.perf_counter(), time.process_time()
         outputs = run()
         clock, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
         numbers = outputs if isinstance(outputs, dict) else {}
-        answer = {"seconds": clock, "cpu_seconds": cpu, "memory_gb": memory("VmHWM") - held,
-                  "process_gb": memory("VmHWM"), **numbers,
-                  "outputs": [] if numbers else _sample(outputs)}
-        print(json.dumps(answer), file=answers, flush=True)
+        answer({"seconds": clock, "cpu_seconds": cpu, "memory_gb": memory("VmHWM") - held,
+                "process_gb": memory("VmHWM"), **numbers,
+                "outputs": [] if numbers else _sample(outputs)})
 
 
 def alternate(sides: Sequence[str], work: str, tokens: int, repeats: int) -> list[dict]:
@@ -130,7 +133,7 @@ def _ask(child: subprocess.Popen, side: str, tokens: int) -> dict:
         child.stdin.flush()
         return json.loads(child.stdout.readline())
     except (BrokenPipeError, json.JSONDecodeError):
-        raise SystemExit(f"{side} ended with {child.wait()} at {tokens} tokens; -9 is the system's "
+        raise SystemExit(f"{side} ended with {child.wait(60)} at {tokens} tokens; -9 is the system's "
                          "when all sides together need more memory than is there") from None
 
 

@@ -163,7 +163,7 @@ def recompute(args: argparse.Namespace) -> list[dict]:
     and optimiser state.
     """
     if args.serve:
-        print(json.dumps(measure_one(args, args.serve)))
+        measure.answer(measure_one(args, args.serve))
         return []
     from protenix_ms.runtime.recompute import KINDS
 
