@@ -133,8 +133,8 @@ def _ask(child: subprocess.Popen, side: str, tokens: int) -> dict:
         child.stdin.flush()
         return json.loads(child.stdout.readline())
     except (BrokenPipeError, json.JSONDecodeError):
-        raise SystemExit(f"{side} ended with {child.wait(60)} at {tokens} tokens; -9 is the system's "
-                         "when all sides together need more memory than is there") from None
+        raise SystemExit(f"{side} ended with {child.wait(60)} at {tokens} tokens; -9 is the "
+                         "system's when all sides need more memory than is there") from None
 
 
 def _medians(runs: list[dict]) -> dict:
