@@ -20,7 +20,7 @@ class AtomTable:
         entity_id: label of the entity, "1", "2", ... in job order.
         res_id: 1-based residue number in its chain.
         charge: formal charge.
-        hetero: True for atoms of residues that are not standard polymer residues.
+        hetero: True for ligands; upstream sets it for no residue of a polymer, modified or not.
         coord: coordinates in angstrom (NaN or zeros while unknown).
         ref_pos: reference conformer in angstrom, before augmentation.
         ref_mask: 1 where `ref_pos` is known.

@@ -1,54 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predicted structures as mmCIF, by gemmi: what viewers and structure libraries expect.
 
-Polymers have sequences, ligands have bonds with orders, covalent links between residues are
-connections, and the B factor holds the atom's pLDDT (0-100).
+Polymers have sequences, components have bonds with orders, links between residues are
+connections, sugars are branched entities, and the B factor holds the atom's pLDDT (0-100).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import gemmi
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
-from protenix_ms.constants.restypes import STANDARD_RESIDUES
 from protenix_ms.io.atomic import write_text
-from protenix_ms.io.mmcif_links import bond_rows, connection_rows
+from protenix_ms.io.mmcif_entities import (
+    StructureInfo,
+    Table,
+    component_tables,
+    entity_tables,
+    is_polymer,
+    is_standard,
+)
+from protenix_ms.io.mmcif_links import connection_rows
 from protenix_ms.typing import Array, Float
 
-POLYMER_TYPES = {
-    "protein": "polypeptide(L)",
-    "dna": "polydeoxyribonucleotide",
-    "rna": "polyribonucleotide",
-}
-STANDARD_TYPES = {"protein": "L-peptide linking", "dna": "DNA linking", "rna": "RNA linking"}
-Rows = Iterable[Iterable[object]]
-
-
-@dataclass(frozen=True)
-class StructureInfo:
-    """What a structure file says beside its atoms.
-
-    Attributes:
-        name: entry name.
-        title: one line about how the structure was made.
-        entity_kinds: "protein", "dna", "rna" or "ligand" by entity label.
-        component_types: `_chem_comp.type` by residue name, for residues that are not standard.
-        descriptions: entity description by label, for ligands given as SMILES or file.
-        version: version of this program.
-    """
-
-    name: str
-    title: str
-    entity_kinds: Mapping[str, str]
-    component_types: Mapping[str, str] = field(default_factory=dict)
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    version: str = ""
+# pairs and loops in columns, a line "#" after each: ProDy loses the last atom without it
+_STYLE = gemmi.cif.WriteOptions()
+_STYLE.align_pairs, _STYLE.align_loops, _STYLE.misuse_hash = 33, 30, True
 
 
 def mmcif_text(
@@ -64,15 +45,17 @@ def mmcif_text(
         plddt: 0-100, written as B factor.
     """
     document = gemmi.cif.Document()
-    block = document.add_new_block(re.sub(r"[^\w.+-]", "_", info.name) or "structure")
-    starts = atoms.residue_starts()
-    residues = atoms[starts]
+    block = document.add_new_block(re.sub(r"[^A-Za-z0-9_.+-]", "_", info.name) or "structure")
     _add_head(block, info)
-    _add_entities(block, residues, info)
-    _add_components(block, atoms, residues, info)
-    _add_connections(block, atoms, coordinates, info)
-    _add_atoms(block, atoms, coordinates, plddt, info)
-    return document.as_string(gemmi.cif.Style.Aligned)
+    for table in (
+        *entity_tables(atoms, info),
+        *component_tables(atoms, info),
+        *_connection_tables(atoms, coordinates, info),
+        *_quality_tables(atoms, plddt, info),
+        _atom_table(atoms, coordinates, plddt, info),
+    ):
+        _add_loop(block, table)
+    return document.as_string(_STYLE)
 
 
 def write_mmcif(
@@ -86,127 +69,102 @@ def write_mmcif(
     write_text(path, mmcif_text(atoms, coordinates, plddt, info))
 
 
+def _ascii(text: str) -> str:
+    """Text in printable ASCII, all that CIF allows; other letters as &#233;, so none clash.
+
+    So is the word loop_, which Biopython takes for a loop even in quotes.
+    """
+    loop = text.lower() == "loop_"
+    if text.isascii() and text.isprintable() and not loop:
+        return text
+    return "".join(f"&#{ord(c)};" if loop or not " " <= c <= "~" else c for c in text)
+
+
 def _quoted(value: object) -> str:
     """A CIF value; None is "?", and "." and "?" stay what they mean."""
     if value is None:
         return "?"
-    text = str(value)
+    text = _ascii(str(value))
     return text if text in (".", "?") else gemmi.cif.quote(text)
 
 
-def _add_loop(block: gemmi.cif.Block, prefix: str, tags: str, rows: Rows) -> None:
-    """A loop of `rows`; nothing for no rows."""
+def _add_loop(block: gemmi.cif.Block, table: Table) -> None:
+    """A loop; nothing for no rows."""
+    category, items, rows = table
     columns = list(zip(*rows))
     if columns:
-        loop = block.init_loop(f"_{prefix}.", tags.split())
+        loop = block.init_loop(f"_{category}.", items.split())
         loop.set_all_values([[_quoted(value) for value in column] for column in columns])
 
 
 def _add_head(block: gemmi.cif.Block, info: StructureInfo) -> None:
-    block.set_pairs("_entry.", {"id": info.name})
-    block.set_pairs("_struct.", {"entry_id": info.name, "title": info.title})
-    block.set_pairs("_exptl.", {"entry_id": info.name, "method": "THEORETICAL MODEL"})
-    software = {"pdbx_ordinal": "1", "name": "Protenix-MS", "version": info.version,
-                "classification": "prediction"}
-    block.set_pairs("_software.", software)
-
-
-def _is_polymer(info: StructureInfo, entity: str) -> bool:
-    return info.entity_kinds[entity] in POLYMER_TYPES
-
-
-def _one_letter(residues: AtomTable, canonical: bool) -> str:
-    """Sequence in one-letter codes; others as (CODE), or as their parent or X."""
-    letters = []
-    for name in residues.res_name:
-        known = gemmi.find_tabulated_residue(str(name))
-        if known.is_standard():
-            letters.append(known.one_letter_code)
-        else:
-            letters.append(known.fasta_code() if canonical else f"({name})")
-    return "".join(letters)
-
-
-def _add_entities(block: gemmi.cif.Block, residues: AtomTable, info: StructureInfo) -> None:
-    entities, polymers, sequences, others, chains = [], [], [], [], []
-    for entity in dict.fromkeys(residues.entity_id.tolist()):
-        rows = residues[residues.entity_id == entity]
-        ids = list(dict.fromkeys(rows.chain_id.tolist()))
-        first = rows[rows.chain_id == ids[0]]
-        kind = info.entity_kinds[entity]
-        description = info.descriptions.get(entity, ".")
-        polymer = _is_polymer(info, entity)
-        entities.append((entity, "polymer" if polymer else "non-polymer", description))
-        chains += [(chain, entity) for chain in ids]
-        if not polymer:
-            others += [(entity, name, name) for name in dict.fromkeys(first.res_name.tolist())]
-            continue
-        modified = "yes" if first.hetero.any() else "no"
-        polymers.append((entity, POLYMER_TYPES[kind], modified, ",".join(ids),
-                         _one_letter(first, False), _one_letter(first, True)))
-        sequences += [(entity, i, name, "n") for i, name in zip(first.res_id, first.res_name)]
-    _add_loop(block, "entity", "id type pdbx_description", entities)
-    _add_loop(block, "entity_poly", "entity_id type nstd_monomer pdbx_strand_id "
-              "pdbx_seq_one_letter_code pdbx_seq_one_letter_code_can", polymers)
-    _add_loop(block, "entity_poly_seq", "entity_id num mon_id hetero", sequences)
-    _add_loop(block, "pdbx_entity_nonpoly", "entity_id comp_id name", others)
-    _add_loop(block, "struct_asym", "id entity_id", chains)
-
-
-def _add_components(
-    block: gemmi.cif.Block, atoms: AtomTable, residues: AtomTable, info: StructureInfo
-) -> None:
-    kinds = {str(n): info.entity_kinds[e] for n, e in zip(residues.res_name, residues.entity_id)}
-    rows = []
-    for name in sorted(kinds):
-        standard = name in STANDARD_RESIDUES and kinds[name] in STANDARD_TYPES
-        default = STANDARD_TYPES[kinds[name]] if standard else "non-polymer"
-        rows.append((name, info.component_types.get(name, default), "y" if standard else "n"))
-    _add_loop(block, "chem_comp", "id type mon_nstd_flag", rows)
-    special = [name for name in sorted(kinds) if name not in STANDARD_RESIDUES]
-    _add_loop(block, "chem_comp_bond", "comp_id atom_id_1 atom_id_2 value_order "
-              "pdbx_aromatic_flag pdbx_ordinal", bond_rows(atoms, special))
+    for category, values in (
+        ("entry", {"id": info.name}),
+        ("struct", {"entry_id": info.name, "title": info.title}),
+        ("exptl", {"entry_id": info.name, "method": "THEORETICAL MODEL"}),
+        ("software", {"pdbx_ordinal": "1", "name": "Protenix-MS", "version": info.version,
+                      "classification": "prediction"}),
+    ):
+        block.set_pairs(f"_{category}.", {item: _ascii(text) for item, text in values.items()})
 
 
 def _sequence_ids(atoms: AtomTable, info: StructureInfo) -> list[object]:
     """`label_seq_id`: residue numbers of polymers, "." for the rest."""
-    polymer = {e: _is_polymer(info, e) for e in info.entity_kinds}
-    pairs = zip(atoms.entity_id.tolist(), atoms.res_id.tolist())
-    return [number if polymer[entity] else "." for entity, number in pairs]
+    return np.where(is_polymer(atoms, info), atoms.res_id.astype(str), ".").tolist()
 
 
-def _add_connections(
-    block: gemmi.cif.Block, atoms: AtomTable, coordinates: Float[Array, "a 3"], info: StructureInfo
-) -> None:
+def _connection_tables(
+    atoms: AtomTable, coordinates: Float[Array, "a 3"], info: StructureInfo
+) -> Iterator[Table]:
+    """Bonds between residues, and their kinds."""
     ends = "label_asym_id label_comp_id label_seq_id label_atom_id auth_asym_id auth_comp_id " \
            "auth_seq_id"
-    tags = [f"ptnr{side}_{tag}" for side in (1, 2) for tag in ends.split()]
-    polymer = np.array([_is_polymer(info, e) for e in atoms.entity_id])
+    items = [f"ptnr{side}_{item}" for side in (1, 2) for item in ends.split()]
     seq = _sequence_ids(atoms, info)
     rows = []
-    for kind, number, first, second, order in connection_rows(atoms, polymer):
+    for kind, number, first, second, order in connection_rows(atoms, is_standard(atoms, info)):
         names = []
         for i in (first, second):
             chain, residue = atoms.chain_id[i], atoms.res_name[i]
             names += [chain, residue, seq[i], atoms.atom_name[i], chain, residue, atoms.res_id[i]]
         length = np.linalg.norm(coordinates[first] - coordinates[second])
         rows.append((f"{kind}{number}", kind, *names, order, f"{length:.3f}"))
-    _add_loop(block, "struct_conn", f"id conn_type_id {' '.join(tags)} pdbx_value_order "
-              "pdbx_dist_value", rows)
-    kinds = sorted({row[1] for row in rows})
-    _add_loop(block, "struct_conn_type", "id", [(kind,) for kind in kinds])
+    yield ("struct_conn", f"id conn_type_id {' '.join(items)} pdbx_value_order pdbx_dist_value",
+           rows)
+    yield "struct_conn_type", "id", [(kind,) for kind in sorted({row[1] for row in rows})]
 
 
-def _add_atoms(
-    block: gemmi.cif.Block,
+def _quality_tables(
+    atoms: AtomTable, plddt: Float[Array, "a"], info: StructureInfo
+) -> Iterator[Table]:
+    """Mean pLDDT of the model and of every residue, as AlphaFold writes it and Mol* colours by."""
+    starts = atoms.residue_starts()
+    sizes = np.diff(starts, append=len(atoms))
+    first, means = atoms[starts], np.add.reduceat(plddt, starts) / sizes
+    residues = zip(first.chain_id, first.res_name, _sequence_ids(first, info), means)
+    yield ("ma_qa_metric", "id mode name software_group_id type",
+           [(1, "global", "pLDDT", 1, "pLDDT"), (2, "local", "pLDDT", 1, "pLDDT")])
+    yield "ma_data", "id name content_type", [(1, "Model", "model coordinates")]
+    yield "ma_model_list", "ordinal_id data_id model_type", [(1, 1, "Ab initio model")]
+    yield "ma_protocol_step", "ordinal_id protocol_id step_id method_type", [(1, 1, 1, "modeling")]
+    yield "ma_software_group", "ordinal_id group_id software_id", [(1, 1, 1)]
+    yield ("ma_qa_metric_global", "metric_id metric_value model_id ordinal_id",
+           [(1, f"{plddt.mean():.2f}", 1, 1)])
+    yield ("ma_qa_metric_local", "label_asym_id label_comp_id label_seq_id metric_id metric_value "
+           "model_id ordinal_id",
+           [(chain, name, seq, 2, f"{mean:.2f}", 1, number)
+            for number, (chain, name, seq, mean) in enumerate(residues, 1)])
+
+
+def _atom_table(
     atoms: AtomTable,
     coordinates: Float[Array, "a 3"],
     plddt: Float[Array, "a"],
     info: StructureInfo,
-) -> None:
+) -> Table:
     x, y, z = ([f"{value:.4f}" for value in column] for column in coordinates.T.tolist())
     columns = {
-        "group_PDB": np.where(atoms.hetero, "HETATM", "ATOM"),
+        "group_PDB": np.where(is_standard(atoms, info), "ATOM", "HETATM"),
         "id": range(1, len(atoms) + 1),
         "type_symbol": atoms.element,
         "label_atom_id": atoms.atom_name,
@@ -226,4 +184,4 @@ def _add_atoms(
         "auth_atom_id": atoms.atom_name,
         "pdbx_PDB_model_num": ["1"] * len(atoms),
     }
-    _add_loop(block, "atom_site", " ".join(columns), zip(*columns.values()))
+    return "atom_site", " ".join(columns), zip(*columns.values())

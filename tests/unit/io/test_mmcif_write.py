@@ -41,7 +41,7 @@ def recorded(request, golden) -> AtomTable:
 
 def info_of(atoms: AtomTable, **more) -> StructureInfo:
     kinds = dict(zip(atoms.entity_id.tolist(), atoms.extra["kind"].tolist()))
-    return StructureInfo("a job", "made for a test", kinds, {"SEP": "L-peptide linking"}, **more)
+    return StructureInfo("a job", "made for a test", kinds, **more)
 
 
 @pytest.fixture
@@ -170,6 +170,76 @@ def test_names_that_need_quotes_and_the_title(tmp_path):
     assert "CC(=O)Oc1ccccc1 'x'" in descriptions
     names = [gemmi.cif.as_string(v) for v in block.find_values("_atom_site.label_atom_id")]
     assert names == ["C1'", 'O1"']
+
+
+NAMES = ["résumé", "日本語", "é", "è", "x\udce9", "a\tb", "a\n;b", "loop_", "data_x", "_x", "#",
+         "; x", "'", "a' b\" c", "?", "x" * 300]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_every_name_gives_a_file_that_three_programs_read(name):
+    pdbx = pytest.importorskip("biotite.structure.io.pdbx")
+    bio = pytest.importorskip("Bio.PDB.MMCIFParser")
+    atoms = two_residues()
+    info = replace(info_of(atoms, descriptions={"2": f"{name}.sdf"}), name=name, title=name)
+    text = mmcif_text(atoms, np.ones((2, 3), np.float32), np.ones(2), info)
+    assert text.isascii() and "\t" not in text
+    block = gemmi.cif.read_string(text).sole_block()
+    assert gemmi.make_structure_from_block(block)[0].count_atom_sites() == 2
+    entry = gemmi.cif.as_string(block.find_value("_entry.id"))
+    assert entry == gemmi.cif.as_string(block.find_value("_struct.title"))
+    file = pdbx.CIFFile.read(io.StringIO(text))
+    assert file.block["entry"]["id"].as_item() == entry
+    assert len(pdbx.get_structure(file, model=1)) == 2
+    parser = bio.MMCIFParser(QUIET=True)
+    assert len(list(parser.get_structure("x", io.StringIO(text)).get_atoms())) == 2
+    assert parser._mmcif_dict["_entry.id"] == [entry]
+    descriptions = [gemmi.cif.as_string(v) for v in block.find_values("_entity.pdbx_description")]
+    if name.isascii() and name.isprintable() and name != "loop_":
+        assert entry == name and descriptions[1] == f"{name}.sdf"
+
+
+def test_names_that_differ_only_in_letters_outside_ascii_stay_apart():
+    atoms = two_residues()
+    info = info_of(atoms, descriptions={"1": "é.sdf", "2": "è.sdf"})
+    text = mmcif_text(atoms, np.ones((2, 3), np.float32), np.ones(2), info)
+    block = gemmi.cif.read_string(text).sole_block()
+    assert len(set(block.find_values("_entity.pdbx_description"))) == 2
+
+
+def test_the_last_loop_is_closed(text):
+    lines = text.splitlines()
+    assert lines[-1] == "#" and lines[-2].startswith(("ATOM", "HETATM")) and text.endswith("\n")
+
+
+def test_bonds_to_metals_are_coordination():
+    atoms = replace(two_residues(("CYS", "SG"), ("ZN", "ZN")), element=np.array(["S", "ZN"]))
+    text = mmcif_text(atoms, np.ones((2, 3), np.float32), np.ones(2), info_of(atoms))
+    structure = gemmi.make_structure_from_block(gemmi.cif.read_string(text).sole_block())
+    (link,) = structure.connections
+    assert link.type == gemmi.ConnectionType.MetalC and "metalc1" in text
+
+
+def test_residues_carry_their_mean_plddt(recorded):
+    rng = np.random.default_rng(3)
+    plddt = rng.uniform(0, 100, len(recorded))
+    text = mmcif_text(recorded, np.zeros((len(recorded), 3), np.float32), plddt, info_of(recorded))
+    block = gemmi.cif.read_string(text).sole_block()
+    metrics = block.find("_ma_qa_metric.", ["id", "mode", "name", "type"])
+    assert [list(row) for row in metrics] == [
+        ["1", "global", "pLDDT", "pLDDT"], ["2", "local", "pLDDT", "pLDDT"]]
+    (whole,) = block.find("_ma_qa_metric_global.", ["metric_id", "metric_value", "model_id"])
+    assert list(whole) == ["1", f"{plddt.mean():.2f}", "1"]
+    items = ["label_asym_id", "label_comp_id", "label_seq_id", "metric_id", "metric_value"]
+    rows = [list(row) for row in block.find("_ma_qa_metric_local.", items)]
+    starts = recorded.residue_starts()
+    assert len(rows) == len(starts)
+    for row, atoms in zip(rows, np.split(np.arange(len(recorded)), starts[1:])):
+        first = recorded[atoms[:1]]
+        ligand = first.extra["kind"][0] == "ligand"
+        assert row[:2] == [first.chain_id[0], first.res_name[0]] and row[3] == "2"
+        assert row[2] == ("." if ligand else str(first.res_id[0]))
+        assert abs(float(row[4]) - plddt[atoms].mean()) < 0.006
 
 
 def test_same_bytes_twice(recorded):
