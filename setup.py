@@ -1,6 +1,7 @@
-"""Installation: only `protenix_ms` and `ckpt_convert` reach site-packages.
+"""Install `protenix_ms` and `ckpt_convert`, and nothing else, into site-packages.
 
-Where there is a C++ compiler the CPU kernels are compiled now; elsewhere at first use.
+The CPU kernels are compiled now if there is a C++ compiler, else at first use. The name of the
+compiled file holds the machine and the hash of the sources, so a wheel may be used elsewhere.
 """
 
 import importlib.util
@@ -13,7 +14,7 @@ OPS = Path("protenix_ms/ops")
 
 
 class BuildWithKernels(build_py):
-    """Copies the packages, then adds the compiled kernels if it can."""
+    """Copy the packages, then add the compiled kernels if there is a compiler."""
 
     def run(self) -> None:
         super().run()
