@@ -76,6 +76,7 @@ setup(
         "plot": ["matplotlib>=3.8"],
         "test": TEST + ORACLE,
         "tools": ["biotite==1.4.0"],
+        "lint": ["ruff>=0.6", "mypy>=1.11", "pre-commit>=3"],
     },
     entry_points={"console_scripts": ["protenix-ms = protenix_ms.cli.main:main"]},
 )
