@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One long prediction that survives being killed, with a table of its stages."""
+"""Run one long prediction that survives being killed, and measure its stages."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Resumable:
 
 
 def long(args: argparse.Namespace) -> list[dict]:
-    """One long prediction with random weights, which goes on after a kill.
+    """Run one long prediction with random weights, which goes on after a kill.
 
     Start the same command again after a kill, and it goes on behind the last finished block of the
     trunk. The folder `--state` holds the newest representations and `stages.json`. Seconds of a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learning from scratch: a small model learns eight crops, and samples them from noise."""
+"""Learn eight crops from scratch with a small model, and sample them from noise."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+from inputs import DEPOSITS
 from matplotlib.figure import Figure
 
 from protenix_ms.chem.ccd import ComponentDictionary
@@ -188,7 +189,7 @@ def overfit(args: argparse.Namespace) -> list[dict] | None:
     crop beside what the trained model samples. `--resume` of a finished run judges it once more.
 
         msrun --worker_num=2 --local_worker_num=2 --join=True \\
-            scripts/bench.py overfit --data DIR_OF_MMCIF --output overfit
+            scripts/bench.py overfit --output overfit
     """
     began = time.monotonic()
     # Operators this small gain nothing from a second core, whose threads would wait by spinning.
@@ -230,10 +231,8 @@ def overfit(args: argparse.Namespace) -> list[dict] | None:
 
 def add_overfit(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `overfit`."""
-    examples = os.environ.get("PROTENIX_MS_EXAMPLES")
-    parser.add_argument("--data", type=Path, metavar="DIR", required=not examples,
-                        default=Path(examples) / "cif" if examples else None,
-                        help="mmCIF files (*.cif.gz); default $PROTENIX_MS_EXAMPLES/cif")
+    parser.add_argument("--data", type=Path, metavar="DIR", default=DEPOSITS,
+                        help="mmCIF files (*.cif.gz) of the eight entries")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--updates", type=int, default=1700)
     parser.add_argument("--resume", action="store_true")
