@@ -31,6 +31,7 @@ SAMPLED = 64  # numbers of each output that travel, to see that all sides did th
 KEEP_FREED = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000",
               "MALLOC_TOP_PAD_": "500000000"}
 STANDARD = ("work", "tokens", "side", "seconds", "memory_gb")
+RECORDED = ("process_gb", "peak_gflops")  # in the JSON only
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
 
 Work = Callable[[int], Callable[[], object]]
@@ -211,7 +212,7 @@ def render(record: dict) -> str:
             if len(sides) > 1 and None not in values[:2]:
                 line[f"ratio {unit}"] = values[0] / max(values[1], 1e-9)
         for side, row in case.items():
-            line |= {f"{side} {key}": x for key, x in row.items() if key not in STANDARD}
+            line |= {f"{side} {k}": x for k, x in row.items() if k not in STANDARD + RECORDED}
         lines.append({key: _text(x) for key, x in line.items() if x is not None})
     columns = list(dict.fromkeys(key for line in lines for key in line))
     table = [columns, ["---"] * len(columns), *([x.get(c, "") for c in columns] for x in lines)]
