@@ -11,7 +11,7 @@ from mindspore import Tensor, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import NonFiniteError
-from protenix_ms.geometry.superposition import superpose
+from protenix_ms.geometry.rigid import superpose
 from protenix_ms.loss.labels import AtomRoles, Labels
 from protenix_ms.typing import Array, Float
 

@@ -10,11 +10,11 @@ import numpy as np
 from mindspore import Tensor, ops
 from ml_collections import ConfigDict
 
+from protenix_ms.geometry.distances import Measure, point_distances
 from protenix_ms.loss import binned
 from protenix_ms.loss.coordinates import atom_weights, bond_loss, mse_loss, noise_scale
 from protenix_ms.loss.labels import AtomRoles, Labels
-from protenix_ms.loss.smooth_lddt import Neighbours, smooth_lddt_loss, smooth_lddt_loss_dense
-from protenix_ms.runtime.policy import policy
+from protenix_ms.loss.smooth_lddt import Neighbours, smooth_lddt_loss
 from protenix_ms.typing import Array, Float
 
 CONFIDENCE = ("plddt", "pde", "resolved", "pae")
@@ -70,7 +70,7 @@ class TrainingLoss:
         config: ConfigDict,
         features: Mapping[str, Array],
         labels: Labels,
-        measure: binned.Distances = binned.distances,
+        measure: Measure = point_distances,
     ) -> None:
         self.measure = measure
         self.config, self.labels = config, labels
@@ -93,11 +93,9 @@ class TrainingLoss:
         labels, roles = self.labels, self.roles
         scale = noise_scale(d.noise_level, self.config.train_noise_sampler.sigma_data)
         weight = atom_weights(roles, labels, self.config.loss.diffusion.mse)
-        near = Neighbours.of(labels, roles)
-        by_rows = "smooth_lddt" in policy().recompute
-        smooth = smooth_lddt_loss if by_rows else smooth_lddt_loss_dense
+        near = Neighbours.from_labels(labels, roles)
         return {
-            "smooth_lddt": lambda: smooth(d.x, near),
+            "smooth_lddt": lambda: smooth_lddt_loss(d.x, near),
             "bond": lambda: bond_loss(d.x, labels, roles, scale),
             "mse": lambda: mse_loss(d.x, labels, weight, scale),
             "distogram": lambda: binned.distogram_loss(d.distogram, labels, roles),

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from protenix_ms.geometry.tm_terms import TmTables
-from protenix_ms.metrics.clash import has_clash
+from protenix_ms.metrics.structure import has_clash
 from protenix_ms.typing import Array, Bool, Float, Int
 
 EPSILON = 1e-8

@@ -16,7 +16,7 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.features.annotation import chain_starts
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.geometry.tm_terms import tm_d0
 from protenix_ms.typing import Array, Bool, Float, Int
 

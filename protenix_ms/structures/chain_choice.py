@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.structures.segments import connected
 from protenix_ms.typing import Array, Bool, Int
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.errors import InputError
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.io.text_file import read_text
 from protenix_ms.structures.entry import Entry
 from protenix_ms.structures.segments import chain_rows

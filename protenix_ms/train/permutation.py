@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from protenix_ms.geometry.superposition import superpose
+from protenix_ms.geometry.rigid import superpose
 from protenix_ms.loss.labels import Labels
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.train.chain_permutation import NoMatchError, permute_chains

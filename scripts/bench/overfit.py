@@ -36,7 +36,7 @@ from protenix_ms.cli import launch
 from protenix_ms.config import get_config
 from protenix_ms.config.training import training_config
 from protenix_ms.errors import InputError, OutputError, ProtenixError
-from protenix_ms.geometry.superposition import superpose
+from protenix_ms.geometry.rigid import superpose
 from protenix_ms.io.atomic import write_bytes, write_text
 from protenix_ms.structures.crop import CropOptions, EmptyCropError
 from protenix_ms.structures.dataset import Drawn
@@ -188,8 +188,7 @@ def run(args: argparse.Namespace) -> None:
             print(f"update {done} of {args.updates}: loss {line['loss']:.3f}, {minutes:.1f} min, "
                   f"about {left:.0f} left", flush=True)
 
-    # smooth lDDT by rows is the faster form here, too
-    with using(Policy(recompute=frozenset({"smooth_lddt"}))):
+    with using(Policy()):
         if start == args.updates:  # a finished run is judged again
             trainer.evaluate(report)
         trainer.run(None if ranks.rank else report)

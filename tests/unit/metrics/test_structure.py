@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RMSD, lDDT and TM-score: invariances, known values, an independent implementation."""
+"""RMSD, lDDT, TM-score and clashes: invariances, known values, an independent implementation."""
 
 import numpy as np
 import pytest
 
-from protenix_ms.geometry.rotation import random_rotations
-from protenix_ms.geometry.superposition import rigid_motion, superpose
-from protenix_ms.metrics.structure import lddt, lddt_per_atom, rmsd, tm_score
+from protenix_ms.geometry.distances import LDDT_RADIUS, compare_distances
+from protenix_ms.geometry.rigid import random_rotations, rigid_motion, superpose
+from protenix_ms.metrics.structure import count_close, has_clash, rmsd, tm_score
+
+
+def lddt_per_atom(predicted: np.ndarray, known: np.ndarray) -> np.ndarray:
+    share, near = compare_distances((predicted, predicted), (known, known),
+                                    np.full((1, 1), LDDT_RADIUS))
+    near &= ~np.eye(len(near), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        return (share * near).sum(1) / near.sum(1)
+
+
+def lddt(predicted: np.ndarray, known: np.ndarray) -> float:
+    return float(np.nanmean(lddt_per_atom(predicted, known)))
 
 
 @pytest.fixture
@@ -73,3 +85,39 @@ def test_tm_score_finds_the_good_half(chain):
 def test_tm_score_of_noise_is_low(chain):
     noise = np.random.default_rng(8).standard_normal(chain.shape) * 30
     assert tm_score(noise, chain) < 0.3
+
+
+def chains(*sizes) -> np.ndarray:
+    return np.repeat(np.arange(len(sizes)), sizes)
+
+
+def line(n: int, shift: float = 0.0) -> np.ndarray:
+    return np.stack([np.arange(n) * 3.8 + shift, np.zeros(n), np.zeros(n)], 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("overlap, expected", [(5, False), (6, True)])
+def test_more_than_half_of_the_smaller_chain(overlap, expected):
+    moved = line(10)
+    moved[overlap:] += 500
+    coordinates = np.concatenate([line(30), moved])
+    assert has_clash(coordinates, chains(30, 10), np.ones(40, bool)) is expected
+
+
+def test_ligands_never_clash():
+    coordinates = np.concatenate([line(10), line(10)])
+    assert not has_clash(coordinates, chains(10, 10), np.arange(20) < 10)
+
+
+def test_over_a_hundred_pairs_in_large_chains():
+    big = line(400)
+    moved = big.copy()
+    moved[101:] += 9000
+    assert has_clash(np.concatenate([big, moved]), chains(400, 400), np.ones(800, bool))
+    moved[100:] += 9000
+    assert not has_clash(np.concatenate([big, moved]), chains(400, 400), np.ones(800, bool))
+
+
+def test_distance_of_a_clash_is_strict():
+    x = np.zeros((3000, 3), np.float32)
+    assert count_close(x, np.array([[1.1, 0, 0]]), 1.1) == 0
+    assert count_close(x, np.array([[1.0999, 0, 0]]), 1.1) == 3000

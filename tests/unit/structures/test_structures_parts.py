@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from protenix_ms.errors import ResourceError
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.structures.chain_choice import _loser
 from protenix_ms.structures.clusters import cluster, exact_clusters
 from protenix_ms.structures.constraint_options import PairSampling
