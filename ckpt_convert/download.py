@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ckpt_convert.official import WITHDRAWN, OfficialFile
-from ckpt_convert.target import sha256_of
 from protenix_ms.errors import CheckpointError, ResourceError
+from protenix_ms.files import file_sha256
 
 PIECE = 1 << 18
 BUSY = (408, 425, 429, 500, 502, 503, 504)
@@ -89,7 +89,7 @@ class Download:
         known = self.known
         return (known is not None and self.target.is_file()
                 and self.target.stat().st_size == known.size
-                and (not known.sha256 or sha256_of(self.target) == known.sha256))
+                and (not known.sha256 or file_sha256(self.target) == known.sha256))
 
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
@@ -186,7 +186,7 @@ class Download:
 
     def _check(self, part: BinaryIO) -> None:
         part.flush()
-        if self.known and self.known.sha256 and sha256_of(Path(part.name)) != self.known.sha256:
+        if self.known and self.known.sha256 and file_sha256(Path(part.name)) != self.known.sha256:
             part.truncate(0)
             raise CheckpointError("the fetched file has another sha256 than the published one",
                                   where=self.url, fix="run the command again")

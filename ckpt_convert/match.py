@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ckpt_convert.checkpoint import Checkpoint
 from ckpt_convert.dtypes import NUMPY
-from ckpt_convert.read import Checkpoint, open_checkpoint
+from ckpt_convert.read import open_checkpoint
 from protenix_ms.errors import CheckpointError
 
 Shapes = Mapping[str, tuple[int, ...]]
