@@ -55,6 +55,7 @@ class MindSporeCheckpoint(Checkpoint):
     kind = "MindSpore"
 
     def list_tensors(self) -> None:
+        """Fill `table`, see `Checkpoint`."""
         try:
             end = os.fstat(self.file.fileno()).st_size
             if end > 17:

@@ -45,6 +45,7 @@ class SafetensorsCheckpoint(Checkpoint):
     kind = "safetensors"
 
     def list_tensors(self) -> None:
+        """Fill `table`, see `Checkpoint`."""
         try:
             length = int.from_bytes(self.file.read(8), "little")
             if length > MAX_HEADER:

@@ -30,6 +30,7 @@ class TorchCheckpoint(Checkpoint):
     kind = "PyTorch"
 
     def list_tensors(self) -> None:
+        """Fill `table`, see `Checkpoint`."""
         self.archive = Archive(self.file, self.path.name)
         self.saved_as = self.archive.root
         self.byte_order = "little"
@@ -94,6 +95,7 @@ class TorchCheckpoint(Checkpoint):
             raise self._fail(f"{label} reaches beyond its storage")
 
     def read(self, name: str) -> np.ndarray:
+        """Read a tensor, see `Checkpoint`."""
         dtype, shape, view = self.table[name]
         bits = stored(dtype, self.byte_order)
         raw = self.archive.read(f"data/{view.storage.key}", view.offset * bits.itemsize,

@@ -36,9 +36,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
-            yield file.file
-            file.flush()
-            os.fsync(file.fileno())
+            yield file
+        sync(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         with suppress(OSError):  # some network file systems do not sync folders

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from protenix_ms.errors import InputError
+
 PolymerKind = Literal["protein", "dna", "rna"]
+MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Polymer:
         templates: template hits (a3m from hmmsearch, or hhr), protein only.
         keep_rows: rows of the alignments stay as written, duplicates included, so that row k of
             one chain stands beside row k of the others (AlphaFold 3's pairing by hand).
+        labels: what the user calls the copies (headers of FASTA), one per copy, or empty.
     """
 
     kind: PolymerKind
@@ -57,6 +63,7 @@ class Polymer:
     unpaired_msa: Alignment | None = None
     templates: Path | None = None
     keep_rows: bool = False
+    labels: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Ligand:
         file: SDF, MOL, MOL2 or PDB file with 3D coordinates.
         count: number of identical copies.
         ids: chain names, or empty.
+        labels: what the user calls the copies, one per copy, or empty.
         is_ion: written as ``ion`` in the job. Chemically a one-component ligand; remembered
             because upstream treats MSA and template columns of ions differently
             (reference trap H17, brought back by `upstream_quirks`).
@@ -80,6 +88,7 @@ class Ligand:
     count: int = 1
     ids: tuple[str, ...] = ()
     is_ion: bool = False
+    labels: tuple[str, ...] = field(default=(), compare=False)
 
 
 Entity = Polymer | Ligand
@@ -156,3 +165,16 @@ class Job:
         """List the entities with the numbers under which the model knows them."""
         numbers = self.entity_numbers or range(1, len(self.entities) + 1)
         return zip(numbers, self.entities)
+
+
+def require_seed(seed: int, where: str = "seed") -> int:
+    """Return the seed itself, if it is one: a whole number from 0 to `MAX_SEED`.
+
+    Raises:
+        InputError: it is not.
+    """
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed <= MAX_SEED:
+        raise InputError(f"expected a whole number from 0 to {MAX_SEED}, got {seed!r:.40}",
+                         where=where, fix="choose another seed")
+    return int(seed)

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 
 from protenix_ms.constants.restypes import RESTYPES
 from protenix_ms.features.options import FeatureOptions
 from protenix_ms.features.tokens import TokenTable
+from protenix_ms.io.a3m import parse_a3m
 from protenix_ms.job import Job, Polymer
-from protenix_ms.msa.chain import ChainMsa, encode_ligand, encode_polymer
+from protenix_ms.msa.chain import SHORTEST_ALIGNED, ChainMsa, encode_ligand, encode_polymer
 from protenix_ms.msa.merge import MergedMsa, merge
+from protenix_ms.msa.pairing import number_rows, pairs_by_row, without_partner
+from protenix_ms.msa.species import species_of
 from protenix_ms.typing import Array, Float, Int
 
 
@@ -92,19 +98,47 @@ def _chains(job: Job, options: FeatureOptions) -> list[ChainMsa]:
     """One encoded alignment per chain; copies share theirs.
 
     Under `upstream_quirks` ions are left out, as upstream's featurizer forgets them, so that all
-    later chains take each other's columns (reference trap H17).
+    later chains take each other's columns (reference trap H17), and alignments whose rows name no
+    species are not paired row by row.
     """
     pairing = _has_several_proteins(job)
-    chains: list[ChainMsa] = []
+    chains: list[tuple[ChainMsa, int]] = []
     for entity in job.entities:
         if isinstance(entity, Polymer):
-            chain = encode_polymer(entity, pairing=pairing, use_rna_msa=options.use_rna_msa)
+            chain = encode_polymer(entity, pairing=pairing, use_rna_msa=options.use_rna_msa,
+                                   upstream_quirks=options.upstream_quirks)
         elif entity.is_ion and options.upstream_quirks:
             continue
         else:
             chain = encode_ligand()
-        chains += [chain] * entity.count
-    return chains
+        chains.append((chain, entity.count))
+    if pairing and not options.upstream_quirks and pairs_by_row([c.species for c, _ in chains]):
+        chains = [(replace(c, species=number_rows(c.species)), count) for c, count in chains]
+    return [chain for chain, count in chains for _ in range(count)]
+
+
+def note_pairing(job: Job, options: FeatureOptions) -> Iterator[str]:
+    """Say how rows of paired alignments pair where their names tell no species."""
+    paired = {
+        number: species_of(parse_a3m(entity.paired_msa.text).names)
+        for number, entity in enumerate(job.entities, 1)
+        if isinstance(entity, Polymer) and entity.kind == "protein" and entity.paired_msa
+        and len(entity.sequence) >= SHORTEST_ALIGNED
+    }
+    if not (options.use_msa and _has_several_proteins(job) and paired):
+        return
+    numbers, species = list(paired), list(paired.values())
+    by_row = pairs_by_row(species)
+    if by_row and not options.upstream_quirks:
+        yield (f"{len(species)} paired alignments name no species: row k of each is paired with "
+               f"row k of the others ({len(species[0])} rows)")
+        return
+    alone = [numbers[i] for i in (range(len(species)) if by_row else without_partner(species))]
+    if alone:
+        yield (f"the paired alignment of entity {', '.join(map(str, alone))} shares no species "
+               "with another one, so no row of it is paired; names of rows must look like "
+               "UniRef100_X_9606 or tr|X|X_HUMAN, or all paired alignments have the same number "
+               "of rows and no species")
 
 
 def _columns(

@@ -3,26 +3,34 @@
 
 Follows upstream's `protenix/data/msa/msa_utils.py` (`MSACore`, `RawMsa`): upper case and '-' are
 aligned columns, everything else between them is an insertion that counts as a deletion of the
-next column. What upstream repairs in silence (rows of the wrong length are cut or filled with
-alanine, another query is accepted if its length fits) is refused here by `check_alignment`.
+next column. `plain_rows` first takes out what upstream misreads: '.' only pads columns in which
+another row has insertions, and T of RNA means U. What upstream repairs in silence (rows of the
+wrong length are cut or filled with alanine, another query is accepted if its length fits) is
+refused here by `check_alignment`.
 """
 
 from __future__ import annotations
 
+import re
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from protenix_ms.constants.restypes import ALIGNMENT_LETTERS
 from protenix_ms.errors import InputError
+from protenix_ms.io.text_file import read_text, split_lines
 from protenix_ms.job import Alignment, PolymerKind
 from protenix_ms.typing import Array, Int
 
 _LOWER = string.ascii_lowercase.encode()
 _INSERTED = _LOWER + b".*"
 _ALLOWED = (string.ascii_letters + "-.*").encode()
+_THYMINE_AS_URACIL = bytes.maketrans(b"T", b"U")
+# ColabFold's first line: lengths of the distinct chains, and how many copies each has
+_COMPLEX = re.compile(r"\s*#([\d,]+)[ \t]+([\d,]+)[ \t]*(?:\r|\n)")
 
 
 @lru_cache(maxsize=3)
@@ -54,6 +62,11 @@ class A3m:
         return A3m([self.names[i] for i in kept], [self.rows[i] for i in kept])
 
 
+def read_alignment_file(path: Path, where: str = "") -> Alignment:
+    """Read an a3m file, compressed or not; see `read_text`."""
+    return Alignment(read_text(path, where, zero_bytes=True), str(path))
+
+
 def parse_a3m(text: str) -> A3m:
     """Names and rows of a3m or FASTA text; '#' lines and text before the first '>' are skipped.
 
@@ -61,7 +74,7 @@ def parse_a3m(text: str) -> A3m:
     """
     names: list[str] = []
     parts: list[list[str]] = []
-    for line in text.splitlines():
+    for line in split_lines(text):
         line = line.strip()
         if not line or line[0] == "#":
             continue
@@ -71,6 +84,24 @@ def parse_a3m(text: str) -> A3m:
         elif parts:
             parts[-1].append(line)
     return A3m(names, ["".join(part).encode("ascii", "replace") for part in parts])
+
+
+def plain_rows(rows: list[bytes], kind: PolymerKind) -> list[bytes]:
+    """Take '.' and '*' out of rows, which are no residues, and write U for the T of RNA."""
+    table = _THYMINE_AS_URACIL if kind == "rna" else None
+    return [row.translate(table, b".*") for row in rows]
+
+
+def complex_lengths(text: str) -> list[int]:
+    """Lengths of the chains of a ColabFold alignment of several chains; of others an empty list."""
+    match = _COMPLEX.match(text)
+    lengths = [int(word) for word in match[1].split(",") if word] if match else []
+    return lengths if len(lengths) > 1 else []
+
+
+def split_blocks(text: str) -> list[str]:
+    """Split an alignment at zero bytes, by which MMseqs2 ends the block of every query."""
+    return [block for block in text.split("\0") if block.strip()] or [text.replace("\0", "")]
 
 
 def _columns(rows: list[bytes]) -> Int[Array, "m"]:
@@ -105,14 +136,26 @@ def encode_rows(
 def check_alignment(
     alignment: Alignment, sequence: str, kind: PolymerKind, where: str
 ) -> Alignment:
-    """The alignment itself if its first row is `sequence` and every row has its length.
+    """Check that an alignment is one of `sequence`: it is the first row, all rows have its length.
 
     X (or N) on either side of the query matches anything: modified residues are written so.
 
+    Returns:
+        The alignment; of several blocks ended by zero bytes those of this sequence.
+
     Raises:
-        InputError: no rows, a foreign character, another query, rows of different length.
+        InputError: no rows, a foreign character, another query, rows of different length, an
+            alignment of several chains.
     """
     where = f"{where}, alignment {alignment.source}"
+    if lengths := complex_lengths(alignment.text):
+        raise InputError(
+            f"this is a ColabFold alignment of {len(lengths)} chains "
+            f"({', '.join(map(str, lengths[:9]))} columns)",
+            where=where,
+            fix="give it by --msa, which splits it over its chains",
+        )
+    alignment = replace(alignment, text=_blocks_of(alignment.text, sequence, kind, where))
     a3m = parse_a3m(alignment.text)
     if not a3m.rows:
         raise InputError(
@@ -140,25 +183,62 @@ def check_alignment(
     return alignment
 
 
+def _blocks_of(text: str, sequence: str, kind: PolymerKind, where: str) -> str:
+    """The blocks of an alignment whose query is `sequence`, joined; a single block as it is."""
+    blocks = split_blocks(text)
+    if len(blocks) == 1:
+        return blocks[0]
+    first_rows = [parse_a3m(first_record(block)).rows for block in blocks]
+    kept = [block for block, rows in zip(blocks, first_rows)
+            if rows and not len(_differences(rows[0], sequence, kind))]
+    if not kept:
+        raise InputError(
+            f"none of its {len(blocks)} blocks (ended by zero bytes) starts with this chain's "
+            f"sequence of {len(sequence)} residues",
+            where=where,
+            fix="the first row of a block must be the chain's own sequence",
+        )
+    return "\n".join(kept)
+
+
+def first_record(text: str) -> str:
+    """The beginning of an alignment up to its second header."""
+    header = re.compile("[\r\n]>").search(text, text.find(">") + 1)
+    return text[: header.start()] if header else text
+
+
+def _query_classes(row: bytes, kind: PolymerKind) -> Int[Array, "n"]:
+    """Classes of the aligned columns of a first row."""
+    query = residue_classes(kind)[np.frombuffer(plain_rows([row], kind)[0], np.uint8)]
+    return query[query >= 0]
+
+
+def _differences(row: bytes, sequence: str, kind: PolymerKind) -> Int[Array, "d"]:
+    """0-based positions where a query row contradicts the chain; -1 if their lengths differ."""
+    query = _query_classes(row, kind)
+    chain = residue_classes(kind)[np.frombuffer(sequence.encode("ascii"), np.uint8)]
+    if len(query) != len(chain):
+        return np.array([-1])
+    unknown = ALIGNMENT_LETTERS[kind]["X"]
+    return np.flatnonzero((query != chain) & (query != unknown) & (chain != unknown))
+
+
 def _check_query(row: bytes, sequence: str, kind: PolymerKind, where: str) -> None:
     fix = "give the alignment of this very sequence, with the sequence as its first row"
-    table = residue_classes(kind)
-    query = table[np.frombuffer(row, np.uint8)]
-    query = query[query >= 0]
-    chain = table[np.frombuffer(sequence.encode("ascii"), np.uint8)]
-    if len(query) != len(chain):
+    differ = _differences(row, sequence, kind)
+    if not len(differ):
+        return
+    position = int(differ[0])
+    if position < 0:
         raise InputError(
-            f"the first row has {len(query)} columns, the {kind} chain {len(chain)} residues",
+            f"the first row has {len(_query_classes(row, kind))} columns, the {kind} chain "
+            f"{len(sequence)} residues",
             where=where,
             fix=fix,
         )
-    unknown = ALIGNMENT_LETTERS[kind]["X"]
-    differ = np.flatnonzero((query != chain) & (query != unknown) & (chain != unknown))
-    if len(differ):
-        position = int(differ[0])
-        letter = row.translate(None, _INSERTED)[position : position + 1].decode()
-        raise InputError(
-            f"the first row has {letter!r} where the chain has {sequence[position]!r}",
-            where=f"{where}, position {position + 1}",
-            fix=fix,
-        )
+    letter = row.translate(None, _INSERTED)[position : position + 1].decode()
+    raise InputError(
+        f"the first row has {letter!r} where the chain has {sequence[position]!r}",
+        where=f"{where}, position {position + 1}",
+        fix=fix,
+    )

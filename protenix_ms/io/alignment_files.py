@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from protenix_ms.errors import InputError
-from protenix_ms.io.a3m import check_alignment, parse_a3m
-from protenix_ms.io.text_file import read_text
-from protenix_ms.job import Alignment, Entity, Job, Polymer
+from protenix_ms.io.a3m import (
+    check_alignment,
+    complex_lengths,
+    first_record,
+    parse_a3m,
+    read_alignment_file,
+    split_blocks,
+)
+from protenix_ms.io.complex_a3m import ChainPart, split_complex
+from protenix_ms.io.text_file import plain_name
+from protenix_ms.job import Entity, Job, Polymer
 
 
 @dataclass(frozen=True)
@@ -19,79 +28,123 @@ class AlignmentFiles:
     Attributes:
         paired, unpaired: query -> file. A name that says ``paired`` or ``pairing`` makes a file
             paired, unless it says ``unpaired`` or ``non_pairing``.
-        single: the file when one file was given, which then must fit some chain.
+        complexes: file of several chains (ColabFold) -> their sequences.
+        source: the file or folder itself.
     """
 
-    paired: dict[str, Path]
-    unpaired: dict[str, Path]
-    single: Path | None = None
+    paired: dict[str, Path] = field(default_factory=dict)
+    unpaired: dict[str, Path] = field(default_factory=dict)
+    complexes: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    source: Path = Path()
 
     @staticmethod
     def find(path: Path) -> AlignmentFiles:
-        """Index one a3m file, or every ``*.a3m`` below a folder.
+        """Index one a3m file, or every ``*.a3m`` below a folder, compressed ones too.
 
         Raises:
             InputError: nothing there, or two files of one kind for the same sequence.
         """
         if not path.is_dir():
             return _index([path], path)
-        files = sorted(path.rglob("*.a3m"))
+        files = [file for file in sorted(path.rglob("*"))
+                 if plain_name(file).suffix.lower() == ".a3m" and not file.is_dir()]
         if not files:
             raise InputError("no *.a3m files here", where=str(path), fix="check --msa")
-        return _index(files, None)
+        return _index(files, path)
 
     def attach(self, job: Job) -> Job:
-        """`job` with alignments for chains that carry none and whose sequence was found.
+        """`job` with alignments for chains that carry none and whose sequence is a query here.
 
         Raises:
             InputError: the alignment itself is unusable.
         """
-        return replace(job, entities=tuple(self._with_alignment(e, job) for e in job.entities))
+        parts, notes = self._split_for(job)
+        entities = tuple(self._with_alignment(e, job, parts) for e in job.entities)
+        return replace(job, entities=entities, notes=(*job.notes, *notes))
 
     def fits(self, job: Job) -> bool:
         """Whether some chain of `job` has an alignment here."""
-        known = self.paired.keys() | self.unpaired.keys()
-        return any(
-            isinstance(e, Polymer) and e.kind != "dna" and e.sequence in known for e in job.entities
-        )
+        known = {*self.paired, *self.unpaired, *(q for qs in self.complexes.values() for q in qs)}
+        return any(not known.isdisjoint(_queries(entity)) for entity in job.entities)
 
-    def _with_alignment(self, entity: Entity, job: Job) -> Entity:
-        if not isinstance(entity, Polymer) or entity.kind == "dna":
+    def _split_for(self, job: Job) -> tuple[dict[str, ChainPart], list[str]]:
+        """Parts of the complex that shares most chains with `job`, and what of it does not fit."""
+        mine = {e.sequence for e in job.entities if isinstance(e, Polymer) and e.kind == "protein"}
+        scores = {path: (len(mine & {*queries}), -len({*queries} - mine))
+                  for path, queries in self.complexes.items() if mine & {*queries}}
+        best = [path for path, score in scores.items() if score == max(scores.values())]
+        if not best:
+            return {}, []
+        if len(best) > 1:
+            raise InputError(
+                f"two alignments of several chains fit this job as well, {best[0]} and {best[1]}",
+                where=job.source,
+                fix="give the right one by --msa FILE",
+            )
+        parts = split_complex(read_alignment_file(best[0]))
+        notes = [
+            f"chain {number} of {best[0].name} ({len(part.query)} residues) is no chain of this "
+            "job; its rows are not used"
+            for number, part in enumerate(parts, 1) if part.query not in mine
+        ]
+        return {part.query: part for part in parts}, notes
+
+    def _with_alignment(self, entity: Entity, job: Job, parts: dict[str, ChainPart]) -> Entity:
+        if not isinstance(entity, Polymer) or entity.paired_msa or entity.unpaired_msa:
             return entity
-        if entity.paired_msa or entity.unpaired_msa:
-            return entity
-        found = {}
-        for field, files in (("paired_msa", self.paired), ("unpaired_msa", self.unpaired)):
-            path = files.get(entity.sequence)
-            if path is None or (field == "paired_msa" and entity.kind != "protein"):
+        part = parts.get(entity.sequence) if entity.kind == "protein" else None
+        attached = {"paired_msa": part.paired, "unpaired_msa": part.unpaired} if part else {}
+        for key, files in (("paired_msa", self.paired), ("unpaired_msa", self.unpaired)):
+            path = next((files[query] for query in _queries(entity) if query in files), None)
+            if path is None or (key == "paired_msa" and entity.kind != "protein"):
                 continue
-            alignment = Alignment(read_text(path), str(path))
-            found[field] = check_alignment(alignment, entity.sequence, entity.kind, job.source)
-        return replace(entity, **found)
+            if attached.get(key):
+                raise _twice(path, attached[key].source)
+            attached[key] = read_alignment_file(path)
+        return replace(entity, **{
+            key: check_alignment(alignment, entity.sequence, entity.kind, job.source)
+            for key, alignment in attached.items() if alignment
+        })
 
 
-def _index(files: list[Path], single: Path | None) -> AlignmentFiles:
-    index = AlignmentFiles({}, {}, single)
+def _queries(entity: Entity) -> list[str]:
+    """First rows that an alignment of this chain may have: RNA is written with U or with T."""
+    if not isinstance(entity, Polymer) or entity.kind == "dna":
+        return []
+    rna = entity.kind == "rna"
+    return [entity.sequence, *([entity.sequence.replace("U", "T")] if rna else [])]
+
+
+def _index(files: list[Path], source: Path) -> AlignmentFiles:
+    index = AlignmentFiles(source=source)
     for path in files:
         name = path.name.lower()
         alone = any(word in name for word in ("unpair", "non_pair", "non-pair", "nonpair"))
         target = index.paired if not alone and "pair" in name else index.unpaired
-        query = _query(path)
-        if query in target:
-            raise InputError(
-                f"it has the same first sequence as {target[query]}",
-                where=str(path),
-                fix="keep one, or name one of them *_paired.a3m and the other *_unpaired.a3m",
-            )
-        target[query] = path
+        alignment = read_alignment_file(path)
+        if complex_lengths(alignment.text):
+            parts = split_complex(alignment)
+            index.complexes[path] = tuple(part.query for part in parts)
+            continue
+        for query in _first_sequences(alignment.text, path):
+            if target.get(query, path) != path:
+                raise _twice(path, target[query])
+            target[query] = path
     return index
 
 
-def _query(path: Path) -> str:
-    """The first sequence, without gaps and insertions, reading only as much as needed."""
-    text = read_text(path)
-    second = text.find("\n>", text.find(">") + 1)
-    rows = parse_a3m(text[: second if second >= 0 else len(text)]).rows
-    if not rows:
-        raise InputError("the alignment has no rows", where=str(path), fix="give an a3m file")
-    return "".join(c for c in rows[0].decode() if c.isupper())
+def _twice(path: Path, other: object) -> InputError:
+    return InputError(
+        f"it has the same first sequence as {other}",
+        where=str(path),
+        fix="keep one, or name one of them *_paired.a3m and the other *_unpaired.a3m",
+    )
+
+
+def _first_sequences(text: str, path: Path) -> Iterator[str]:
+    """First sequence of every block, without gaps and insertions."""
+    for block in split_blocks(text):
+        rows = parse_a3m(first_record(block)).rows
+        if not rows:
+            raise InputError("the alignment has no rows", where=str(path), fix="give an a3m file")
+        yield "".join(c for c in rows[0].decode() if c.isupper())

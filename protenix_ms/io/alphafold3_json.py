@@ -127,9 +127,10 @@ def _read_entity(field: Field, folder: Path) -> Entity:
     if templates.value is not None and list(templates.items()):
         raise field.fail("explicit templates are not supported", 'write "templates": []')
     paired, unpaired = (_read_alignment(field, key, folder) for key in ("pairedMsa", "unpairedMsa"))
-    for alignment in (paired, unpaired):
-        if alignment:
-            check_alignment(alignment, sequence, kind, field.where)
+    paired, unpaired = (
+        check_alignment(alignment, sequence, kind, field.where) if alignment else None
+        for alignment in (paired, unpaired)
+    )
     kept = paired is not None or unpaired is not None
     return Polymer(kind, sequence, len(ids), ids, changes, paired, unpaired, keep_rows=kept)
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one way to write a file: whole beside its place, then renamed into it.
+"""Write bytes, text and arrays with `files.replacing`: a file is there as a whole or not at all.
 
-A reader, a rerun or a crash never meets half a file. Nothing written here holds a time, so that
-the same content gives the same bytes.
+Nothing written here holds a time, so that the same content gives the same bytes.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 
 from protenix_ms.errors import OutputError
+from protenix_ms.files import replacing
 from protenix_ms.typing import Array
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry
@@ -28,35 +27,32 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         OutputError: no permission, no space, or a folder of that name.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and its parents, where it is not there yet.
+
+    Raises:
+        OutputError: no permission, a file of that name, or a link that points to nothing.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-        try:
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(path),
-            fix="check permissions and free space, or choose another --output",
-        ) from error
-
-
-def _umask() -> int:
-    """The process's file creation mask, which temporary files ignore."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+        reason = f"cannot be made ({error.strerror})"
+        for path in (folder, *folder.parents):
+            if path.is_symlink() and not path.exists():
+                reason = f"{path} is a link to {os.readlink(path)}, which is not there"
+        raise OutputError(reason, where=str(folder), fix="choose another --output") from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with Unix line ends. Raises as `write_bytes`."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` as UTF-8 with Unix line ends. Raises as `write_bytes`.
+
+    Bytes of a file name that are no UTF-8 are written as ``\\udcXX``, as they are printed.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a path to jobs: FASTA, Protenix JSON, AlphaFold 3 JSON, or a folder of them."""
+"""From a path to jobs: FASTA, JSON of several dialects, ColabFold tables, or a folder of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,22 @@ from protenix_ms.errors import InputError
 from protenix_ms.io.alignment_files import AlignmentFiles
 from protenix_ms.io.alphafold3_json import looks_like_alphafold3, read_alphafold3_job
 from protenix_ms.io.alphafold_server_json import looks_like_server, read_server_job
+from protenix_ms.io.colabfold_table import (
+    TABLE_SUFFIXES,
+    is_colabfold_table,
+    read_colabfold_table,
+)
 from protenix_ms.io.equal_entities import note_equal_entities
 from protenix_ms.io.fasta import read_fasta
+from protenix_ms.io.foreign import COMPANIONS, name_foreign, refuse_by_suffix
 from protenix_ms.io.job_json import read_job
 from protenix_ms.io.json_field import Field, parse_json
-from protenix_ms.io.text_file import read_text
+from protenix_ms.io.openfold3_json import is_openfold3, rewrite_openfold3
+from protenix_ms.io.text_file import plain_name, read_text
 from protenix_ms.job import Job
 
 FASTA_SUFFIXES = (".fasta", ".fa", ".faa", ".fna", ".fas")
+_LOOKED_AT = 1 << 20  # bytes; larger files that are skipped are not opened
 JOB_SUFFIXES = (*FASTA_SUFFIXES, ".json")
 
 
@@ -69,11 +77,11 @@ def scan_jobs(path: Path | str, msa: Path | str | None = None) -> Iterator[Job |
                 yield alignments.attach(job) if alignments else job
             except InputError as error:
                 yield error
-    if alignments and alignments.single and not used and not broken:
+    if alignments and not used and not broken:
         raise InputError(
             "the first sequence of the alignment is no chain of any job",
-            where=str(alignments.single),
-            fix="its first row must be the chain's own sequence",
+            where=str(alignments.source),
+            fix="the first row of an alignment must be the chain's own sequence",
         )
 
 
@@ -88,23 +96,64 @@ def job_files(path: Path) -> list[Path]:
             raise InputError("no such file or folder", where=str(path), fix="check --input")
         if not path.is_dir():
             return [path]
-        files = [file for file in path.iterdir() if file.suffix.lower() in JOB_SUFFIXES]
+        files = [file for file in path.iterdir() if _is_job_file(file)]
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot be read ({error})", where=repr(str(path)[:200]), fix="check --input"
         ) from None
     if not files:
         raise InputError(
-            "the folder holds no job files", where=str(path), fix=f"add {', '.join(JOB_SUFFIXES)}"
+            "the folder holds no job files",
+            where=str(path),
+            fix=f"{say_skipped(path)} add {', '.join(JOB_SUFFIXES)}".strip(),
         )
     return sorted(files)
 
 
+def say_skipped(path: Path) -> str:
+    """One sentence about the files of a folder that are no jobs and belong to none; or ""."""
+    if not path.is_dir():
+        return ""
+    skipped = [file for file in sorted(path.iterdir())
+               if file.is_file() and not file.name.startswith(".") and not _is_job_file(file)
+               and plain_name(file).suffix.lower() not in COMPANIONS]
+    if not skipped:
+        return ""
+    names = ", ".join(_describe(file) for file in skipped[:9])
+    more = f" and {len(skipped) - 9} more" if skipped[9:] else ""
+    return (f"{len(skipped)} file{'s' if skipped[1:] else ''} of the folder "
+            f"{'are' if skipped[1:] else 'is'} no job and skipped: {names}{more};")
+
+
+def _describe(path: Path) -> str:
+    """Name of a file, with what it looks like where that is known."""
+    try:
+        refuse_by_suffix(path)
+        if path.stat().st_size > _LOOKED_AT:
+            return path.name
+        looks = name_foreign(path, read_text(path)).message.partition("it ")[2]
+    except InputError as error:
+        looks = error.message.partition(", not")[0].replace("this is", "looks like")
+    return f"{path.name} ({looks})" if looks else path.name
+
+
+def _is_job_file(path: Path) -> bool:
+    suffix = plain_name(path).suffix.lower()
+    if suffix in TABLE_SUFFIXES:
+        try:
+            return is_colabfold_table(read_text(path))
+        except InputError:
+            return False
+    return suffix in JOB_SUFFIXES
+
+
 def _read_file(path: Path) -> Iterator[Job | InputError]:
     try:
-        if path.suffix.lower() in FASTA_SUFFIXES:
+        suffix = plain_name(path).suffix.lower()
+        if suffix in FASTA_SUFFIXES:
             yield read_fasta(path)
             return
+        refuse_by_suffix(path)
         text = read_text(path)
         start = text.lstrip()[:1]
         if start == ">":
@@ -112,23 +161,27 @@ def _read_file(path: Path) -> Iterator[Job | InputError]:
             return
         if not start:
             raise InputError("the file is empty", where=str(path), fix="write FASTA or JSON")
-        if start not in "[{" and path.suffix.lower() != ".json":
-            raise InputError(
-                "this is neither FASTA nor JSON", where=str(path), fix="FASTA starts with '>'"
-            )
+        if start not in "[{" and suffix != ".json":
+            if is_colabfold_table(text):
+                yield from read_colabfold_table(path, text)
+                return
+            raise name_foreign(path, text)
         documents = _documents(parse_json(text, str(path)))
     except InputError as error:
         yield error
         return
     for index, document in enumerate(documents, 1):
         try:
-            yield _read_document(document, path, index)
+            yield document if isinstance(document, InputError) else _read_document(
+                document, path, index)
         except InputError as error:
             yield error
 
 
-def _documents(field: Field) -> list[Field]:
+def _documents(field: Field) -> list[Field | InputError]:
     """The jobs of a JSON file; a single object counts as a list of one."""
+    if is_openfold3(field):
+        return rewrite_openfold3(field)
     if isinstance(field.value, dict):
         return [field]
     listed = list(field.items())

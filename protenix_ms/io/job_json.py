@@ -11,19 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from protenix_ms.io.a3m import check_alignment
+from protenix_ms.io.a3m import check_alignment, read_alignment_file
 from protenix_ms.io.job_links import read_bonds, read_constraints
 from protenix_ms.io.json_field import Field
 from protenix_ms.io.sequence import (
     MAX_CHAINS,
-    MAX_SEED,
     check_chain_name,
     check_entities,
     check_job_name,
     check_sequence,
 )
-from protenix_ms.io.text_file import find_file, read_text
-from protenix_ms.job import Alignment, Entity, Job, Ligand, Modification, Polymer, PolymerKind
+from protenix_ms.io.text_file import find_file
+from protenix_ms.job import (
+    MAX_SEED,
+    Alignment,
+    Entity,
+    Job,
+    Ligand,
+    Modification,
+    Polymer,
+    PolymerKind,
+)
 
 _KINDS: dict[str, PolymerKind] = {
     "proteinChain": "protein",
@@ -177,9 +185,10 @@ def _read_polymer(
             field.note("msa is not read: pairedMsa or unpairedMsa stands beside it")
         else:
             paired, unpaired = old
-    for alignment in (paired, unpaired):
-        if alignment:
-            check_alignment(alignment, sequence, kind, field.where)
+    paired, unpaired = (
+        check_alignment(alignment, sequence, kind, field.where) if alignment else None
+        for alignment in (paired, unpaired)
+    )
     return Polymer(
         kind=kind,
         sequence=sequence,
@@ -232,7 +241,7 @@ def read_alignment(field: Field, key: str, folder: Path) -> Alignment | None:
     if not path.given:
         return None
     found = find_file(path.text(), folder, f"{field.where}, {key}Path")
-    return Alignment(read_text(found, f"{field.where}, {key}Path"), str(found))
+    return read_alignment_file(found, f"{field.where}, {key}Path")
 
 
 def _old_alignments(field: Field, folder: Path) -> tuple[Alignment | None, Alignment | None]:
@@ -249,7 +258,7 @@ def _old_alignments(field: Field, folder: Path) -> tuple[Alignment | None, Align
     if not any(file.is_file() for file in files):
         raise field.fail(f"{found} has no pairing.a3m or non_pairing.a3m", "correct the folder")
     return tuple(
-        Alignment(read_text(file, where), str(file)) if file.is_file() else None for file in files
+        read_alignment_file(file, where) if file.is_file() else None for file in files
     )
 
 

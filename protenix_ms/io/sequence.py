@@ -12,7 +12,6 @@ from protenix_ms.job import Entity, Polymer, PolymerKind
 
 MAX_CHAINS = 1000
 MAX_RESIDUES = 100_000
-MAX_SEED = 2**32 - 1
 ALPHABET_NAMES = {"protein": "protein", "dna": "DNA", "rna": "RNA"}
 
 _RARE = "BJOUZ"  # letters of UniProt beside the 20 and X
@@ -99,8 +98,12 @@ def check_job_name(name: str, where: str) -> str:
     bad = [c for c in name if c in "/\\" or not c.isprintable()]
     try:
         size = len(name.encode("utf-8"))
-    except UnicodeEncodeError:
-        bad, size = ["a lone surrogate"], 0
+    except UnicodeEncodeError:  # how Python shows bytes of a file name that are not UTF-8
+        raise InputError(
+            f"the job name {name[:60]!a} is not UTF-8 text",
+            where=where,
+            fix="rename the job, or the file that it is named after",
+        ) from None
     if bad or size > 200 or name.startswith(".") or name != name.strip() or not name:
         reason = f"contains {bad[0]!r}" if bad else "is not usable as a folder name"
         raise InputError(

@@ -1,24 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading text files people give us: found, regular, UTF-8; or one sentence why not."""
+"""Reading text files people give us: regular, UTF-8, perhaps compressed; or a sentence why not."""
 
 from __future__ import annotations
 
+import importlib
+import lzma
+import re
+import zlib
 from pathlib import Path
+from types import ModuleType
 
 from protenix_ms.errors import InputError
 
 MAX_BYTES = 4 << 30
+MAX_UNPACKED = 1 << 30
+COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
+_PIECE = 1 << 22
+_LINE_END = re.compile("\r\n|\r|\n")
+# first bytes, name, modules that read it (the first one that can be imported is taken)
+_COMPRESSIONS = (
+    (b"\x1f\x8b", "gzip", ("gzip",)),
+    (b"\xfd7zXZ\0", "xz", ("lzma",)),
+    (b"BZh", "bzip2", ("bz2",)),
+    (b"\x28\xb5\x2f\xfd", "zstd", ("compression.zstd", "pyzstd", "zstandard")),
+)
+_ARCHIVES = {b"PK\x03\x04": "a zip archive", b"7z\xbc\xaf": "a 7z archive"}
 
 
-def read_text(path: Path, where: str = "") -> str:
-    """The text of `path` (UTF-8, a byte order mark is dropped).
+def split_lines(text: str) -> list[str]:
+    """Split a text at line feeds and carriage returns only.
+
+    `str.splitlines` also splits at form feeds, U+2028 and others, which stand inside headers of
+    text copied from web pages: what follows them would become residues.
+    """
+    return _LINE_END.split(text)
+
+
+def read_text(path: Path, where: str = "", *, zero_bytes: bool = False) -> str:
+    """Read the text of a file (UTF-8, a byte order mark is dropped), unpacked if compressed.
+
+    Gzip, xz, bzip2 and zstd are told by their first bytes, whatever the file's name.
 
     Args:
         path: file to read.
         where: place that names the file, when it is not the file itself.
+        zero_bytes: keep zero bytes, which end the blocks of MMseqs2's alignments.
 
     Raises:
-        InputError: absent, a directory or device, unreadable, over 4 GB, empty bytes, not UTF-8.
+        InputError: absent, a directory or device, unreadable, too large, damaged, not UTF-8.
     """
     name = str(path) if where else "the file"
     where = where or str(path)
@@ -33,22 +62,82 @@ def read_text(path: Path, where: str = "") -> str:
             raise InputError(f"{name} is not a regular file", where=where, fix="give a text file")
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{name} is larger than 4 GB", where=where, fix="split it")
-        text = path.read_bytes().decode("utf-8-sig")
+        content = _unpack(path, name, where)
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{name} is not UTF-8 text (byte {error.start})",
             where=where,
-            fix="save it as plain text; compressed and binary files are not read",
+            fix="save it as plain text; binary files are not read",
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(
             f"{name} cannot be read ({error})", where=where, fix="check path and permissions"
         ) from None
     if "\0" in text:
-        raise InputError(
-            f"{name} holds zero bytes, so it is not text", where=where, fix="save it as UTF-8"
-        )
+        if text[257:262] == "ustar":
+            raise InputError(f"{name} is a tar archive", where=where, fix="unpack it first")
+        if not zero_bytes:
+            raise InputError(
+                f"{name} holds zero bytes, so it is not text",
+                where=where,
+                fix="save it as UTF-8 without them",
+            )
     return text
+
+
+def plain_name(path: Path) -> Path:
+    """Return `path` without the suffix of a compression: x.json of x.json.gz."""
+    return path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
+
+
+def _unpack(path: Path, name: str, where: str) -> bytes:
+    """Read the bytes of a file, unpacked when its first bytes name a compression."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    for magic, archive in _ARCHIVES.items():
+        if start.startswith(magic):
+            raise InputError(f"{name} is {archive}", where=where, fix="unpack it first")
+    for magic, kind, modules in _COMPRESSIONS:
+        if start.startswith(magic):
+            return _read_limited(_import_first(modules, kind, name, where), path, kind, name, where)
+    return path.read_bytes()
+
+
+def _import_first(modules: tuple[str, ...], kind: str, name: str, where: str) -> ModuleType:
+    """Import the first of `modules` that this Python has."""
+    for module in modules:
+        try:
+            return importlib.import_module(module)
+        except ImportError:
+            continue
+    raise InputError(
+        f"{name} is compressed by {kind}, which this Python cannot read",
+        where=where,
+        fix=f"unpack it, or pip install {modules[-1]}",
+    )
+
+
+def _read_limited(module: ModuleType, path: Path, kind: str, name: str, where: str) -> bytes:
+    """Read an unpacked stream of at most `MAX_UNPACKED` bytes."""
+    damage = (OSError, EOFError, zlib.error, lzma.LZMAError, getattr(module, "ZstdError", OSError))
+    pieces, size = [], 0
+    try:
+        with module.open(path, "rb") as stream:
+            while piece := stream.read(_PIECE):
+                pieces.append(piece)
+                size += len(piece)
+                if size > MAX_UNPACKED:
+                    raise InputError(
+                        f"{name} unpacks to more than {MAX_UNPACKED >> 20} MiB",
+                        where=where,
+                        fix="split it, or unpack it yourself",
+                    )
+    except damage as error:
+        raise InputError(
+            f"{name} is a damaged {kind} stream ({error})", where=where, fix="copy it again"
+        ) from None
+    return b"".join(pieces)
 
 
 def find_file(name: str, folder: Path, where: str, *, directory: bool = False) -> Path:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from protenix_ms.constants.restypes import SEQUENCE_LETTERS
-from protenix_ms.errors import InputError
+from protenix_ms.errors import ChemistryError, InputError
 from protenix_ms.io.sequence import check_entities
 from protenix_ms.job import AtomAddress, Job, Ligand, Polymer
 from protenix_ms.typing import Array
@@ -54,6 +56,8 @@ def validate(job: Job, ccd: Components) -> None:
             _known(code, f"{place}, position {number}", ccd)
         if entity.smiles is not None:
             _check_smiles(entity.smiles, place)
+        if entity.file is not None:
+            _check_file(entity.file, place)
         if not entity.codes:
             unnamed.add(entity_number)
     if len(unnamed) > MAX_UNNAMED_LIGANDS:
@@ -94,8 +98,10 @@ def _check_modifications(chain: Polymer, where: str, ccd: Components) -> None:
         place = f"{where}, position {change.position}"
         component = _known(change.code, place, ccd)
         found = _family(component.type.upper())
-        cap = change.position in ends and {"C", "N", "P", "O3'"} & set(component.atom_name)
-        if found != family and not (found is None and cap):
+        names = set(component.atom_name)
+        cap = change.position in ends and {"C", "N", "P", "O3'"} & names
+        inside = family == "protein" and {"C", "N"} <= names  # statine, beta-alanine
+        if found != family and not (found is None and (cap or inside)):
             raise InputError(
                 f"{change.code} ({component.type.lower()}) is no residue of a {family} chain",
                 where=place,
@@ -113,12 +119,33 @@ def _family(kind: str) -> str | None:
 def _check_smiles(smiles: str, where: str) -> None:
     from rdkit import Chem, rdBase  # 0.3 s that jobs without SMILES need not wait
 
+    from protenix_ms.chem.ligand import require_small_smiles
+
+    with _at(where):
+        require_small_smiles(smiles)
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or molecule.GetNumAtoms() == 0:
         raise InputError(
             f"{smiles[:60]!r} is not valid SMILES", where=where, fix="check brackets and valences"
         )
+
+
+def _check_file(path: Path, where: str) -> None:
+    """Read a ligand file once, so that a bad one is refused before a model is loaded."""
+    from protenix_ms.chem.ligand_file import molecule_from_file
+
+    with _at(where):
+        molecule_from_file(path)
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Turn an error of chemistry into one of the input, with the place in the job."""
+    try:
+        yield
+    except ChemistryError as error:
+        raise InputError(error.message, where=f"{where}, {error.where}", fix=error.fix) from None
 
 
 def _check_atom(job: Job, end: AtomAddress, where: str, ccd: Components) -> None:

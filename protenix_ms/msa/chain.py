@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from protenix_ms.constants.restypes import RESTYPES, UNKNOWN_INDEX
-from protenix_ms.io.a3m import A3m, encode_rows, parse_a3m
+from protenix_ms.io.a3m import A3m, encode_rows, parse_a3m, plain_rows
 from protenix_ms.job import Alignment, Polymer
 from protenix_ms.msa.species import species_of
 from protenix_ms.typing import Array, Float, Int, Shaped
@@ -52,7 +52,9 @@ def encode_ligand() -> ChainMsa:
     return ChainMsa("ligand", rows, zeros, rows, zeros, species, _profile(rows), np.zeros(1))
 
 
-def encode_polymer(polymer: Polymer, *, pairing: bool, use_rna_msa: bool) -> ChainMsa:
+def encode_polymer(
+    polymer: Polymer, *, pairing: bool, use_rna_msa: bool, upstream_quirks: bool = False
+) -> ChainMsa:
     """The chain's alignments, encoded.
 
     Paired rows count as unpaired rows too and stand before them (upstream
@@ -63,13 +65,17 @@ def encode_polymer(polymer: Polymer, *, pairing: bool, use_rna_msa: bool) -> Cha
         polymer: the chain.
         pairing: whether the job has several different proteins, so that rows can pair.
         use_rna_msa: whether alignments of RNA are used at all.
+        upstream_quirks: count '.' as an insertion and read T of RNA as unknown, as upstream does.
     """
     paired, unpaired = polymer.paired_msa, polymer.unpaired_msa
     if len(polymer.sequence) < SHORTEST_ALIGNED or polymer.kind == "dna":
         paired = unpaired = None
     if polymer.kind == "rna":
         paired, unpaired = None, unpaired if use_rna_msa else None
-    first, second = _rows(paired), _rows(unpaired)
+    first, second = (
+        A3m(a.names, a.rows if upstream_quirks else plain_rows(a.rows, polymer.kind))
+        for a in (_rows(paired), _rows(unpaired))
+    )
     query = A3m([""], [polymer.sequence.encode("ascii")])
     if polymer.keep_rows:
         alone = _rows_as_written(second, first)

@@ -2,7 +2,9 @@
 """Which rows of different chains stand side by side (upstream `MSAPairingEngine`).
 
 Rows of one species are paired in file order. Species that more chains share come first; within
-the same number of chains, rows whose indices are small in all chains come first.
+the same number of chains, rows whose indices are small in all chains come first. Alignments that
+name no species at all (ColabFold's) are paired row by row if they have the same number of rows:
+upstream pairs nothing then.
 """
 
 from __future__ import annotations
@@ -14,6 +16,36 @@ import numpy as np
 from protenix_ms.typing import Array, Int, Shaped
 
 MAX_PER_SPECIES = 600
+
+
+def pairs_by_row(species: list[Shaped[Array, "_"]]) -> bool:
+    """Tell whether the paired alignments of different proteins pair row by row.
+
+    Args:
+        species: per protein, the species of each of its paired rows; row 0 is the query.
+    """
+    several = [column for column in species if len(column) > 1]
+    nameless = not any(name for column in several for name in column)
+    return len(several) > 1 and nameless and len({len(column) for column in several}) == 1
+
+
+def without_partner(species: list[Shaped[Array, "_"]]) -> list[int]:
+    """Indices of the proteins with paired rows of which no row can be paired with another's."""
+    if pairs_by_row(species):
+        return []
+    named = [{name for name in column if name} for column in species]
+    return [
+        index for index, column in enumerate(species)
+        if len(column) > 1
+        and named[index].isdisjoint(set().union(*named[:index], *named[index + 1 :]))
+    ]
+
+
+def number_rows(species: Shaped[Array, "p"]) -> Shaped[Array, "p"]:
+    """Stand-ins for species that pair row k with row k; the query has none."""
+    numbers = np.empty(len(species), object)
+    numbers[:] = ["", *(f"row {row}" for row in range(1, len(species)))]
+    return numbers
 
 
 def pair_by_species(species: list[Shaped[Array, "_"]], max_rows: int) -> Int[Array, "r c"]:

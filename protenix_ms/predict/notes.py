@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says about a job before it starts, and `run.json` keeps under "notes".
+"""What a run says about a job before it starts, and `run.json` keeps: notes, names of chains.
 
 A note is one sentence about input that is read differently from how it is written, or that this
 model cannot use. Readers put theirs on `Job.notes`; what depends on the settings is added here.
@@ -11,6 +11,9 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
+from protenix_ms.features.assembly import chain_names
+from protenix_ms.features.msa import note_pairing
 from protenix_ms.job import Job, Polymer
 from protenix_ms.msa.chain import SHORTEST_ALIGNED
 from protenix_ms.predict.settings import Settings, default_options
@@ -23,7 +26,8 @@ _EMBEDDERS = (
 
 def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     """List the notes of a job under `settings`, each once, those of its reader first."""
-    notes = (*job.notes, *unused_input(job, settings.config), *_note_missing_alignments(job))
+    notes = (*job.notes, *unused_input(job, settings.config), *_note_missing_alignments(job),
+             *note_pairing(job, settings.options), *_note_gaps(job, settings))
     return tuple(dict.fromkeys(notes))
 
 
@@ -59,6 +63,20 @@ def _why_no_constraint(config: ConfigDict) -> str:
             "(nor does this program pass any to that one yet)")
 
 
+def _note_gaps(job: Job, settings: Settings) -> Iterator[str]:
+    """Say which neighbours upstream leaves without a bond; without quirks they are refused."""
+    for number, entity in dict(job.numbered_entities()).items():
+        changed = isinstance(entity, Polymer) and entity.modifications
+        if not changed or not settings.options.upstream_quirks:
+            continue
+        chain = build_polymer(entity.kind, entity.sequence, entity.modifications, settings.ccd,
+                              upstream_quirks=True)
+        for place in unbonded_neighbours(chain):
+            first, second = (chain.res_name[chain.res_id == i][0] for i in (place, place + 1))
+            yield (f"entity {number}: upstream makes no bond between {first} {place} and "
+                   f"{second} {place + 1}")
+
+
 def _note_missing_alignments(job: Job) -> Iterator[str]:
     """Say how many proteins come without an alignment."""
     proteins = {number: entity for number, entity in job.numbered_entities()
@@ -67,3 +85,13 @@ def _note_missing_alignments(job: Job) -> Iterator[str]:
     if without:
         yield (f"{len(without)} of {len(proteins)} protein entities have no alignment; "
                "expect lower accuracy")
+
+
+def name_chains(job: Job) -> list[dict[str, object]]:
+    """List the chains in model order: name in the structure files, entity, the user's own name."""
+    copies = [(number, copy, entity) for number, entity in job.numbered_entities()
+              for copy in range(entity.count)]
+    return [
+        {"chain": name, "entity": number, "name": entity.labels[copy] if entity.labels else ""}
+        for name, (number, copy, entity) in zip(chain_names(job), copies)
+    ]

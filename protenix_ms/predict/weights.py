@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from ckpt_convert.official import address
 from protenix_ms.config.home import weights_dir
 from protenix_ms.config.manifest import manifest
 from protenix_ms.errors import CheckpointError
+from protenix_ms.files import file_sha256
+from protenix_ms.job import require_seed
 from protenix_ms.train.checkpoint import AVERAGE, MODEL, snapshots
 from protenix_ms.typing import Array, Float
 
@@ -43,11 +44,7 @@ class Weights:
         """sha256 of the checkpoint file, or the name of the random weights."""
         if self.path is None:
             return f"random-{self.random_seed}"
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-        return digest.hexdigest()
+        return file_sha256(self.path)
 
     def arrays(self, config: ConfigDict) -> Iterator[tuple[str, Array]]:
         """Parameters by upstream's names, one at a time.
@@ -73,7 +70,7 @@ def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | No
         CheckpointError: no such file; says how to get it.
     """
     if random_seed is not None:
-        return Weights(random_seed=random_seed)
+        return Weights(random_seed=require_seed(random_seed, "random weights"))
     if checkpoint is not None:
         return Weights(_file_of(checkpoint))
     for suffix in _SUFFIXES:
@@ -84,9 +81,14 @@ def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | No
     raise CheckpointError(
         f"no weights of {model_name}: expected {path.name}",
         where=str(weights_dir()),
-        fix=f"run `protenix-ms fetch {model_name}`, or download {address(model_name)} and "
-        f"run `python -m ckpt_convert {model_name}.pt {path}`, or name a file with --checkpoint, "
-        "or try the program with --random-weights 0",
+        fix="get them in one of these ways",
+        remedies=(
+            f"protenix-ms fetch {model_name}",
+            f"download {address(model_name)} and run "
+            f"`python -m ckpt_convert {model_name}.pt {path}`",
+            "name a file with --checkpoint FILE",
+            "try the program, without a meaningful structure, with --random-weights 0",
+        ),
     )
 
 

@@ -38,7 +38,8 @@ def cluster(
         ResourceError: mmseqs failed.
     """
     unique = sorted(set(sequences), key=lambda s: (-len(s), s))
-    found = _by_mmseqs(unique, program) if program else exact_clusters(unique, progress)
+    # mmseqs fails on an empty file
+    found = _by_mmseqs(unique, program) if program and unique else exact_clusters(unique, progress)
     names: dict[str, str] = {}
     for sequence in unique:
         names.setdefault(found[sequence], f"cluster_{len(names)}")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The atoms of a deposit: one conformation, label numbering, covalent bonds.
 
-Upstream: `MMCIFParser.get_structure`. Columns added to `AtomTable.extra`: ``is_resolved`` (all
+Atoms without finite coordinates are left out, so that they count as unresolved. Upstream:
+`MMCIFParser.get_structure`. Columns added to `AtomTable.extra`: ``is_resolved`` (all
 True here). `chain_id` is the label chain, `res_id` the label position; residues without one
 (ligands) count from 1 in their chain. Bonds are those of the components, of `_struct_conn` (up to
 2.4 angstrom, metal coordination left out) and of polymer neighbours.
@@ -14,10 +15,10 @@ import numpy as np
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import InputError
-from protenix_ms.structures.mmcif import Deposit
+from protenix_ms.structures.mmcif import MAX_COORDINATE, Deposit
 from protenix_ms.structures.neighbours import polymer_bonds
 from protenix_ms.structures.segments import changes, groups, merged_bonds
-from protenix_ms.typing import Array, Bool, Int, Shaped
+from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
 MAX_LINK_LENGTH = 2.4  # angstrom
 MAX_CHAIN_JUMP = 2.5  # angstrom, polymer bond between two label chains
@@ -26,6 +27,7 @@ _COVALENT = (
 )  # fmt: skip
 _IDENTITY = "1_555"
 _ABSENT = (".", "?")
+_NO_LETTER = (*_ABSENT, "", " ")  # of an alternative
 # `_atom_site` column -> how `_struct_conn` calls it, "{}" is the partner
 _LINK_COLUMNS = {
     "label_asym_id": "ptnr{}_label_asym_id",
@@ -40,18 +42,29 @@ _LINK_COLUMNS = {
 }
 
 
-def deposited_atoms(deposit: Deposit, ccd: ComponentDictionary) -> AtomTable:
-    """The first conformation of the deposit's first model, with bonds.
+def deposited_atoms(
+    deposit: Deposit, ccd: ComponentDictionary, *, upstream_quirks: bool = False
+) -> AtomTable:
+    """One conformation of the deposit's first model, with bonds.
+
+    Args:
+        upstream_quirks: of alternatives keep the first letter of the whole file, which leaves
+            residues with other letters unresolved.
 
     Raises:
-        InputError: columns that an mmCIF file of a structure must have are missing or no numbers.
+        InputError: columns that an mmCIF file of a structure must have are missing or no numbers,
+            or no atom has coordinates.
     """
-    sites = deposit.sites
     try:
-        coord = np.stack([sites[f"Cartn_{axis}"].astype(np.float32) for axis in "xyz"], axis=1)
-        links = _links(deposit, coord)
-        kept = _first_conformation(sites)
-        author = _author_numbering(sites)
+        coord = site_coordinates(deposit.sites)
+        seen = np.isfinite(coord).all(axis=1)
+        if not seen.any():
+            raise InputError("no atom has finite coordinates", where=deposit.name)
+        coord = coord[seen]
+        sites = {name: column[seen] for name, column in deposit.sites.items()}
+        links = _links(sites, deposit.links, coord)
+        author = author_numbering(sites)
+        kept = _one_conformation(sites, author, upstream_quirks)
         atoms = _table(sites, coord, author)
     except (KeyError, ValueError) as error:
         raise InputError("_atom_site lacks an item or holds text for a number",
@@ -71,15 +84,31 @@ def deposited_atoms(deposit: Deposit, ccd: ComponentDictionary) -> AtomTable:
 
 
 def _either(sites: dict[str, Array], name: str) -> Shaped[Array, "a"]:
-    """The author's column, or the label column where there is none."""
-    return sites[f"auth_{name}"] if f"auth_{name}" in sites else sites[f"label_{name}"]
+    """The author's column, or the label column where it is silent."""
+    author, label = sites.get(f"auth_{name}"), sites.get(f"label_{name}")
+    if author is None or label is None:
+        return sites[f"label_{name}"] if author is None else author
+    return np.where(np.isin(author, _ABSENT), label, author)
 
 
-def _author_numbering(sites: dict[str, Array]) -> dict[str, Shaped[Array, "a"]]:
+def site_coordinates(sites: dict[str, Array]) -> Float[Array, "a 3"]:
+    """Coordinates in angstrom, NaN where they are no place (unknown, not finite, light years off).
+
+    Raises:
+        KeyError, ValueError: no such column, or text for a number.
+    """
+    text = np.stack([sites[f"Cartn_{axis}"] for axis in "xyz"], axis=1)
+    coord = np.where(np.isin(text, _ABSENT), "nan", text).astype(np.float64)
+    return np.where(np.abs(coord) <= MAX_COORDINATE, coord, np.nan).astype(np.float32)
+
+
+def author_numbering(sites: dict[str, Array]) -> dict[str, Shaped[Array, "a"]]:
+    """The author's chain, number, insertion code and component of every atom."""
     number = _either(sites, "seq_id")
     insertion = sites.get("pdbx_PDB_ins_code", np.full(len(number), "?"))
+    chain = _either(sites, "asym_id")
     return {
-        "chain": _either(sites, "asym_id"),
+        "chain": np.where(np.isin(chain, _ABSENT), "A", chain),
         "number": np.where(np.isin(number, _ABSENT), "-1", number).astype(np.int64),
         "insertion": np.where(np.isin(insertion, _ABSENT), "", insertion),
         "name": _either(sites, "comp_id"),
@@ -105,18 +134,28 @@ def _table(sites: dict[str, Array], coord: Array, author: dict[str, Array]) -> A
     )
 
 
-def _first_conformation(sites: dict[str, Array]) -> Bool[Array, "a"]:
-    """Atoms without alternatives and those of the first letter used anywhere in the file."""
-    if "label_alt_id" not in sites:
-        return np.ones(len(sites["label_asym_id"]), bool)
-    letter = sites["label_alt_id"]
-    used = np.unique(letter[letter != "."])
-    return np.isin(letter, [".", *used[:1]])
+def _one_conformation(
+    sites: dict[str, Array], author: dict[str, Array], upstream_quirks: bool
+) -> Bool[Array, "a"]:
+    """Atoms without alternatives and, of each residue's alternatives, those of its first letter."""
+    letter = sites.get("label_alt_id", np.full(len(author["number"]), "."))
+    if upstream_quirks:
+        return np.isin(letter, [".", *np.unique(letter[letter != "."])[:1]])
+    kept = np.isin(letter, _NO_LETTER)
+    # all components of one number are one residue: they may be alternatives of each other
+    place = [sites["label_asym_id"], author["chain"], author["number"], author["insertion"]]
+    residue = list(zip(*(column[~kept].tolist() for column in place)))
+    first: dict[tuple, str] = {}
+    for key, own in zip(residue, letter[~kept].tolist()):
+        first[key] = min(own, first.get(key, own))
+    kept[~kept] = [first[key] == own for key, own in zip(residue, letter[~kept].tolist())]
+    return kept
 
 
-def _links(deposit: Deposit, coord: Array) -> Int[Array, "p 3"]:
-    """Bonds of `_struct_conn` inside the asymmetric unit, as rows of `_atom_site`."""
-    links, sites = deposit.links, deposit.sites
+def _links(
+    sites: dict[str, Array], links: dict[str, Array], coord: Float[Array, "a 3"]
+) -> Int[Array, "p 3"]:
+    """Bonds of `_struct_conn` inside the asymmetric unit, as rows of `sites`."""
     if not links:
         return np.zeros((0, 3), np.int32)
     chosen = np.isin(links["conn_type_id"], _COVALENT)

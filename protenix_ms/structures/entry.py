@@ -19,10 +19,12 @@ from protenix_ms.structures import chain_choice, cleaning
 from protenix_ms.structures.assembly import expand
 from protenix_ms.structures.completion import complete
 from protenix_ms.structures.deposited import deposited_atoms
-from protenix_ms.structures.mmcif import Deposit, read_mmcif
+from protenix_ms.structures.mmcif import MAX_POLYMER_CHAINS, Deposit, read_mmcif
+from protenix_ms.structures.polymers import with_polymers
 from protenix_ms.structures.reference_chain import sequence_codes
 
-MAX_POLYMER_CHAINS = 1000
+# What a file that breaks the rules of its format may set off, beyond our own errors.
+MALFORMED = (LookupError, ValueError, ArithmeticError, RuntimeError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -52,25 +54,40 @@ class Entry:
         return int(self.atoms.extra["centre_atom_mask"].sum())
 
 
-def read_entry(path: Path, ccd: ComponentDictionary, *, filtered: bool = True) -> Entry:
+def read_entry(
+    path: Path, ccd: ComponentDictionary, *, filtered: bool = True, upstream_quirks: bool = False
+) -> Entry:
     """Parse one mmCIF file.
 
     Args:
         filtered: drop what AF3 SI 2.5.4 drops and build assembly 1; off (predicted structures)
             takes the file as it is, with missing atoms added.
+        upstream_quirks: one letter for the alternatives of the whole file, and no polymers but
+            those of its entity tables.
 
     Raises:
         InputError: unreadable, or nothing remains; the message is the reason.
         ChemistryError: a component or atom that the dictionary lacks.
     """
-    return make_entry(read_mmcif(path), ccd, filtered=filtered)
+    try:
+        deposit = read_mmcif(path, assembly=filtered)
+        return make_entry(deposit, ccd, filtered=filtered, upstream_quirks=upstream_quirks)
+    except MALFORMED as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"the file breaks the rules of mmCIF ({type(error).__name__}: {reason})",
+                         where=str(path), fix="check the file") from error
 
 
-def make_entry(deposit: Deposit, ccd: ComponentDictionary, *, filtered: bool = True) -> Entry:
+def make_entry(
+    deposit: Deposit, ccd: ComponentDictionary, *, filtered: bool = True,
+    upstream_quirks: bool = False,
+) -> Entry:  # fmt: skip
     """The second half of `read_entry`, for a deposit that has been read. Raises the same."""
+    if not upstream_quirks:
+        deposit = with_polymers(deposit, ccd)
     if filtered:
         _check_size(deposit)
-    found = deposited_atoms(deposit, ccd)
+    found = deposited_atoms(deposit, ccd, upstream_quirks=upstream_quirks)
     sequences = {
         entity: "".join(_letter(str(code), ccd) for code in codes)
         for entity, codes in sequence_codes(deposit, found).items()

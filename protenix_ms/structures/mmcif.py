@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime
+import gzip
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,10 @@ import numpy as np
 from protenix_ms.errors import InputError
 from protenix_ms.typing import Array, Float, Int, Shaped
 
+MAX_COORDINATE = 1e6  # angstrom; what is farther away is no place
+MAX_POLYMER_CHAINS = 1000  # of an assembly, as upstream
+MAX_ASSEMBLY_ATOMS = 10_000_000
+UNKNOWN_TYPE = "missing"  # of a polymer without `_entity_poly`, as upstream
 UNKNOWN_RESOLUTION = -1.0
 UNKNOWN_DATE = "9999-12-31"
 _RESOLUTIONS = (
@@ -67,36 +74,68 @@ class Deposit:
     links: dict[str, Shaped[Array, "l"]]
 
 
-def read_mmcif(path: Path) -> Deposit:
+def read_mmcif(path: Path, *, assembly: bool = True) -> Deposit:
     """Read a (gzipped) mmCIF file.
 
+    Args:
+        assembly: read assembly 1; off, `Deposit.assembly` is None.
+
     Raises:
-        InputError: not an mmCIF file, or one without atoms.
+        InputError: not an mmCIF file, one without atoms, or an assembly too large to build.
     """
     try:
-        block = gemmi.cif.read(str(path)).sole_block()
-    except (OSError, ValueError, RuntimeError) as error:
+        document = gemmi.cif.read_string(_content(path))
+        if not len(document):
+            raise InputError("the file holds no mmCIF data", where=str(path),
+                             fix="give a structure file")
+        block = document.sole_block()
+    except (OSError, EOFError, zlib.error, ValueError, RuntimeError) as error:
         raise InputError("this is not a readable mmCIF file", where=f"{path} ({error})",
                          fix="check the file") from None
     try:
-        return _deposit(block, path)
+        return _deposit(block, path, assembly)
     except (KeyError, ValueError) as error:
         raise InputError("a category lacks an item or holds text for a number",
                          where=f"{path} ({error})", fix="check the file") from None
 
 
-def _deposit(block: gemmi.cif.Block, path: Path) -> Deposit:
+def require_file(path: Path) -> None:
+    """Raise InputError for what is no file: a dangling link, a folder, a device."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        reason = "this is a folder, not a file"
+    elif path.is_symlink() and not path.exists():
+        reason = "this is a link to nothing"
+    else:
+        reason = "this is no regular file" if path.exists() else "there is no such file"
+    raise InputError(reason, where=str(path), fix="give a structure file")
+
+
+def _content(path: Path) -> bytes:
+    """What the file says in UTF-8: decompressed, without a byte order mark."""
+    require_file(path)
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        content = gzip.decompress(content)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16").encode()
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
     sites = _first_model(_columns(block, "atom_site"))
     if not sites:
         raise InputError("the file has no atoms", where=str(path), fix="give a structure file")
+    polymers = _polymers(block)
     return Deposit(
         name=(_first(block, "entry", "id") or path.name.split(".")[0]).lower(),
         release_date=_release_date(block),
         resolution=_resolution(block),
         methods=frozenset(_category(block, "exptl").get("method", [])),
-        polymers=_polymers(block),
+        polymers=polymers,
         sequences=_sequences(block),
-        assembly=_assembly(block, path),
+        assembly=_assembly(block, path, sites, set(polymers)) if assembly else None,
         polymer_count=_polymer_count(block),
         sites=sites,
         links=_columns(block, "struct_conn"),
@@ -153,7 +192,7 @@ def _polymers(block: gemmi.cif.Block) -> dict[str, str]:
     table = _category(block, "entity_poly")
     if table:
         return dict(zip(table["entity_id"], table["type"]))
-    return dict.fromkeys(_category(block, "entity_poly_seq").get("entity_id", []), "missing")
+    return dict.fromkeys(_category(block, "entity_poly_seq").get("entity_id", []), UNKNOWN_TYPE)
 
 
 def _sequences(block: gemmi.cif.Block) -> dict[str, tuple[Array, Array]]:
@@ -174,19 +213,54 @@ def _polymer_count(block: gemmi.cif.Block) -> int | None:
     return int(count) if count.isdigit() else None
 
 
-def _assembly(block: gemmi.cif.Block, path: Path) -> tuple[AssemblyPart, ...] | None:
+def _assembly(
+    block: gemmi.cif.Block, path: Path, sites: dict[str, Array], polymers: set[str]
+) -> tuple[AssemblyPart, ...] | None:
+    """Lines of assembly 1; how much they make is counted before anything is expanded."""
     lines = _category(block, "pdbx_struct_assembly_gen")
     matrices = _operators(block)
     if not lines or not matrices:
         return None
-    parts = []
-    for number, expression, chains in zip(
-        lines["assembly_id"], lines["oper_expression"], lines["asym_id_list"]
-    ):
-        if number == "1":
-            motions = np.stack([_product(steps, matrices, path) for steps in _steps(expression)])
-            parts.append(AssemblyPart(tuple(chains.split(",")), motions))
-    return tuple(parts)
+    own = [
+        (expression, tuple(chains.split(",")))
+        for number, expression, chains in zip(
+            lines["assembly_id"], lines["oper_expression"], lines["asym_id_list"])
+        if number == "1"
+    ]  # fmt: skip
+    _require_buildable([(_copies(text), chains) for text, chains in own], sites, polymers, path)
+    return tuple(
+        AssemblyPart(chains, np.stack([_product(steps, matrices, path) for steps in _steps(text)]))
+        for text, chains in own
+    )
+
+
+def _require_buildable(
+    parts: list[tuple[int, tuple[str, ...]]],
+    sites: dict[str, Array],
+    polymers: set[str],
+    path: Path,
+) -> None:
+    """Refuse an assembly of over a thousand polymer chains, or of more atoms than fit.
+
+    Args:
+        parts: copies, and the chains that are copied.
+    """
+    unknown = np.full(len(next(iter(sites.values()))), "?")
+    names, first, size = np.unique(
+        sites.get("label_asym_id", unknown), return_index=True, return_counts=True)
+    entity = sites.get("label_entity_id", unknown)[first]
+    atoms = dict(zip(names.tolist(), size.tolist()))
+    # without entity tables every chain may be a polymer
+    polymer = set(names[np.isin(entity, list(polymers))].tolist() if polymers else names.tolist())
+    chains = sum(copies * len(polymer & set(own)) for copies, own in parts)
+    total = sum(copies * sum(atoms.get(name, 0) for name in set(own)) for copies, own in parts)
+    most = sum(copies for copies, _ in parts)
+    if chains > MAX_POLYMER_CHAINS or total > MAX_ASSEMBLY_ATOMS or most > MAX_ASSEMBLY_ATOMS:
+        raise InputError(
+            f"assembly 1 has {chains} polymer chains and {total} atoms in {most} copies, at most "
+            f"{MAX_POLYMER_CHAINS} chains and {MAX_ASSEMBLY_ATOMS} atoms can be built",
+            where=str(path), fix="correct _pdbx_struct_assembly_gen, or leave out the assembly",
+        )
 
 
 def _operators(block: gemmi.cif.Block) -> dict[str, Float[Array, "4 4"]]:
@@ -201,17 +275,36 @@ def _operators(block: gemmi.cif.Block) -> dict[str, Float[Array, "4 4"]]:
     return operators
 
 
+Group = list[str | range]  # names of operations, ranges of numbers not yet written out
+
+
+def _groups(expression: str) -> list[Group]:
+    """"(1-2)(X0)" -> [[range(1, 3)], ["X0"]]; a ValueError for what is no expression."""
+    found = []
+    for text in [g for g in expression.replace(")", "").split("(") if g]:
+        group: Group = []
+        for item in text.split(","):
+            first, dash, last = item.partition("-")
+            group.append(range(int(first), int(last) + 1) if dash else item)
+        if not all(group):
+            raise ValueError(f"oper_expression {expression[:80]!r}")
+        found.append(group)
+    return found
+
+
+def _copies(expression: str) -> int:
+    """How many motions an expression makes; `len` of a range would stop at 2**63."""
+    return math.prod(
+        sum(item.stop - item.start if isinstance(item, range) else 1 for item in group)
+        for group in _groups(expression)
+    )
+
+
 def _steps(expression: str) -> list[tuple[str, ...]]:
     """"(1-2)(X0)" -> [("1", "X0"), ("2", "X0")]; the last group runs slowest, as upstream."""
-    choices = []
-    for group in reversed([g for g in expression.replace(")", "").split("(") if g]):
-        names: list[str] = []
-        for item in group.split(","):
-            first, dash, last = item.partition("-")
-            names += [str(i) for i in range(int(first), int(last) + 1)] if dash else [item]
-        choices.append(names)
     combined: list[tuple[str, ...]] = [()]
-    for names in choices:
+    for group in reversed(_groups(expression)):
+        names = [str(i) for item in group for i in (item if isinstance(item, range) else [item])]
         combined = [(name, *made) for made in combined for name in names]
     return combined
 
@@ -224,6 +317,11 @@ def _product(steps: tuple[str, ...], matrices: dict[str, Array], path: Path) -> 
             raise InputError(
                 f"assembly 1 uses an unknown operation {name}", where=str(path),
                 fix="check _pdbx_struct_oper_list",
+            )
+        if not (np.abs(matrices[name]) <= MAX_COORDINATE).all():  # also False for NaN
+            raise InputError(
+                f"operation {name} of assembly 1 moves chains by numbers that are not finite",
+                where=str(path), fix="check _pdbx_struct_oper_list",
             )
         motion = motion @ matrices[name]
     return motion[:3]

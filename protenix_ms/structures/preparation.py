@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protenix_ms.chem.ccd import ComponentDictionary
-from protenix_ms.errors import InputError, ProtenixError
+from protenix_ms.errors import InputError, ProtenixError, ResourceError
 from protenix_ms.io.alignment_files import AlignmentFiles
 from protenix_ms.io.atomic import write_text
 from protenix_ms.structures.clusters import cluster
-from protenix_ms.structures.entry import read_entry
+from protenix_ms.structures.entry import MALFORMED, read_entry
 from protenix_ms.structures.index import (
     TO_CLUSTER,
     Row,
@@ -27,13 +28,13 @@ from protenix_ms.structures.index import (
     index_text,
     with_clusters,
 )
+from protenix_ms.structures.mmcif import require_file
 from protenix_ms.structures.store import FORMAT, SUFFIX, read_about, write_entry
 from protenix_ms.structures.workers import worker_pool
 
 ENTRIES, INDEX, ALIGNMENTS, SETTINGS = "entries", "index.csv", "alignments.json", "prepared.json"
+_RULES = 1  # counts changes of how files are read: entries of older rules are made again
 _ENDINGS = (".cif", ".cif.gz", ".mmcif", ".mmcif.gz")
-# What a file that breaks the rules of its format may set off, beyond our own errors.
-_MALFORMED = (LookupError, ValueError, ArithmeticError, RuntimeError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Outcome:
 
 
 def mmcif_files(folder: Path) -> list[Path]:
-    """All mmCIF files below a folder, sorted.
+    """All that is called like an mmCIF file below a folder, sorted.
 
     Raises:
         InputError: there are none.
@@ -83,9 +84,9 @@ def mmcif_files(folder: Path) -> list[Path]:
 
 
 def entry_name(path: Path) -> str:
-    """Name of an entry by its file: ``5ZYH.cif.gz`` -> ``5zyh``."""
+    """Name of an entry by its file: ``5ZYH.cif.gz`` -> ``5zyh``; bytes outside UTF-8 as escapes."""
     name = path.name.lower().removesuffix(".gz")
-    return name.rsplit(".", 1)[0]
+    return name.rsplit(".", 1)[0].encode("utf-8", "backslashreplace").decode()
 
 
 def prepare_files(
@@ -93,8 +94,7 @@ def prepare_files(
 ) -> Iterator[Outcome]:
     """Every file's outcome, as it comes; entries are written on the way.
 
-    Raises:
-        ResourceError: a process was killed.
+    A process that dies costs its file alone.
     """
     first: dict[str, Path] = {}
     for path in files:
@@ -107,25 +107,51 @@ def prepare_files(
     if processes <= 1:
         yield from (prepare_file(path, preparation) for path in unique)
         return
+    waiting = deque(unique)
+    while waiting:
+        suspects: dict[Future, Path] = {}
+        try:
+            yield from _by_workers(waiting, suspects, preparation, processes)
+        except ResourceError:  # one of the files in the making killed its process
+            for path in suspects.values():
+                yield _by_a_worker_of_its_own(path, preparation)
+
+
+def _by_workers(
+    waiting: deque[Path], running: dict[Future, Path], preparation: Preparation, processes: int
+) -> Iterator[Outcome]:
+    """Outcomes of the waiting files; `running` has those begun and not told yet.
+
+    Raises:
+        ResourceError: a process died.
+    """
     with worker_pool(processes, "prepares entries") as pool:
-        futures = [pool.submit(prepare_file, path, preparation) for path in unique]
-        for future in as_completed(futures):
-            yield future.result()
+        while waiting or running:
+            while waiting and len(running) < processes:
+                running[pool.submit(prepare_file, waiting[0], preparation)] = waiting[0]
+                waiting.popleft()
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                outcome = future.result()
+                del running[future]
+                yield outcome
+
+
+def _by_a_worker_of_its_own(path: Path, preparation: Preparation) -> Outcome:
+    try:
+        with worker_pool(1, "prepares an entry") as pool:
+            return pool.submit(prepare_file, path, preparation).result()
+    except ResourceError as error:
+        return Outcome(entry_name(path), "dropped", error.message)
 
 
 def prepare_file(path: Path, preparation: Preparation) -> Outcome:
     """Make one entry, or say why not."""
     name = entry_name(path)
     target = preparation.output / ENTRIES / f"{name}{SUFFIX}"
-    digest = source_digest(path, preparation)
-    if not preparation.overwrite and target.exists():
-        try:
-            about = read_about(target)
-            if about["source"] == digest:
-                return Outcome(name, "kept", rows=tuple(about["rows"]))
-        except (InputError, KeyError):
-            pass  # damaged or of an older format: made again
     try:
+        digest = source_digest(path, preparation)
+        if not preparation.overwrite and (rows := _kept_rows(target, digest)):
+            return Outcome(name, "kept", rows=rows)
         entry = read_entry(path, preparation.dictionary(), filtered=preparation.filtered)
         entry = replace(entry, name=name)
         rows = entry_rows(entry)
@@ -134,14 +160,34 @@ def prepare_file(path: Path, preparation: Preparation) -> Outcome:
         write_entry(target, entry, digest, rows)
     except ProtenixError as error:
         return Outcome(name, "dropped", error.message)
-    except _MALFORMED as error:
-        return Outcome(name, "dropped", f"unexpected {type(error).__name__}: {error}")
+    except OSError as error:
+        return Outcome(name, "dropped", f"it cannot be read ({error.strerror or error})")
+    except MALFORMED as error:
+        reason = f"the file breaks the rules of mmCIF ({type(error).__name__}: {error})"
+        return Outcome(name, "dropped", reason)
+    except MemoryError:
+        return Outcome(name, "dropped", "memory ran out")
     return Outcome(name, "made", rows=tuple(rows))
 
 
+def _kept_rows(target: Path, digest: str) -> tuple[Row, ...]:
+    """Lines of the index of an entry made before from the same file, none if it has to be made."""
+    try:
+        about = read_about(target)
+        return tuple(about["rows"]) if about["source"] == digest else ()
+    except (InputError, KeyError):
+        return ()  # absent, damaged or of an older format
+
+
 def source_digest(path: Path, preparation: Preparation) -> str:
-    """What an entry is made from: the file, the way, the format."""
-    about = f"{FORMAT} {preparation.filtered} ".encode()
+    """What an entry is made from: the file, the way, the format.
+
+    Raises:
+        InputError: no file: absent, a folder or a device.
+        OSError: it cannot be read.
+    """
+    require_file(path)
+    about = f"{FORMAT}.{_RULES} {preparation.filtered} ".encode()
     return hashlib.sha256(about + path.read_bytes()).hexdigest()[:32]
 
 
@@ -189,8 +235,12 @@ def write_alignments(folder: Path, outcomes: list[Outcome], output: Path) -> tup
     sequences: set[str] = set()
     for name in names:
         sequences |= set(read_about(output / ENTRIES / f"{name}{SUFFIX}")["sequences"].values())
+    if files.complexes:
+        raise InputError("an alignment of several chains is no training data",
+                         where=str(next(iter(files.complexes))), fix="give one chain per file")
+    wanted = sequences | {sequence.replace("U", "T") for sequence in sequences}  # T of RNA is U
     table = {
-        kind: {s: str(path) for s, path in sorted(found.items()) if s in sequences}
+        kind: {s: str(path) for s, path in sorted(found.items()) if s in wanted}
         for kind, found in (("paired", files.paired), ("unpaired", files.unpaired))
     }
     write_text(output / ALIGNMENTS, json.dumps(table, indent=1) + "\n")

@@ -91,3 +91,10 @@ def alphafold3(*entities: dict, **extra: object) -> str:
     """An AlphaFold 3 JSON."""
     base = {"dialect": "alphafold3", "version": 1, "name": "a", "modelSeeds": [1]}
     return json.dumps({**copy.deepcopy(base), "sequences": list(entities), **extra})
+
+
+def openfold3(query: dict | None = None, chain: dict | None = None, **extra: object) -> str:
+    """An OpenFold3 query file with one query of one protein."""
+    base = {"molecule_type": "protein", "chain_ids": "A", "sequence": SEQUENCE}
+    chains = [{**base, **(chain or {})}]
+    return json.dumps({"queries": {"a": {"chains": chains, **(query or {})}}, **extra})

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 
 from bad_dialects import DIALECTS
+from bad_fasta import FASTA
+from bad_foreign import FOREIGN
 from bad_input import (
     NAG,
-    QUERY,
-    SEQUENCE,
     BadInput,
     bond,
     contact,
@@ -32,7 +32,6 @@ _FILES = [
     BadInput("not UTF-8", b'[{"name": "\xff\xfe"}]', ("not UTF-8", "byte 11")),
     BadInput("UTF-16", '[{"name": "j"}]'.encode("utf-16"), ("not UTF-8",)),
     BadInput("zero bytes", "[\0]", ("zero bytes",)),
-    BadInput("gzip", b"\x1f\x8b\x08\x00abc", ("not UTF-8",)),
     BadInput("truncated JSON", job(protein())[:-12], ("not valid JSON", "line 1, column")),
     BadInput("trailing comma", '[{"name": "j",}]', ("not valid JSON", "column")),
     BadInput("deep nesting", "[" * 200_000, ("nested too deeply",)),
@@ -50,6 +49,7 @@ _JOBS = [
     BadInput("no name", '[{"sequences": []}]', ("job 1", "name is missing")),
     BadInput("name is a number", '[{"name": 3, "sequences": []}]', ("name is a whole number",)),
     BadInput("name is a path", '[{"name": "../x", "sequences": []}]', ("job name '../x'",)),
+    BadInput("name that is no text", '[{"name": "a\\udce9", "sequences": []}]', ("not UTF-8",)),
     BadInput("name too long", json.dumps([{"name": "n" * 300}]), ("200",)),
     BadInput("no sequences", '[{"name": "j"}]', ("job 1 'j'", "sequences is missing")),
     BadInput("empty sequences", job(), ("sequences is empty",)),
@@ -260,105 +260,4 @@ _LINKS = [
     ),
 ]
 
-_ALIGNMENTS = [
-    BadInput(
-        "no alignment file", job(protein(unpairedMsaPath="x.a3m")), ("x.a3m", "unpairedMsaPath")
-    ),
-    BadInput("no alignment folder", job(protein(msa={"precomputed_msa_dir": "m"})), ("no folder",)),
-    BadInput(
-        "alignment folder without alignments",
-        job(protein(msa={"precomputed_msa_dir": "m"})),
-        ("pairing.a3m",),
-        files={"m/x.txt": ""},
-    ),
-    BadInput(
-        "empty alignment",
-        job(protein(unpairedMsaPath="x.a3m")),
-        ("x.a3m", "no rows"),
-        files={"x.a3m": "# nothing\n"},
-    ),
-    BadInput(
-        "another query",
-        job(protein(unpairedMsaPath="x.a3m")),
-        (_E1, "x.a3m", "position 2", "'R'", "'K'"),
-        files={"x.a3m": QUERY.replace("MK", "MR")},
-    ),
-    BadInput(
-        "query of another length",
-        job(protein(pairedMsa=f">q\n{SEQUENCE}A\n")),
-        ("inline pairedMsa", "11 columns", "10 residues"),
-    ),
-    BadInput(
-        "ragged alignment",
-        job(protein(unpairedMsa=QUERY + ">short\nMKT\n")),
-        ("row 2 ('short')", "3 columns"),
-    ),
-    BadInput(
-        "foreign letter in a row",
-        job(protein(unpairedMsa=QUERY + ">r\nMKTAYIAKQ?\n")),
-        ("row 2 ('r')", "'?'", "character 10"),
-    ),
-    BadInput(
-        "a3m that is not text",
-        job(protein(unpairedMsaPath="x.a3m")),
-        ("x.a3m", "not UTF-8"),
-        files={"x.a3m": b"\x89PNG\xff"},
-    ),
-    BadInput(
-        "alignment of DNA",
-        job({"dnaSequence": {"sequence": "ACGT", "count": 1, "unpairedMsa": ">q\nACGT\n"}}),
-        ("entity 1 (dnaSequence)", "cannot have an alignment"),
-    ),
-    BadInput(
-        "templates of another kind",
-        job(protein(templatesPath="t.txt")),
-        (".txt",),
-        files={"t.txt": ""},
-    ),
-    BadInput(
-        "--msa that fits nothing",
-        f">a\n{SEQUENCE}\n",
-        ("x.a3m", "no chain of any job"),
-        ".fasta",
-        {"x.a3m": ">q\nWWWWW\n"},
-        "x.a3m",
-    ),
-    BadInput("--msa that is absent", f">a\n{SEQUENCE}\n", ("x.a3m",), ".fasta", {}, "x.a3m"),
-    BadInput(
-        "--msa folder without a3m", f">a\n{SEQUENCE}\n", ("no *.a3m",), ".fasta", {"m/x": ""}, "m"
-    ),
-    BadInput(
-        "--msa twice for a chain",
-        f">a\n{SEQUENCE}\n",
-        ("same first sequence",),
-        ".fasta",
-        {"m/x.a3m": QUERY, "m/y.a3m": QUERY},
-        "m",
-    ),
-]
-
-_FASTA = [
-    BadInput("empty FASTA", "", ("no sequence",), ".fasta"),
-    BadInput("text before a header", "MKT\n>a\nMKT\n", ("line 1", "before the first"), ".fasta"),
-    BadInput(
-        "header without sequence", ">a\n>b\nMKT\n", ("line 1", "no sequence follows"), ".fasta"
-    ),
-    BadInput("FASTA letter", ">a\nMKTZ\n", ("line 1, record 1", "position 4", "'Z'"), ".fasta"),
-    BadInput("FASTA unknown type", ">A|peptide\nMKT\n", ("'peptide'", "protein"), ".fasta"),
-    BadInput("Chai unknown type", ">glycan|name=x\nNAG\n", ("'glycan'",), ".fasta"),
-    BadInput("undecided FASTA", ">a\nGATTACA\n", ("protein, DNA or RNA",), ".fasta"),
-    BadInput(
-        "FASTA ids repeat", ">A|protein\nMKT\n>A|rna\nACG\n", ("'A' is used twice",), ".fasta"
-    ),
-    BadInput(
-        "several chains under one name", ">A|protein\nMKT:MKL\n", ("several chains",), ".fasta"
-    ),
-    BadInput("a database", ">a\nMKT\n" * 2000, ("line 2001", "more than 1000 records"), ".fasta"),
-    BadInput("empty chain", ">a\nMKT::MKL\n", ("sequence is empty",), ".fasta"),
-    BadInput("a3m as FASTA", ">a\nMK-T\n", ("position 3", "'-'"), ".fasta"),
-    BadInput("FASTA not UTF-8", b">a\nMK\xe9\n", ("not UTF-8",), ".fasta"),
-    BadInput("FASTA msa missing", ">A|protein|x.a3m\nMKTAY\n", ("x.a3m",), ".fasta"),
-    BadInput("FASTA unknown component", ">A|ccd\nZZZZZ\n", ("'ZZZZZ'",), ".fasta", chemistry=True),
-]
-
-CASES = [*_FILES, *_JOBS, *_CHAINS, *_LIGANDS, *_LINKS, *_ALIGNMENTS, *_FASTA, *DIALECTS]
+CASES = [*_FILES, *_JOBS, *_CHAINS, *_LIGANDS, *_LINKS, *FASTA, *DIALECTS, *FOREIGN]

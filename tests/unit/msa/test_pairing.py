@@ -7,7 +7,12 @@ import pytest
 from protenix_ms.job import Alignment, Polymer
 from protenix_ms.msa.chain import encode_ligand, encode_polymer
 from protenix_ms.msa.merge import merge
-from protenix_ms.msa.pairing import pair_by_species
+from protenix_ms.msa.pairing import (
+    number_rows,
+    pair_by_species,
+    pairs_by_row,
+    without_partner,
+)
 from protenix_ms.msa.species import species_of
 
 
@@ -133,5 +138,41 @@ def test_chains_of_four_residues_and_dna_have_only_their_query():
 
 def test_rna_alignments_can_be_switched_off():
     rna = Polymer("rna", "ACGUU", unpaired_msa=Alignment(">q\nACGUU\n>r\nACGTN", "test"))
-    assert encode_polymer(rna, pairing=False, use_rna_msa=True).unpaired[1, 3] == 25
+    assert len(encode_polymer(rna, pairing=False, use_rna_msa=True).unpaired) == 2
     assert len(encode_polymer(rna, pairing=False, use_rna_msa=False).unpaired) == 1
+
+
+def test_thymine_of_rna_alignments_is_uracil():
+    text = ">q\nACGTT\n>same\nACGUU\n>r\nACtGTN"
+    rna = Polymer("rna", "ACGUU", unpaired_msa=Alignment(text, "test"))
+    encoded = encode_polymer(rna, pairing=False, use_rna_msa=True)
+    assert encoded.unpaired.tolist() == [[21, 23, 22, 24, 24], [21, 23, 22, 24, 25]]
+    assert encoded.unpaired_deletions.sum() == 1
+    upstream = encode_polymer(rna, pairing=False, use_rna_msa=True, upstream_quirks=True)
+    assert upstream.unpaired[0].tolist() == [21, 23, 22, 25, 25] and len(upstream.unpaired) == 3
+
+
+def test_dots_pad_and_are_no_insertions():
+    rows = ("MKT....AYI", "MKTgsgsAYI", "M.KT-....YI", "MKT-YI.", "MK*TAYI")
+    text = ">q\nMKTAYI\n" + "".join(f">r\n{row}\n" for row in rows)
+    chain = Polymer("protein", "MKTAYI", unpaired_msa=Alignment(text, "test"))
+    encoded = encode_polymer(chain, pairing=False, use_rna_msa=True)
+    # the second row has the query's columns (duplicate), the third equals the fourth
+    assert len(encoded.unpaired) == 2 and encoded.unpaired_deletions.sum() == 0
+    upstream = encode_polymer(chain, pairing=False, use_rna_msa=True, upstream_quirks=True)
+    assert len(upstream.unpaired) == 5 and upstream.unpaired_deletions.max() == 4
+
+
+def test_without_species_rows_pair_by_their_number():
+    named, nameless = _species("", "a", "b"), _species("", "", "")
+    assert pairs_by_row([nameless, nameless, _species("")])
+    assert not pairs_by_row([nameless, named]) and not pairs_by_row([nameless])
+    assert not pairs_by_row([nameless, _species("", "")])
+    assert without_partner([nameless, nameless]) == []
+    assert without_partner([named, nameless, _species("", "b"), _species("")]) == [1]
+    assert without_partner([nameless, _species("", "")]) == [0, 1]
+    rows = pair_by_species([number_rows(nameless), number_rows(_species("")), nameless], 9)
+    assert rows.tolist() == [[0, 0, 0]]
+    rows = pair_by_species([number_rows(nameless), number_rows(_species("")),
+                            number_rows(nameless)], 9)
+    assert rows.tolist() == [[0, 0, 0], [1, -1, 1], [2, -1, 2]]

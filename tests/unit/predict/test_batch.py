@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from protenix_ms.errors import CheckpointError, ConfigError, NonFiniteError
+from protenix_ms.job import Polymer
 from protenix_ms.predict.batch import Batch
 from protenix_ms.predict.settings import require_cutoff
 
@@ -34,7 +35,8 @@ def run(predictor, jobs, make_settings):
         reporter = Silent()
         loaded = []
         batch = Batch(make_settings(**changes), reporter,
-                      load=lambda s: loaded.append(s) or predictor)
+                      load=lambda s: loaded.append(s) or predictor,
+                      featurize=lambda s, job, seed: predictor.featurize(job, seed))
         outcomes = batch.run(jobs)
         return [(o.job, o.seed, o.state) for o in outcomes], reporter.lines, len(loaded)
 
@@ -51,8 +53,8 @@ def files(folder) -> dict[str, bytes]:
 
 
 def test_everything_is_written_and_one_model_serves(run, tmp_path):
-    states, _, loads = run()
-    assert states == DONE and loads == 1
+    states, lines, loads = run()
+    assert states == DONE and loads == 1, lines
     names = set(files(tmp_path / "out" / "first"))
     sample = "seed_101/predictions/first_{}sample_1.{}"
     assert {sample.format("", "cif"), sample.format("summary_confidence_", "json"),
@@ -190,6 +192,18 @@ def test_notes_are_printed_and_recorded(run, jobs, tmp_path):
     assert run()[0] == THERE
 
 
+def test_names_of_the_users_copies_are_kept(run, jobs, tmp_path):
+    chain = Polymer("protein", "A", count=2, labels=("HBA_HUMAN Hä", "HBB\v;'"))
+    jobs[0] = replace(jobs[0], entities=(chain, jobs[0].entities[1]))
+    run()
+    record = json.loads((tmp_path / "out/first/run.json").read_text())
+    assert record["chains"] == [
+        {"chain": "A", "entity": 1, "name": "HBA_HUMAN Hä"},
+        {"chain": "B", "entity": 1, "name": "HBB\v;'"},
+        {"chain": "C", "entity": 2, "name": ""}]
+    assert "HBA_HUMAN H?, HBB?;'" in (tmp_path / "out/first/first_model.cif").read_text()
+
+
 def test_no_alignment_and_memory_are_told(run):
     _, lines, _ = run()
     assert any("no alignment" in line for line in lines)
@@ -203,9 +217,10 @@ def test_seeds_of_the_command_win_over_the_jobs(make_settings, jobs):
     assert make_settings(seeds=()).seeds_of(jobs[0]) == (101,)
 
 
-def test_unusable_weights_end_the_run(jobs, make_settings):
+def test_unusable_weights_end_the_run(jobs, make_settings, predictor):
     def damaged(_):
         raise CheckpointError("cut short", where="w.pt")
 
     with pytest.raises(CheckpointError, match="cut short"):
-        Batch(make_settings(), Silent(), load=damaged).run(jobs)
+        Batch(make_settings(), Silent(), load=damaged,
+              featurize=lambda s, job, seed: predictor.featurize(job, seed)).run(jobs)
