@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import BinaryIO
+from typing import IO
 
 from protenix_ms.errors import OutputError
 
@@ -23,7 +23,7 @@ _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")  # names that `replacing` gives
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a new file that takes the place of `path` when the block ends; make its folders.
 
     Content and name survive a loss of power. An exception leaves `path` as it was.

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from protenix_ms.typing import Array, Float, Int
 
 
-class Bins(NamedTuple):
+@dataclass(frozen=True)
+class Bins:
     """`count` equal bins of [low, high]."""
 
     low: float
@@ -53,11 +54,12 @@ def find_bins(x: Float[Array, "*shape"], edges: Float[Array, "k"]) -> Int[Array,
 
 def probabilities(logits: Float[Array, "*shape k"]) -> Float[Array, "*shape k"]:
     """Apply softmax over the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shifted: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shifted /= shifted.sum(axis=-1, keepdims=True)
     return shifted
 
 
 def expected(logits: Float[Array, "*shape k"], bins: Bins) -> Float[Array, "*shape"]:
     """Compute the expectation of a binned quantity, in the unit of `bins`."""
-    return probabilities(logits) @ bins.centres()
+    mean: Array = probabilities(logits) @ bins.centres()
+    return mean

@@ -22,10 +22,10 @@ def point_distances(x: Float[Array, "n 3"], y: Float[Array, "m 3"]) -> Float[Arr
     They come from differences. `torch.cdist`, which upstream uses, computes
     ``|a|^2 + |b|^2 - 2ab`` for more than 25 points and errs by up to 0.03 angstrom.
     """
-    squared = np.zeros((len(x), len(y)), np.result_type(x, y))
+    squared: Array = np.zeros((len(x), len(y)), np.result_type(x, y))
     for a, b in zip(x.T, y.T):
         squared += np.square(a[:, None] - b)
-    return np.sqrt(squared)
+    return np.sqrt(squared, out=squared)
 
 
 def near_pairs(
@@ -38,8 +38,8 @@ def near_pairs(
     if not len(first) or not len(second):
         return np.zeros((0, 2), np.int64)
     near = cKDTree(first).sparse_distance_matrix(cKDTree(second), radius, output_type="ndarray")
-    pairs = np.stack([near["i"], near["j"]], axis=1)
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    near = near[np.lexsort((near["j"], near["i"]))]
+    return np.stack([near["i"], near["j"]], axis=1)
 
 
 def compare_distances(

@@ -59,8 +59,10 @@ def express_in_frames(
     w1, w2 = _normalise(a - b), _normalise(c - b)
     e1, e2 = _normalise(w1 + w2), _normalise(w2 - w1)
     axes = np.stack([e1, e2, np.cross(e1, e2)], 1)
-    return np.einsum("fnx,fkx->fnk", x[None] - b[:, None], axes)
+    local: Array = np.einsum("fnx,fkx->fnk", x[None] - b[:, None], axes)
+    return local
 
 
 def _normalise(x: Float[Array, "f 3"]) -> Float[Array, "f 3"]:
-    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), SMALLEST_NORM)
+    unit: Array = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), SMALLEST_NORM)
+    return unit

@@ -47,7 +47,7 @@ class KnownComplex:
     centre: Bool[Array, "a"]
 
     @classmethod
-    def of(
+    def from_features(
         cls,
         features: Mapping[str, Shaped[Array, "..."]],
         x: Float[Array, "a 3"],

@@ -47,5 +47,5 @@ class ConfidenceFeatures:
             ),
             Tensor.from_numpy(token),
             Tensor.from_numpy(np.argsort(order).astype(np.int32)),
-            TmTables.of(np.asarray(features["asym_id"])),
+            TmTables.from_chains(np.asarray(features["asym_id"])),
         )

@@ -82,9 +82,9 @@ def permute_labels(
         draws: site ``anchor_chain``.
     """
     crop, full = labels
-    found = Labels.of(crop)
+    found = Labels.from_arrays(crop)
     try:
-        chosen, whole = permute_chains(x, features, full, draws), Labels.of(full)
+        chosen, whole = permute_chains(x, features, full, draws), Labels.from_arrays(full)
         found = Labels(whole.x[chosen], whole.resolved[chosen])
     except NoMatchError:
         pass  # as upstream: the crop's own labels stay

@@ -160,7 +160,8 @@ class TrainingStep:
             x, labels = self._mini_rollout(example, given, draws)
             confidence = self._confidence(example, trunk, x)
         else:
-            labels, confidence = Labels.of(example.labels), None  # in the order of the file
+            # labels in the order of the file
+            labels, confidence = Labels.from_arrays(example.labels), None
         denoised = None if alone else self._denoise(labels, given, trunk, draws)
         terms = TrainingLoss(self.config, example.features, labels, self.measures.between)
         return terms(confidence, denoised)

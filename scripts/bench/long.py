@@ -249,7 +249,7 @@ def run(args: argparse.Namespace, state: State) -> None:
     Resumable(state, clock).install()
     prediction = model.predict(features, SeededDraws(1))
     summary = summarize(prediction.confidence[0], prediction.coordinates[0],
-                        prediction.contact_probs, Layout.of(features), args.cycles)
+                        prediction.contact_probs, Layout.from_features(features), args.cycles)
     clock.mark("summary")
     finite = all(np.isfinite(x).all() for x in (
         prediction.coordinates, prediction.contact_probs, *(

@@ -135,7 +135,7 @@ def laid(model, drawn: Drawn, place: int) -> Laid:
     e, draws = drawn.example, SeededDraws(place)
     x = model.predict(e.features, draws).coordinates[0]
     found = permute_labels(x, e.features, (e.labels, e.labels_full), e.permutations, draws)
-    score = judge(x, KnownComplex.of(e.features, found.x, found.resolved)).lddt
+    score = judge(x, KnownComplex.from_features(e.features, found.x, found.resolved)).lddt
     fitted = superpose(x, found.x, found.resolved.astype(np.float64))
     centre = np.flatnonzero(np.asarray(e.features["pae_rep_atom_mask"]) & found.resolved)
     chain, residue = e.atoms.chain_id[centre], e.atoms.res_id[centre]

@@ -42,7 +42,7 @@ def case(request):
     x = (8 * rng.standard_normal((ATOMS, 3)) * resolved[:, None]).astype("f4")
     samples = (x + 2 * rng.standard_normal((SAMPLES, ATOMS, 3))).astype("f4")
     scale = rng.random(SAMPLES).astype("f4") + 0.5
-    return features, Labels(x, resolved), AtomRoles.of(features), samples, scale
+    return features, Labels(x, resolved), AtomRoles.from_features(features), samples, scale
 
 
 def compare(value: np.ndarray, ours: Callable, upstream: Callable) -> None:

@@ -13,7 +13,7 @@ from protenix_ms.loss import binned
 from protenix_ms.loss.coordinates import aligned_labels, atom_weights, bond_loss, mse_loss
 from protenix_ms.loss.labels import AtomRoles, Labels
 from protenix_ms.loss.smooth_lddt import Neighbours, smooth_lddt_loss
-from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss, weights
+from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss, term_weights
 
 N = 12
 
@@ -34,7 +34,7 @@ def example(resolved=None):
 
 def test_a_moved_copy_is_perfect():
     features, labels = example()
-    roles = AtomRoles.of(features)
+    roles = AtomRoles.from_features(features)
     turn = random_rotations(np.random.default_rng(1), 2)
     moved = (np.einsum("bij,aj->bai", turn, labels.x) + 7).astype("f4")
     weight = atom_weights(roles, labels, training_config().loss.diffusion.mse)
@@ -55,7 +55,7 @@ def test_a_mirror_image_is_not():
 
 def test_nothing_known_gives_finite_losses():
     features, labels = example(np.zeros(N, bool))
-    roles = AtomRoles.of(features)
+    roles = AtomRoles.from_features(features)
     x = ms.Tensor(np.random.default_rng(0).standard_normal((2, N, 3)).astype("f4"))
     weight = atom_weights(roles, labels, training_config().loss.diffusion.mse)
     assert float(mse_loss(x, labels, weight, np.ones(2, "f4"))) == 0
@@ -94,7 +94,7 @@ def test_which_terms_there_are():
 
 
 def test_stages():
-    by_stage = {stage: weights(stage_config(stage).loss.weight) for stage in STAGES}
+    by_stage = {stage: term_weights(stage_config(stage).loss.weight) for stage in STAGES}
     assert by_stage["stage1"]["bond"] == 0 and by_stage["stage1"]["smooth_lddt"] == 4
     assert by_stage["stage2"]["bond"] == 4 and by_stage["stage2"]["smooth_lddt"] == 0
     assert by_stage["stage4"]["mse"] == 0 and by_stage["stage4"]["pae"] == 1e-4
