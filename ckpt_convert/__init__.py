@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of upstream Protenix and ours: read, recognised and converted without PyTorch."""
+"""Read, recognise and convert checkpoints of upstream Protenix and ours, without PyTorch."""
 
 from ckpt_convert.checkpoint import Checkpoint
 from ckpt_convert.match import load_arrays

@@ -18,6 +18,9 @@ def audit(checkpoint: Checkpoint) -> str:
 
     Modules are the first parts of parameter names, in the order of the file; the last row is the
     whole file. Mean and standard deviation are those of the finite parameters.
+
+    Args:
+        checkpoint: an open file; every tensor is read once.
     """
     sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(6))
     for name in checkpoint.names():
