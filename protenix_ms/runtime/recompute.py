@@ -23,7 +23,6 @@ KIND_OF = {
     "OuterProductMean": "outer_product_mean",
     "PairformerBlock": "pairformer_block",
     "Protenix": "pair_embedding",
-    "SmoothLDDT": "smooth_lddt",  # a function of the loss, which asks the policy itself
     "Transition": "transition",
     "TriangleAttention": "triangle_attention",
     "TriangleMultiplication": "triangle_multiplication",
