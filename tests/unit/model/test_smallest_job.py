@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs at the edge of shapes: one token of one atom (an ion), without MSA, templates or bonds
-(trap H26)."""
+"""Jobs at the edge of shapes: one token of one atom (an ion), without MSA, templates or bonds."""
 
 import numpy as np
 import pytest
