@@ -104,8 +104,9 @@ def _device_fault(device: str) -> str:
         if float(ops.matmul(one, one).sum().asnumpy()) == 8.0:
             return ""
         return "a matrix product is wrong: reinstall MindSpore"
-    except (ImportError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except (ProtenixError, ImportError, RuntimeError, ValueError) as error:
+        text = getattr(error, "message", str(error)).strip()
+        reason = text.splitlines()[0] if text else type(error).__name__
         return f"{reason}; use --device CPU, or install the driver and CANN of this device"
 
 
