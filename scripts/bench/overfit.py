@@ -27,7 +27,7 @@ from protenix_ms.data.entry import read_entry
 from protenix_ms.data.example import ExampleOptions, TrainingExample, training_example
 from protenix_ms.data.symmetry import Symmetries
 from protenix_ms.errors import InputError, OutputError
-from protenix_ms.geometry.superposition import superpose
+from protenix_ms.geometry.rigid import superpose
 from protenix_ms.io.atomic import write_bytes
 
 # Proteins, one of two chains, and a polymerase with its DNA.
@@ -139,7 +139,7 @@ def overlay(model, drawn: Drawn, place: int) -> Overlay:
     e, draws = drawn.example, SeededDraws(place)
     x = model.predict(e.features, draws).coordinates[0]
     known = permute_labels(x, e.features, (e.labels, e.labels_full), e.permutations, draws)
-    score = judge(x, KnownComplex.of(e.features, known.x, known.resolved)).lddt
+    score = judge(x, KnownComplex.from_features(e.features, known.x, known.resolved)).lddt
     fitted = superpose(x, known.x, known.resolved.astype(np.float64))
     centre = np.flatnonzero(np.asarray(e.features["pae_rep_atom_mask"]) & known.resolved)
     chain, residue = e.atoms.chain_id[centre], e.atoms.res_id[centre]
@@ -215,8 +215,7 @@ def overfit(args: argparse.Namespace) -> list[dict] | None:
             print(f"update {done} of {args.updates}: loss {line['loss']:.3f}, {minutes:.1f} min, "
                   f"about {left:.0f} left", flush=True)
 
-    # smooth lDDT by rows is the faster form here, too
-    with using(Policy(recompute=frozenset({"smooth_lddt"}))):
+    with using(Policy()):
         if start == args.updates:  # a finished run is judged again
             trainer.evaluate(report)
         trainer.run(None if ranks.rank else report)

@@ -86,7 +86,7 @@ def our_step(args: argparse.Namespace) -> measure.Work:
     step, optimiser = learner(args.model, args.samples)
     training, example, runs = step.config, inputs.make_example(args.cif, int(args.tokens)), count()
     kinds = {kind for kind, on in training.recompute.items() if on}
-    chosen = Policy(recompute=frozenset(kinds & {"smooth_lddt"} if args.work == KEPT else kinds))
+    chosen = Policy(recompute=frozenset(() if args.work == KEPT else kinds))
     rate = learning_rate(1, training)
 
     def run() -> dict[str, float]:
