@@ -56,7 +56,7 @@ setup(
     python_requires=">=3.10,<3.13",
     cmdclass={"build_py": BuildWithKernels},
     packages=find_packages(include=["protenix_ms*", "ckpt_convert*"]),
-    package_data={"protenix_ms": ["chem/*.npz", "ops/**/csrc/**/*"]},
+    package_data={"protenix_ms": ["chem/*.npz", "config/*.xz", "ops/**/csrc/**/*"]},
     install_requires=[
         "mindspore==2.10.0",
         "numpy>=1.26,<2",  # MindSpore 2.10 does not import under numpy 2

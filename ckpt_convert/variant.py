@@ -8,8 +8,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from ckpt_convert.match import Difference, Shapes, compare, require
-from protenix_ms.config import VARIANTS, get_config, manifest
+from protenix_ms.config import VARIANTS, require_variant
+from protenix_ms.config.parameters import has_released_sizes, released_shapes
 from protenix_ms.config.upstream import from_upstream
 from protenix_ms.errors import ConfigError
 
@@ -36,7 +39,7 @@ def recognise(found: Shapes, path: Path, hint: str = "") -> Match:
     """
     candidates = {}
     for model in VARIANTS:
-        expected = manifest(get_config(model))
+        expected = released_shapes(model)
         candidates[model] = (expected, compare(found, expected))
     fitting = [model for model, (_, difference) in candidates.items() if not difference]
     if not fitting:
@@ -66,14 +69,27 @@ def declared(found: Shapes, path: Path, model: str = "", config: Path | None = N
         ConfigError: unknown model, unreadable configuration.
         CheckpointError: the file does not hold exactly its tensors.
     """
-    tree = from_upstream(_configuration(config)) if config else get_config(model)
-    if model and tree.model_name != model:
-        raise ConfigError(f"is the configuration of {tree.model_name}, not of {model}",
-                          where=str(config), fix="name only one of them")
-    expected = manifest(tree)
+    if config is None:
+        require_variant(model)
+        expected = released_shapes(model)
+    else:
+        tree = from_upstream(_configuration(config))
+        if model and tree.model_name != model:
+            raise ConfigError(f"is the configuration of {tree.model_name}, not of {model}",
+                              where=str(config), fix="name only one of them")
+        model, expected = tree.model_name, _shapes_of(tree)
     difference = compare(found, expected)
-    require(difference, str(path), tree.model_name)
-    return Match(tree.model_name, (), expected, difference)
+    require(difference, str(path), model)
+    return Match(model, (), expected, difference)
+
+
+def _shapes_of(config: ConfigDict) -> Shapes:
+    """Names and shapes of a configuration; other sizes than the released ones take MindSpore."""
+    if has_released_sizes(config):
+        return released_shapes(config.model_name)
+    from protenix_ms.model.weights import parameter_shapes
+
+    return parameter_shapes(config)
 
 
 def _configuration(path: Path) -> dict:

@@ -231,7 +231,7 @@ def _trainer(
     import numpy as np
 
     from protenix_ms.model.protenix import Protenix
-    from protenix_ms.model.weights import load_weights
+    from protenix_ms.model.weights import load_weights, shapes_of
     from protenix_ms.nn import initialise
     from protenix_ms.train.checkpoint import finite
     from protenix_ms.train.evaluation import Evaluation
@@ -239,7 +239,8 @@ def _trainer(
 
     model = Protenix(config)
     if weights is not None:
-        arrays = finite(weights.arrays(config), str(weights.path), "give --init sound weights")
+        arrays = finite(weights.arrays(shapes_of(model)), str(weights.path),
+                        "give --init sound weights")
         load_weights(model, arrays, str(weights.path))
     else:
         initialise(model, np.random.default_rng(config.training.seed))

@@ -14,7 +14,7 @@ from protenix_ms.features.options import FeatureOptions
 from protenix_ms.io import read_jobs
 from protenix_ms.job import Job, require_seed
 from protenix_ms.model.protenix import Protenix
-from protenix_ms.model.weights import MAY_BE_ABSENT, OWN, load_weights
+from protenix_ms.model.weights import MAY_BE_ABSENT, OWN, load_weights, shapes_of
 from protenix_ms.predict.predictor import Predictor, Progress, SeedResult
 from protenix_ms.predict.settings import default_options, require_cutoff
 from protenix_ms.predict.weights import Weights, find_weights
@@ -57,7 +57,7 @@ def load_predictor(
     """A model of any configuration with weights put in (see `load`)."""
     model = Protenix(config)
     where = str(weights.path or "random weights")
-    load_weights(model, weights.arrays(config), where, OWN | MAY_BE_ABSENT)
+    load_weights(model, weights.arrays(shapes_of(model)), where, OWN | MAY_BE_ABSENT)
     model.set_train(False)
     return Predictor(config, model, ccd, weights, options or default_options(config))
 

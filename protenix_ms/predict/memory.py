@@ -8,9 +8,9 @@ from math import prod
 
 from ml_collections import ConfigDict
 
-from protenix_ms.config.manifest import parameter_count
 from protenix_ms.errors import ResourceError
 from protenix_ms.model.diffusion_transformer import CACHED_FLOATS
+from protenix_ms.model.weights import parameter_shapes
 from protenix_ms.ops.native import kernels_serve
 from protenix_ms.runtime.chunk import is_large
 from protenix_ms.runtime.policy import policy
@@ -62,7 +62,7 @@ def estimate_bytes(config: ConfigDict, size: Size) -> float:
     bias = bias if bias <= CACHED_FLOATS else 2 * transformer.n_heads * n * n
     sampler = 2 * pair + bias * _FLOAT + windows * size.samples + chunks
     kept = size.samples * (_CONFIDENCE_ARRAYS * n * n + 4 * size.atoms) * _FLOAT
-    weights = parameter_count(config) * _FLOAT
+    weights = sum(map(prod, parameter_shapes(config).values())) * _FLOAT
     return _BASE + weights + kept + max(trunk, sampler)
 
 

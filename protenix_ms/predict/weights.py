@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
 from ckpt_convert.official import address
 from protenix_ms.config.home import weights_dir
-from protenix_ms.config.manifest import manifest
+from protenix_ms.config.parameters import Shapes
 from protenix_ms.errors import CheckpointError
 from protenix_ms.job import require_seed
 from protenix_ms.train.checkpoint import AVERAGE, MODEL, snapshots
@@ -50,17 +48,17 @@ class Weights:
                 digest.update(block)
         return digest.hexdigest()
 
-    def arrays(self, config: ConfigDict) -> Iterator[tuple[str, Array]]:
-        """Parameters by upstream's names, one at a time.
+    def arrays(self, shapes: Shapes) -> Iterator[tuple[str, Array]]:
+        """Parameters of the given shapes by upstream's names, one at a time.
 
         Raises:
             CheckpointError: a damaged file, or one of another model.
         """
         if self.path is None:
-            return random_arrays(manifest(config), self.random_seed)
+            return random_arrays(shapes, self.random_seed)
         from ckpt_convert import load_arrays
 
-        return load_arrays(self.path, manifest(config))
+        return load_arrays(self.path, shapes)
 
 
 def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | None) -> Weights:
@@ -108,7 +106,7 @@ def _file_of(checkpoint: Path) -> Path:
 
 
 def random_arrays(
-    shapes: dict[str, tuple[int, ...]], seed: int = 0
+    shapes: Shapes, seed: int = 0
 ) -> Iterator[tuple[str, Float[Array, "..."]]]:
     """`model.weights.rule_array` of every parameter but the constants their modules make."""
     from protenix_ms.model.weights import OWN, rule_array

@@ -14,8 +14,8 @@ import numpy as np
 from mindspore import Tensor, ops
 from ml_collections import ConfigDict
 
-from protenix_ms.config.manifest import manifest
 from protenix_ms.errors import ResourceError
+from protenix_ms.model.weights import parameter_shapes
 from protenix_ms.runtime.resources import available_bytes, resident_bytes
 
 _FLOAT = 4  # bytes
@@ -59,7 +59,7 @@ def memory_bytes(config: ConfigDict, rows: int) -> float:
     pairs = (kept + (_LEAN if lean else _WORKING)) * pair + _PER_TOKEN * n
     samples = _SAMPLE_ARRAYS * atoms * c.diffusion_batch_size
     alignment = rows * n * m.msa_module.c_m * _FLOAT * (_ROW_ARRAYS + m.msa_module.n_blocks)
-    parameters = _COPIES * _FLOAT * sum(_size(shape) for shape in manifest(config).values())
+    parameters = _COPIES * _FLOAT * sum(_size(shape) for shape in parameter_shapes(config).values())
     return _BASE + parameters + pairs + samples + alignment
 
 
@@ -81,7 +81,7 @@ def multiply_adds(config: ConfigDict, rows: int) -> float:
     per_stack = {"pairformer_stack": trunk, "msa_module": trunk, "template_embedder": trunk,
                  "confidence_head": 4.0, "diffusion_module": denoiser, "input_embedder": 4.0}
     total = 0.0
-    for name, shape in manifest(config).items():
+    for name, shape in parameter_shapes(config).items():
         if len(shape) >= 2:
             times = per_stack.get(name.split(".")[0], 4.0)
             times = 4.0 if "diffusion_conditioning" in name else times

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -36,22 +36,6 @@ class Example(Protocol):
     labels: Mapping[str, Array]
     labels_full: Mapping[str, Array]
     permutations: Sequence[Int[Array, "_ _"]]
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What is judged and how distances are measured, for a replay to change (trap H28).
-
-    Attributes:
-        between: distances between two sets of points, for pLDDT labels.
-        within: distances within one set, for the confidence head.
-        judged: the mini-rollout that labels and confidence are about, made from ours. A label on
-            the edge of a bin depends on the last bit of a coordinate.
-    """
-
-    between: binned.Distances = binned.distances
-    within: Callable[[Array], Array] = distances
-    judged: Callable[[Array], Array] = lambda x: x
 
 
 @dataclass(frozen=True)
@@ -97,16 +81,16 @@ class TrainingStep:
         model: in training mode.
         config: from `protenix_ms.config.training`; with `train_confidence_only` nothing but the
             confidence head is differentiated, and nothing is dropped out.
-        measures: of distances, for a replay.
 
     Raises:
         ConfigError: confidence alone is to be learnt, and there is no mini-rollout.
     """
 
-    def __init__(
-        self, model: Protenix, config: ConfigDict, measures: Measures = Measures()
-    ) -> None:
-        self.model, self.config, self.measures = model, config, measures
+    distances_between = staticmethod(binned.distances)  # of two sets of points, for pLDDT labels
+    distances_within = staticmethod(distances)  # of one set, for the confidence head
+
+    def __init__(self, model: Protenix, config: ConfigDict) -> None:
+        self.model, self.config = model, config
         self._rolls_out = model.config.sample_diffusion.N_step_mini_rollout > 0
         if config.train_confidence_only and not self._rolls_out:
             raise ConfigError("confidence is learnt from a mini-rollout, which has no steps",
@@ -157,12 +141,13 @@ class TrainingStep:
         else:
             trunk, given = self._represent(job, before, draws)
         if self._rolls_out:
-            x, labels = self._mini_rollout(example, given, draws)
+            x = self.roll_out(given, draws)
+            labels = self._permuted(example, x, draws)
             confidence = self._confidence(example, trunk, x)
         else:
             labels, confidence = Labels.of(example.labels), None  # in the order of the file
         denoised = None if alone else self._denoise(labels, given, trunk, draws)
-        terms = TrainingLoss(self.config, example.features, labels, self.measures.between)
+        terms = TrainingLoss(self.config, example.features, labels, self.distances_between)
         return terms(confidence, denoised)
 
     def _represent(self, job: Job, before: Trunk, draws: Draws) -> tuple[Trunk, Conditioning]:
@@ -170,21 +155,22 @@ class TrainingStep:
         trunk = self.model.recycle(job, self.model.initial(job), before, draws, self._dropout)
         return trunk, self.model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
 
-    def _mini_rollout(
-        self, example: Example, given: Conditioning, draws: Draws
-    ) -> tuple[Float[Array, "b a 3"], Labels]:
-        """A short sampling without gradient, and labels in the order that fits it best."""
+    def roll_out(self, given: Conditioning, draws: Draws) -> Float[Array, "b a 3"]:
+        """Sample in few steps without gradient: the structures that confidence is learnt from."""
         c = self.model.config.sample_diffusion
         with without_gradient():
             size = (c.N_step_mini_rollout, c.N_sample_mini_rollout)
             x = self.model.roll_out(given, draws, size)
         trace("pred/coordinate_mini", x)
-        x = self.measures.judged(x)
-        labels = (example.labels, example.labels_full)
-        found = permute_labels(x[0], example.features, labels, example.permutations, draws)
-        trace("label/coordinate", found.x)
-        trace("label/coordinate_mask", found.resolved)
-        return x, found
+        return x
+
+    def _permuted(self, example: Example, x: Float[Array, "b a 3"], draws: Draws) -> Labels:
+        """Put the labels in the order that fits the mini-rollout best."""
+        labels = permute_labels(x[0], example.features, (example.labels, example.labels_full),
+                                example.permutations, draws)
+        trace("label/coordinate", labels.x)
+        trace("label/coordinate_mask", labels.resolved)
+        return labels
 
     def _confidence(
         self, example: Example, trunk: Trunk, x: Float[Array, "b a 3"]
@@ -194,7 +180,7 @@ class TrainingStep:
         s, z = head.embed(*trunk)
         logits = []
         for sample in x:
-            d = self.measures.within(sample[job.representative])
+            d = self.distances_within(sample[job.representative])
             logits.append(head.logits(job, *head.pairformer_stack(s, head.add_distances(z, d))))
         stacked = ConfidenceLogits(*(_fp32(ops.stack(values)) for values in zip(*logits)))
         for name, value in stacked._asdict().items():

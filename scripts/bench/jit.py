@@ -90,7 +90,7 @@ def prediction(args: argparse.Namespace) -> dict:
 
     from protenix_ms.config import get_config
     from protenix_ms.model.protenix import Protenix
-    from protenix_ms.model.weights import load_weights
+    from protenix_ms.model.weights import load_weights, shapes_of
     from protenix_ms.predict.weights import Weights
 
     words = {"sample_diffusion.N_sample": 1, "mc_dropout_apply_rate": 0.0,
@@ -99,7 +99,7 @@ def prediction(args: argparse.Namespace) -> dict:
         words["model.N_cycle"] = args.cycles
     config = get_config(args.model, words)
     model = Protenix(config)
-    load_weights(model, Weights(random_seed=0).arrays(config))
+    load_weights(model, Weights(random_seed=0).arrays(shapes_of(model)))
     model.set_train(False)
     config.sample_diffusion.N_step = 2
     predicted(model, make_features(WARM_UP), False)

@@ -229,7 +229,7 @@ def run(args: argparse.Namespace, state: State) -> None:
     from protenix_ms.config import get_config
     from protenix_ms.metrics.confidence import Layout, summarize
     from protenix_ms.model.protenix import Protenix
-    from protenix_ms.model.weights import load_weights
+    from protenix_ms.model.weights import load_weights, shapes_of
     from protenix_ms.predict.memory import Size, estimate_bytes
     from protenix_ms.predict.weights import Weights
     from protenix_ms.runtime.draws import SeededDraws
@@ -241,7 +241,7 @@ def run(args: argparse.Namespace, state: State) -> None:
         "sample_diffusion.N_step": args.steps, "mc_dropout_apply_rate": 0.0,
         "model.msa_module.sample_lower_bound": MSA_ROWS})
     model = Protenix(config)
-    load_weights(model, Weights(random_seed=0).arrays(config))
+    load_weights(model, Weights(random_seed=0).arrays(shapes_of(model)))
     model.set_train(False)
     features = make_features(args.tokens)
     size = Size(args.tokens, len(features["atom_to_token_idx"]), MSA_ROWS, args.samples)

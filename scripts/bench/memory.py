@@ -30,7 +30,7 @@ def measure(args: argparse.Namespace, tokens: int) -> dict:
 
     from protenix_ms.config import get_config
     from protenix_ms.model.protenix import Protenix
-    from protenix_ms.model.weights import load_weights
+    from protenix_ms.model.weights import load_weights, shapes_of
     from protenix_ms.predict.memory import Size, estimate_bytes
     from protenix_ms.predict.weights import Weights
     from protenix_ms.runtime.draws import SeededDraws
@@ -41,7 +41,7 @@ def measure(args: argparse.Namespace, tokens: int) -> dict:
                 "model.msa_module.sample_lower_bound": MSA_ROWS}
     config = get_config(args.model, settings)
     model = Protenix(config)
-    load_weights(model, Weights(random_seed=0).arrays(config))
+    load_weights(model, Weights(random_seed=0).arrays(shapes_of(model)))
     model.set_train(False)
     features = make_features(tokens)
     size = Size(tokens, len(features["atom_to_token_idx"]), MSA_ROWS, args.samples)

@@ -26,14 +26,13 @@ def main() -> None:
     import numpy as np
     from mindspore import Parameter, Tensor
 
-    from protenix_ms.config import get_config
-    from protenix_ms.config.manifest import manifest
+    from protenix_ms.config.parameters import released_shapes
     from protenix_ms.config.training import training_config
     from protenix_ms.runtime.policy import Policy, using
     from protenix_ms.train.optimiser import Adam, MovingAverage
 
     mindspore.runtime.launch_blocking()
-    shapes = manifest(get_config(args.model))
+    shapes = released_shapes(args.model)
     model, gradients = ({n: Tensor.from_numpy(np.full(s, x, np.float32)) for n, s in shapes.items()}
                         for x in (0.1, 0.01))
     model = {n: Parameter(w, name=n) for n, w in model.items()}

@@ -34,7 +34,7 @@ def our_model(args: argparse.Namespace) -> object:
 
     from protenix_ms.config import get_config
     from protenix_ms.model.protenix import Protenix
-    from protenix_ms.model.weights import load_weights
+    from protenix_ms.model.weights import load_weights, shapes_of
     from protenix_ms.predict.weights import Weights
 
     mindspore.runtime.launch_blocking()
@@ -43,7 +43,7 @@ def our_model(args: argparse.Namespace) -> object:
                 "model.msa_module.sample_lower_bound": MSA_ROWS}
     config = get_config(args.model, settings)
     model = Protenix(config)
-    load_weights(model, Weights(random_seed=0).arrays(config))
+    load_weights(model, Weights(random_seed=0).arrays(shapes_of(model)))
     return model.set_train(False)
 
 

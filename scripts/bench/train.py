@@ -53,7 +53,7 @@ def learner(model_name: str, samples: int) -> tuple:
     from protenix_ms.config import get_config
     from protenix_ms.config.training import training_config
     from protenix_ms.model.protenix import Protenix
-    from protenix_ms.model.weights import load_weights
+    from protenix_ms.model.weights import load_weights, shapes_of
     from protenix_ms.predict.weights import Weights
     from protenix_ms.train.optimiser import Adam
     from protenix_ms.train.step import TrainingStep
@@ -63,7 +63,7 @@ def learner(model_name: str, samples: int) -> tuple:
     config, training = get_config(model_name, settings), training_config()
     training.diffusion_batch_size = samples
     model = Protenix(config)
-    load_weights(model, Weights(random_seed=0).arrays(config))
+    load_weights(model, Weights(random_seed=0).arrays(shapes_of(model)))
     step = TrainingStep(model.set_train(True), training)
     optimiser = Adam({p.name: p for p in step.parameters}, training.adam)
     for moments in (optimiser.first, optimiser.second):
