@@ -26,17 +26,17 @@ from comparison import compare, with_recorded_ligands  # noqa: E402
 from protenix_ms.chem.atom_table import AtomTable  # noqa: E402
 from protenix_ms.chem.ccd import ComponentDictionary  # noqa: E402
 from protenix_ms.cli.arguments import whole  # noqa: E402
-from protenix_ms.errors import ProtenixError  # noqa: E402
-from protenix_ms.features import Example, FeatureOptions, assemble, featurize  # noqa: E402
-from protenix_ms.io import read_jobs  # noqa: E402
-from protenix_ms.job import MAX_SEED  # noqa: E402
-from protenix_ms.structures import (  # noqa: E402
+from protenix_ms.data import (  # noqa: E402
     CropOptions,
     ExampleOptions,
     Symmetries,
     read_entry,
     training_example,
 )
+from protenix_ms.errors import ProtenixError  # noqa: E402
+from protenix_ms.features import Example, FeatureOptions, assemble, featurize  # noqa: E402
+from protenix_ms.io import read_jobs  # noqa: E402
+from protenix_ms.job import MAX_SEED  # noqa: E402
 
 WHOLE = 10**9  # tokens of a crop that leaves nothing out
 TEMPLATES, GAP = 4, 31  # upstream's empty templates

@@ -53,7 +53,7 @@ def optimiser() -> dict:
 
 
 def data() -> dict:
-    """How examples are made (`structures.example.ExampleOptions`)."""
+    """How examples are made (`data.example.ExampleOptions`)."""
     return {
         "msa_rows": 16384, "rename_ligands": False, "shuffle_molecules": False,
         "shuffle_copies": False, "reference_chains_only": False, "distillation": False,
