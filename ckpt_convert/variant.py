@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from ckpt_convert.match import Difference, Shapes, compare, require
 from protenix_ms.config import VARIANTS, require_variant
 from protenix_ms.config.parameters import has_released_sizes, released_shapes
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.errors import ConfigError
 
 

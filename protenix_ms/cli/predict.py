@@ -12,10 +12,9 @@ from ml_collections import ConfigDict
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
-from protenix_ms.cli.arguments import gibibytes, seeds, whole
+from protenix_ms.cli.arguments import add_shared, gibibytes, seeds, whole
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.report import Console, table
-from protenix_ms.config import DEFAULT_MODEL, VARIANTS
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.io import say_skipped, scan_jobs, validate
 from protenix_ms.io.atomic import make_folder
@@ -42,13 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--msa", type=Path, metavar="FILE|DIR", help="a3m alignments, matched by first sequence")
     model = parser.add_argument_group("model")
     add = model.add_argument
-    add("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}; one of {', '.join(VARIANTS)}")
-    add("--config", metavar="FILE[:ARG]", help="a file with get_config(), as in configs/")
+    add_shared(model, "--model", "--config", "--set", "--dtype", "--device")
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: structures then mean nothing")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="any setting, e.g. sample_diffusion.gamma0=0.5")
     sampling = parser.add_argument_group("sampling")
     add = sampling.add_argument
     add("--seeds", type=seeds, default=(), metavar="101,102|1-5",
@@ -56,14 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--samples", type=whole(1), metavar="N", help="structures per seed (default 5)")
     add("--steps", type=whole(1), metavar="N", help="denoising steps (default: the model's)")
     add("--cycles", type=whole(1), metavar="N", help="recycles (default: the model's)")
-    add("--dtype", choices=("fp32", "bf16"), default="fp32",
-        help="numbers of the network, bf16 on Ascend only (default %(default)s)")
-    add("--device", choices=("CPU", "Ascend"), default="CPU", help="default %(default)s")
     add("--upstream-quirks", action="store_true", help="keep upstream's bugs, for comparison")
-    chemistry = parser.add_argument_group("chemistry")
-    chemistry.add_argument("--ccd", type=Path, metavar="FILE", help="another component table")
-    chemistry.add_argument("--conformers", type=Path, metavar="FILE",
-                           help="reference conformers (npz) that replace the table's")
+    add_shared(parser.add_argument_group("chemistry"), "--ccd", "--conformers")
     running = parser.add_argument_group("running")
     add = running.add_argument
     add("--overwrite", action="store_true", help="redo finished seeds")
@@ -76,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jit", choices=JIT, default="auto",
         help="compile transformer blocks (default: auto, on Ascend only)")
     add("--ignore-memory", action="store_true", help="start jobs that will hardly fit")
-    add("--quiet", action="store_true", help="only errors and the final table")
+    add_shared(running, "--quiet")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -144,8 +134,7 @@ def configuration(args: argparse.Namespace) -> ConfigDict:
     short = {"sample_diffusion.N_sample": args.samples, "sample_diffusion.N_step": args.steps,
              "model.N_cycle": args.cycles}
     overrides = {key: value for key, value in short.items() if value is not None}
-    name = args.model or (None if args.config else DEFAULT_MODEL)
-    return load_config(name, args.config, args.overrides, overrides)
+    return load_config(args.model, args.config, args.overrides, overrides)
 
 
 def read(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:

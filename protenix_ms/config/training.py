@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from protenix_ms.config.override import apply_overrides
-from protenix_ms.config.upstream import known_part
+from protenix_ms.config.override import apply_overrides, known_part
 from protenix_ms.errors import ConfigError
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from protenix_ms.config.model import model_config
-from protenix_ms.config.override import apply_overrides
+from protenix_ms.config.model import model_config, widths
+from protenix_ms.config.override import apply_overrides, known_part
 from protenix_ms.errors import ConfigError, nearest
 
 _BASE = {"model": {"N_cycle": 10}, "sample_diffusion": {"N_step": 200}}
 _V1 = {"model": {"N_cycle": 10, "template_embedder": {"n_blocks": 2}}}
-# Wider pair track; triangle heads and products follow c_z (trap H39).
+# Wider pair track; triangle heads and products follow c_z.
 _V2 = {
     "model": {
         "N_cycle": 10,
@@ -35,7 +35,7 @@ _CONSTRAINT = {
         },
     },
     # As upstream has it. The published file has no `linear_esm`, which is zero-initialised,
-    # hence a no-op when absent (reference protenix.md A.2).
+    # hence a no-op when absent.
     "esm": {"enable": True},
 }
 
@@ -95,6 +95,18 @@ def get_config(
     config.model_name = model_name
     apply_overrides(config, VARIANTS[model_name])
     return apply_overrides(config, overrides or {})
+
+
+def from_upstream(tree: Mapping) -> ConfigDict:
+    """Read a configuration tree of PyTorch Protenix, as its recordings and runs store it.
+
+    Keys without a counterpart here are left out: kernels, checkpointing, switches of removed code.
+
+    Raises:
+        ConfigError: the tree names a model that does not exist.
+    """
+    config = get_config(tree["model_name"], shared={key: tree[key] for key in widths()})
+    return apply_overrides(config, known_part(config, tree))
 
 
 def require_variant(model_name: str) -> None:

@@ -13,10 +13,12 @@ from protenix_ms.config.home import weights_dir
 from protenix_ms.config.parameters import Shapes
 from protenix_ms.errors import CheckpointError
 from protenix_ms.job import require_seed
-from protenix_ms.train.checkpoint import AVERAGE, MODEL, snapshots
 from protenix_ms.typing import Array, Float
 
 _SUFFIXES = (".safetensors", ".ckpt", ".pt")
+# Files of a training's checkpoint, `<run>/checkpoints/<step>/` (`train.checkpoint` writes them).
+MODEL, AVERAGE, STATE = "model.safetensors", "ema.safetensors", "state.json"
+STEP_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | No
             "try the program, without a meaningful structure, with --random-weights 0",
         ),
     )
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """List the whole checkpoints of a training below a folder, the oldest first."""
+    return sorted(p for p in folder.glob("[0-9]" * STEP_DIGITS) if (p / STATE).is_file())
 
 
 def _file_of(checkpoint: Path) -> Path:

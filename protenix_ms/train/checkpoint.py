@@ -23,12 +23,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from protenix_ms.errors import CheckpointError, NonFiniteError, OutputError
+from protenix_ms.predict.weights import AVERAGE, MODEL, STATE, STEP_DIGITS, snapshots
 from protenix_ms.typing import Array, Float
 
-MODEL, AVERAGE, OPTIMISER, STATE = (
-    "model.safetensors", "ema.safetensors", "optimiser.safetensors", "state.json",
-)
-_DIGITS = 8
+OPTIMISER = "optimiser.safetensors"
 _PARTIAL = ".partial-"
 _SET_ASIDE = ".set-aside"
 _EARLIER = "go on from an earlier checkpoint, with a lower rate"
@@ -64,7 +62,7 @@ def write_snapshot(folder: Path, snapshot: Snapshot, model_name: str, keep: int)
         NonFiniteError: a weight, an average or a moment is not finite; nothing is written then.
         OutputError: no permission or no space.
     """
-    place = folder / f"{snapshot.step:0{_DIGITS}d}"
+    place = folder / f"{snapshot.step:0{STEP_DIGITS}d}"
     require_finite(snapshot, f"step {snapshot.step}")
     partial = None
     try:
@@ -118,11 +116,6 @@ def _remove(place: Path) -> None:
     shutil.rmtree(place.rename(place.with_name(f"{_PARTIAL}{place.name}")))
 
 
-def snapshots(folder: Path) -> list[Path]:
-    """Whole checkpoints of a run, the oldest first."""
-    return sorted(p for p in folder.glob("[0-9]" * _DIGITS) if (p / STATE).is_file())
-
-
 def latest_snapshot(folder: Path, set_aside: bool = True) -> tuple[Snapshot | None, list[str]]:
     """The latest checkpoint that is whole, and why later ones are passed over.
 
@@ -137,7 +130,7 @@ def latest_snapshot(folder: Path, set_aside: bool = True) -> tuple[Snapshot | No
         CheckpointError: all are damaged.
     """
     reasons: list[str] = []
-    places = sorted(folder.glob("[0-9]" * _DIGITS), reverse=True)
+    places = sorted(folder.glob("[0-9]" * STEP_DIGITS), reverse=True)
     for place in places:
         try:
             snapshot = read_snapshot(place)

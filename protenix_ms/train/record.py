@@ -138,3 +138,15 @@ def _numbers(line: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
             yield from _numbers(value, f"{prefix}{name}/")
         elif isinstance(value, int | float) and not isinstance(value, bool) and name != "step":
             yield f"{prefix}{name}", float(value)
+
+
+def judged_text(line: dict) -> str:
+    """Write one line of an evaluation for people."""
+    if "failed" in line:
+        return f"  {line['entry']}: {line['failed']}"
+    words = [f"{title} " + "/".join("-" if line[score][kind] is None else f"{line[score][kind]:.3f}"
+                                    for kind in ("best", "rank1", "median"))
+             for score, title in (("lddt", "lDDT"), ("rmsd", "RMSD"), ("tm_score", "TM"))]
+    clash = line["clash"]["mean"]
+    return (f"  {line['entry']}: {', '.join(words)} (best/rank 1/median), "
+            f"clashes {'-' if clash is None else f'{clash:.0%}'}")

@@ -25,7 +25,7 @@ FLOORS = [
     ["runtime", "ops"],
     ["nn", "sampler", "model"],  # the sampler knows no network, the model calls it
     ["loss", "metrics"],
-    ["train", "predict"],
+    ["predict", "train"],
     ["cli"],
 ]
 PLACE = {name: (f, i) for f, floor in enumerate(FLOORS) for i, name in enumerate(floor)}

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.errors import InputError
 from protenix_ms.model.weights import parameter_shapes, rule_array
 from protenix_ms.runtime.draws import Rows

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from prediction_recording import SITES, RecordedDraws
 
 from protenix_ms.config.training import training_from_upstream
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.errors import InputError
 from protenix_ms.model.weights import parameter_shapes, rule_array
 from protenix_ms.train.permutation import residues_of

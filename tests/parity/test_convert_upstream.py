@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from ckpt_convert import load_arrays
 from ckpt_convert.__main__ import main
 from protenix_ms.config import VARIANTS
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.model.weights import parameter_shapes
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch (extra `test`)")

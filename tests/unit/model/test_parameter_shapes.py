@@ -12,7 +12,7 @@ import pytest
 
 from protenix_ms.config import VARIANTS, get_config
 from protenix_ms.config.parameters import released_shapes
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.model.weights import OWN, parameter_shapes, shapes_of
 
