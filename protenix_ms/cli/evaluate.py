@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                           fix="choose another --output")
     make_folder(args.output)
     launch.configure(args.device)
-    from protenix_ms.predict.api import load_predictor
+    from protenix_ms.predict.predictor import load_predictor
     from protenix_ms.runtime.policy import Policy, using
     from protenix_ms.train.evaluation import Evaluation
 

@@ -11,15 +11,18 @@ from typing import Protocol, runtime_checkable
 from protenix_ms.errors import CheckpointError, OutputError, ProtenixError, explain
 from protenix_ms.features.build import Example
 from protenix_ms.job import Job
-from protenix_ms.predict.api import load_predictor
-from protenix_ms.predict.fingerprint import fingerprint
-from protenix_ms.predict.job_folder import BusyError, JobFolder
+from protenix_ms.predict.job_folder import BusyError, JobFolder, fingerprint, update_record
 from protenix_ms.predict.memory import Size, estimate_bytes, require_memory
 from protenix_ms.predict.notes import collect_notes, name_chains
 from protenix_ms.predict.outputs import write_ranking, write_seed
 from protenix_ms.predict.plots import can_plot, draw_seed
-from protenix_ms.predict.predictor import Predictor, Progress, SeedResult, featurize
-from protenix_ms.predict.record import update_record
+from protenix_ms.predict.predictor import (
+    Predictor,
+    Progress,
+    SeedResult,
+    featurize,
+    load_predictor,
+)
 from protenix_ms.predict.settings import Settings
 from protenix_ms.runtime.resources import forget_shapes
 

@@ -106,8 +106,8 @@ launch.configure("CPU")
 from protenix_ms.config import get_config
 from protenix_ms.io import read_jobs
 from protenix_ms.predict.memory import Size, estimate_bytes
-from protenix_ms.predict.api import load
-from protenix_ms.predict.record import peak_memory_gb
+from protenix_ms.predict.predictor import load
+from protenix_ms.predict.job_folder import peak_memory_gb
 predictor = load("protenix_tiny_default_v0.5.0", random_weights=0, overrides={
     "sample_diffusion.N_step": 1, "sample_diffusion.N_sample": 2, "model.N_cycle": 2})
 (job,) = read_jobs("job.fasta")
