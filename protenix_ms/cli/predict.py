@@ -78,16 +78,21 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ProtenixError: nothing could start.
     """
-    config = configuration(args)
+    config = _configuration(args)
     require_device(args.device, args.dtype)
     require_embeddings(config)
     require_cutoff(config)
-    jobs, refused = read(args)
+    jobs, refused = _read_jobs(args)
     for error in refused:
         print(f"protenix-ms predict: {error}", file=sys.stderr)
     if not jobs:
         return 2
-    settings = prepare(args, config)
+    weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
+    _require_writable(args.output)
+    settings = Settings(
+        args.output, config, weights, _dictionary(args),
+        default_options(config, args.upstream_quirks), args.seeds, args.device, args.dtype,
+        args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data)
     console = Console(args.quiet, args.debug)
     launch.configure(args.device)
     launch.stop_softly()
@@ -99,53 +104,35 @@ def run(args: argparse.Namespace) -> int:
         outcomes = Batch(settings, console).run(jobs)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
     rows += [("-", "-", "refused", error) for error in refused]
-    bad = [row for row in rows if row[2] not in ("done", "there already")]
+    bad = sum(row[2] not in ("done", "there already") for row in rows)
     if bad:
         print(table(("job", "seed", "state", ""), rows), file=sys.stderr)
-    random = f" ({settings.weights.label})" if settings.weights.path is None else ""
-    console.line(f"{len(rows) - len(bad)} of {len(rows)} finished, results in {args.output}"
-                 f"{random}")
+    random = f" ({weights.label})" if weights.path is None else ""
+    console.line(f"{len(rows) - bad} of {len(rows)} finished, results in {args.output}{random}")
     return 1 if bad else 0
 
 
-def prepare(args: argparse.Namespace, config: ConfigDict) -> Settings:
-    """What to run with, without MindSpore.
-
-    Raises:
-        ProtenixError: weights or an output folder that no job can do without.
-    """
-    weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
-    writable(args.output)
-    return Settings(
-        args.output, config, weights, dictionary(args),
-        default_options(config, args.upstream_quirks), args.seeds, args.device, args.dtype,
-        args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
-    )
+def _configuration(args: argparse.Namespace) -> ConfigDict:
+    """Read the configuration; --samples, --steps and --cycles win over --set."""
+    short = {"sample_diffusion.N_sample": args.samples, "sample_diffusion.N_step": args.steps,
+             "model.N_cycle": args.cycles}
+    return load_config(args.model, args.config, args.overrides,
+                       {key: value for key, value in short.items() if value is not None})
 
 
-def dictionary(args: argparse.Namespace) -> ComponentDictionary:
-    """The component table that a command names, read once."""
-    table = ComponentDictionary.load(args.ccd)
+def _dictionary(args: argparse.Namespace) -> ComponentDictionary:
+    table = ComponentDictionary.load(args.ccd)  # reads each file once
     return table.with_conformers(args.conformers) if args.conformers else table
 
 
-def configuration(args: argparse.Namespace) -> ConfigDict:
-    """The model's configuration with the command's overrides."""
-    short = {"sample_diffusion.N_sample": args.samples, "sample_diffusion.N_step": args.steps,
-             "model.N_cycle": args.cycles}
-    overrides = {key: value for key, value in short.items() if value is not None}
-    return load_config(args.model, args.config, args.overrides, overrides)
-
-
-def read(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
-    """Jobs that can be built, and why the others cannot; the dictionary is read if one can."""
+def _read_jobs(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
+    """Return the jobs that can be built, and why the others cannot."""
     jobs, refused = [], []
     for job in scan_jobs(args.input, args.msa):
-        if isinstance(job, InputError):
-            refused.append(job)
-            continue
         try:
-            validate(job, dictionary(args))
+            if isinstance(job, InputError):
+                raise job
+            validate(job, _dictionary(args))
             jobs.append(job)
         except InputError as error:
             refused.append(error)
@@ -154,7 +141,7 @@ def read(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
     return jobs, refused
 
 
-def writable(folder: Path) -> None:
+def _require_writable(folder: Path) -> None:
     """Make the output folder, or raise OutputError."""
     make_folder(folder)
     try:
