@@ -13,11 +13,11 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, whole
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.config.training import evaluation
+from protenix_ms.data.dataset import require_prepared
 from protenix_ms.errors import OutputError
 from protenix_ms.io.atomic import make_folder
 from protenix_ms.predict.settings import require_device, require_embeddings
 from protenix_ms.predict.weights import find_weights
-from protenix_ms.train import setup
 from protenix_ms.train.record import EVALUATION, Record, judged_text
 
 SIZES = {
@@ -55,9 +55,8 @@ def run(args: argparse.Namespace) -> int:
     require_device(args.device, "fp32")
     require_embeddings(config)
     weights = find_weights(config.model_name, args.checkpoint, None)
-    setup.require_prepared([args.data])
+    require_prepared([args.data])
     sizes = ConfigDict({name: getattr(args, name) for name in SIZES})
-    entries = setup.held_out_entries(args.data, config, sizes)
     record = Record(args.output)
     if record.lines(EVALUATION):
         raise OutputError("the folder holds an evaluation", where=str(args.output),
@@ -66,8 +65,10 @@ def run(args: argparse.Namespace) -> int:
     launch.configure(args.device)
     from protenix_ms.predict.predictor import load_predictor
     from protenix_ms.runtime.policy import Policy, using
+    from protenix_ms.train import setup
     from protenix_ms.train.evaluation import Evaluation
 
+    entries = setup.held_out_entries(args.data, config, sizes)
     with using(Policy(device=args.device)):
         model = load_predictor(config, weights, ComponentDictionary.load()).model
         lines = Evaluation(entries, sizes).run(

@@ -15,10 +15,10 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, whole
 from protenix_ms.cli.configuration import load_training_config
 from protenix_ms.config.training import STAGES
+from protenix_ms.data.dataset import require_prepared
 from protenix_ms.errors import OutputError
 from protenix_ms.predict.settings import require_device, require_embeddings
 from protenix_ms.predict.weights import Weights, find_weights
-from protenix_ms.train import setup
 from protenix_ms.train.record import LOG, judged_text, sole_training
 
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.resume and any((args.output / name).exists() for name in (LOG, "checkpoints")):
             raise OutputError("the folder holds a run", where=str(args.output),
                               fix="add --resume, or choose another --output")
-        setup.require_prepared([*args.data, *([args.evaluate] if args.evaluate else [])])
+        require_prepared([*args.data, *([args.evaluate] if args.evaluate else [])])
         launch.configure(args.device)
         if args.deterministic:
             launch.same_bits()
@@ -81,6 +81,7 @@ def _train(
     """
     from protenix_ms.predict.memory import estimate_training, require_training_memory
     from protenix_ms.runtime.ranks import join
+    from protenix_ms.train import setup
     from protenix_ms.train.evaluation import Evaluation
     from protenix_ms.train.loop import Trainer
 

@@ -179,7 +179,8 @@ class MovingAverage:
             for name, parameter in self._parameters.items():
                 parameter.set_data(present[name])
 
-    def restore(self, arrays: Iterable[tuple[str, Float[Array, "..."]]]) -> None:
-        """Take up averages from a checkpoint."""
-        for name, value in arrays:
-            self.average[name] = Tensor.from_numpy(np.require(value, np.float32, ["C", "W"]))
+    def restore(self, arrays: Mapping[str, Float[Array, "..."]]) -> None:
+        """Take the averages of a checkpoint; it may have none, and constants besides."""
+        for name in self.average.keys() & arrays.keys():
+            value = np.require(arrays[name], np.float32, ["C", "W"])
+            self.average[name] = Tensor.from_numpy(value)

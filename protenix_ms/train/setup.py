@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of a training or an evaluation, built from a configuration and folders.
-
-MindSpore is loaded only where a network is built or timed, so that a command can check folders
-before.
-"""
+"""The parts of a training or an evaluation, built from a configuration and folders."""
 
 from __future__ import annotations
 
@@ -11,33 +7,29 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from mindspore import Tensor, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.data.constraint_options import ConstraintSampling
 from protenix_ms.data.crop import CropOptions
-from protenix_ms.data.dataset import DataOptions, Source, TrainingData
+from protenix_ms.data.dataset import DataOptions, Source
 from protenix_ms.data.example import ExampleOptions, TrainingExample
 from protenix_ms.data.held_out import HeldOut
 from protenix_ms.data.loader import Loader
 from protenix_ms.data.preparation import read_alignments
+from protenix_ms.model.protenix import Protenix
+from protenix_ms.model.weights import load_weights, shapes_of
+from protenix_ms.nn import initialise
 from protenix_ms.predict.settings import default_options
 from protenix_ms.predict.weights import Weights
-
-if TYPE_CHECKING:
-    from protenix_ms.model.protenix import Protenix
-    from protenix_ms.runtime.ranks import Ranks
+from protenix_ms.runtime.ranks import Ranks
+from protenix_ms.train.checkpoint import finite
 
 _SHARE_OF_PEAK = 0.25  # of the machine's matrix-product rate that a step reaches
 _PRODUCT, _TRIES = 1024, 5  # size of the product that is timed, and how often
 _ATOMS_PER_TOKEN = 10
-
-
-def require_prepared(folders: Sequence[Path]) -> None:
-    """Raise InputError for a folder without prepared data."""
-    TrainingData(DataOptions(tuple(Source(folder) for folder in folders)))
 
 
 def new_model(config: ConfigDict, weights: Weights | None) -> Protenix:
@@ -46,11 +38,6 @@ def new_model(config: ConfigDict, weights: Weights | None) -> Protenix:
     Raises:
         CheckpointError, NonFiniteError: the checkpoint is of another model, or holds NaN.
     """
-    from protenix_ms.model.protenix import Protenix
-    from protenix_ms.model.weights import load_weights, shapes_of
-    from protenix_ms.nn import initialise
-    from protenix_ms.train.checkpoint import finite
-
     model = Protenix(config)
     if weights is None:
         initialise(model, np.random.default_rng(config.training.seed))
@@ -109,8 +96,6 @@ def alignment_rows(config: ConfigDict, folders: Sequence[Path]) -> int:
 
 def seconds_per_update(config: ConfigDict, rows: int) -> float:
     """Estimate the time of one update on this machine, from the time of a matrix product."""
-    from mindspore import Tensor, ops
-
     x = Tensor.from_numpy(np.ones((_PRODUCT, _PRODUCT), np.float32))
     best = float("inf")
     for _ in range(_TRIES):
