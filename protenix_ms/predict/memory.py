@@ -51,7 +51,7 @@ class Size:
     samples: int
 
 
-def _weights(config: ConfigDict) -> float:
+def _weights(config: ConfigDict) -> int:
     return sum(map(prod, parameter_shapes(config).values())) * _FLOAT
 
 
