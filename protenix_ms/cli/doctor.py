@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from protenix_ms.cli.arguments import add_shared
 from protenix_ms.config.home import ascend_op_folder, weights_dir
 from protenix_ms.errors import ProtenixError
+from protenix_ms.files import file_sha256
 
 _LEAST_MEMORY = 4e9  # bytes; protenix_tiny on a small job
 
@@ -150,12 +151,10 @@ def plots() -> Iterator[Finding]:
 
 def weights() -> Iterator[Finding]:
     """List the converted checkpoints of the weights folder, with their digests."""
-    from protenix_ms.predict.weights import Weights
-
     folder = weights_dir()
     files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.ckpt"))
     for path in files:
-        yield Finding("weights", f"{path.name}, sha256 {Weights(path).fingerprint()}")
+        yield Finding("weights", f"{path.name}, sha256 {file_sha256(path)}")
     if not files:
         yield Finding("weights", f"none in {folder}", "protenix-ms fetch MODEL, or predict with "
                       "--checkpoint FILE or --random-weights SEED", needed=False)

@@ -27,7 +27,8 @@ from pathlib import Path
 
 from protenix_ms import __version__
 from protenix_ms.errors import OutputError
-from protenix_ms.io.atomic import remove_leftovers, write_text
+from protenix_ms.files import file_sha256, remove_leftovers
+from protenix_ms.io.atomic import write_text
 from protenix_ms.job import Job
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
@@ -190,7 +191,7 @@ def _locked(descriptor: int, path: Path, patience: float) -> bool:
 def _content(value: object) -> object:
     """JSON form of a job's parts; files count by content, not by name."""
     if isinstance(value, Path):
-        return {"file": hashlib.sha256(value.read_bytes()).hexdigest()}
+        return {"file": file_sha256(value)}
     if isinstance(value, Mapping):
         return {str(k): _content(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -12,11 +12,11 @@ from mindspore import Tensor, float32, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import ConfigError
-from protenix_ms.loss import binned
+from protenix_ms.geometry.distances import point_distances
 from protenix_ms.loss.labels import Labels
 from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
 from protenix_ms.model.confidence import ConfidenceLogits
-from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
+from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.diffusion import Conditioning
 from protenix_ms.model.protenix import Job, Protenix, Trunk
 from protenix_ms.nn import set_precision
@@ -86,8 +86,7 @@ class TrainingStep:
         ConfigError: confidence alone is to be learnt, and there is no mini-rollout.
     """
 
-    distances_between = staticmethod(binned.distances)  # of two sets of points, for pLDDT labels
-    distances_within = staticmethod(distances)  # of one set, for the confidence head
+    distances = staticmethod(point_distances)  # of pLDDT labels and for the confidence head
 
     def __init__(self, model: Protenix, config: ConfigDict) -> None:
         self.model, self.config = model, config
@@ -145,9 +144,10 @@ class TrainingStep:
             labels = self._permuted(example, x, draws)
             confidence = self._confidence(example, trunk, x)
         else:
-            labels, confidence = Labels.of(example.labels), None  # in the order of the file
+            # labels in the order of the file
+            labels, confidence = Labels.from_arrays(example.labels), None
         denoised = None if alone else self._denoise(labels, given, trunk, draws)
-        terms = TrainingLoss(self.config, example.features, labels, self.distances_between)
+        terms = TrainingLoss(self.config, example.features, labels, self.distances)
         return terms(confidence, denoised)
 
     def _represent(self, job: Job, before: Trunk, draws: Draws) -> tuple[Trunk, Conditioning]:
@@ -180,7 +180,8 @@ class TrainingStep:
         s, z = head.embed(*trunk)
         logits = []
         for sample in x:
-            d = self.distances_within(sample[job.representative])
+            points = sample[job.representative]
+            d = self.distances(points, points)
             logits.append(head.logits(job, *head.pairformer_stack(s, head.add_distances(z, d))))
         stacked = ConfidenceLogits(*(_fp32(ops.stack(values)) for values in zip(*logits)))
         for name, value in stacked._asdict().items():

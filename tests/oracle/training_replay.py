@@ -43,7 +43,7 @@ class UpstreamStep(TrainingStep):
     so that it is compared.
     """
 
-    distances_between = distances_within = staticmethod(upstream_distances)
+    distances = staticmethod(upstream_distances)
 
     def __init__(self, model: Protenix, recording: RecordedStep) -> None:
         super().__init__(model, recording.training)
