@@ -29,9 +29,8 @@ from protenix_ms.runtime.draws import SeededDraws
 from protenix_ms.runtime.ranks import Ranks
 from protenix_ms.train.checkpoint import Snapshot, arrays_of, latest_snapshot, write_snapshot
 from protenix_ms.train.evaluation import Evaluation
-from protenix_ms.train.optimiser import Adam, MovingAverage, clip, words
+from protenix_ms.train.optimiser import Adam, MovingAverage, clip, learning_rate, words
 from protenix_ms.train.record import EVALUATION, LOG, Record
-from protenix_ms.train.schedule import learning_rate
 from protenix_ms.train.step import Example, StepResult, TrainingStep
 
 Examples = Callable[[int], Iterator[Example]]

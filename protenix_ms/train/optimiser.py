@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adam as PyTorch computes it, gradient clipping, and moving averages of the weights."""
+"""Adam as PyTorch computes it, gradient clipping, averages of weights, and the learning rate."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -10,11 +11,13 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 from ml_collections import ConfigDict
 
+from protenix_ms.errors import ConfigError
 from protenix_ms.ops.native import kernels_serve
 from protenix_ms.typing import Array, Float
 
 EPSILON = 1e-8  # added to the root of the second moment
 CLIP_EPSILON = 1e-6  # added to the norm
+SCHEDULES = ("af3", "cosine_annealing", "constant")
 
 Gradients = Mapping[str, Tensor]
 
@@ -184,3 +187,39 @@ class MovingAverage:
         for name in self.average.keys() & arrays.keys():
             value = np.require(arrays[name], np.float32, ["C", "W"])
             self.average[name] = Tensor.from_numpy(value)
+
+
+def learning_rate(step: int, config: ConfigDict) -> float:
+    """Compute the rate of an update, the first of which is step 0 (upstream `lr_scheduler.py`).
+
+    "af3" (SI section 5.4) rises linearly from 0 at step 0 and then falls by `decay_factor` every
+    `decay_every_n_steps`; without warm-up it starts at the full rate. "cosine_annealing" rises and
+    falls to `min_lr_ratio` at `max_steps`.
+
+    Args:
+        config: the training tree, or its `finetune` part.
+
+    Raises:
+        ConfigError: no such schedule.
+    """
+    c = config
+    if c.lr_scheduler == "constant":
+        return c.lr
+    if c.lr_scheduler == "af3":
+        if step <= c.warmup_steps and c.warmup_steps:
+            return step / c.warmup_steps * c.lr
+        return c.lr * c.decay_factor ** (step // c.decay_every_n_steps)
+    if c.lr_scheduler == "cosine_annealing":
+        return _cosine(step, c)
+    raise ConfigError(f"unknown schedule '{c.lr_scheduler}'", where="config.lr_scheduler",
+                      fix=f"one of {', '.join(SCHEDULES)}")
+
+
+def _cosine(step: int, config: ConfigDict) -> float:
+    c, lowest = config, config.lr * config.min_lr_ratio
+    if step <= c.warmup_steps:
+        return (step + 1) / (c.warmup_steps + 1) * c.lr
+    if step >= c.max_steps:
+        return lowest
+    share = (step - c.warmup_steps) / (c.max_steps - c.warmup_steps)
+    return lowest + 0.5 * (1.0 + math.cos(math.pi * share)) * (c.lr - lowest)
