@@ -46,7 +46,7 @@ def replace_flags(words: Sequence[str]) -> list[str]:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that refuses in one sentence, after one line of usage if that helps."""
+    """Refuses arguments in one sentence, after a line of usage where that helps."""
 
     def error(self, message: str) -> None:
         """End the process with code 2."""
@@ -71,7 +71,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
-    """A reader of whole numbers from `low` to `high`, for `add_argument(type=...)`."""
+    """Make a reader of whole numbers from `low` to `high`, for `add_argument(type=...)`."""
 
     def read(text: str) -> int:
         digits = text.strip()
@@ -112,7 +112,7 @@ def seeds(text: str) -> tuple[int, ...]:
 
 
 def gibibytes(text: str) -> int:
-    """Bytes of a positive number of GiB."""
+    """Read a positive number of GiB as bytes."""
     try:
         size = float(text)
     except ValueError:

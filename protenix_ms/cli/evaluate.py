@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`protenix-ms evaluate`: a checkpoint on entries that it was not trained on."""
+"""`protenix-ms evaluate`: judge a checkpoint on entries that it was not trained on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge; 0 every entry has scores, 1 some failed.
+    """Judge every entry; 0 all have scores, 1 some failed.
 
     Raises:
         ProtenixError: nothing could start.

@@ -18,7 +18,7 @@ _PLAIN_SECONDS = 10.0
 
 
 class _Stream(TextIOBase):
-    """A standard stream that loses what it cannot show, and never raises for it.
+    """A standard stream that drops what it cannot show instead of raising.
 
     Args:
         inner: the stream; None where the process was started without it.
@@ -38,7 +38,7 @@ class _Stream(TextIOBase):
         return self._inner.fileno() if self._inner else super().fileno()
 
     def write(self, text: str) -> int:
-        """Write, or drop the text where nobody reads any more."""
+        """Write the text, or drop it where nobody reads any more."""
         if self._inner is not None:
             shown = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
             try:
@@ -48,7 +48,7 @@ class _Stream(TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or drop what is left where nobody reads any more."""
+        """Flush the stream, or drop the rest where nobody reads any more."""
         try:
             if self._inner is not None:
                 self._inner.flush()

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 def _train(
     args: argparse.Namespace, config: ConfigDict, weights: Weights | None, locks: ExitStack
 ) -> None:
-    """Train in a folder that is ours.
+    """Build all parts of the training and run it, in a folder that nobody else writes.
 
     Args:
         locks: holds the folder's; of several processes the first takes it when they have met.

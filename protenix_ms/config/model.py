@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 
 def widths() -> ConfigDict:
-    """Channel widths of the AF3 supplement that several modules share."""
+    """List the channel widths of the AF3 supplement that several modules share."""
     return ConfigDict(
         {
             "c_s": 384,
@@ -116,7 +116,7 @@ def noise_schedule(w: ConfigDict) -> dict:
 
 
 def model_config(shared: dict | None = None) -> ConfigDict:
-    """The whole model's tree, `shared` overriding the widths every module takes its sizes from.
+    """Build the whole model's tree; `shared` overrides the widths that modules share.
 
     Returns:
         A locked `ConfigDict` with `widths`, `model.<module>`, `sample_diffusion`,
@@ -129,7 +129,7 @@ def model_config(shared: dict | None = None) -> ConfigDict:
             "model_name": "",
             "widths": w,
             "esm": {"enable": False, "model_name": "esm2-3b", "embedding_dim": 2560},
-            # MC-dropout on the recycled pair, at inference too (Protenix report; trap H1)
+            # MC-dropout on the recycled pair, at inference too (Protenix report)
             "mc_dropout_apply_rate": 0.4,
             "mc_dropout_rate": 0.4,
             "use_msa": True,

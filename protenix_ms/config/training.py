@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How to train: losses, noise, optimiser and schedule, and the four stages of Protenix.
+"""Settings of training: losses, noise, optimiser and schedule, and the four stages of Protenix.
 
 Keys are upstream's where upstream has one, so that a recorded configuration reads into the tree.
 """
@@ -79,7 +79,7 @@ def recompute() -> dict:
 
 
 def training_config() -> ConfigDict:
-    """Stage 1, the initial training; a locked tree."""
+    """Build the tree of stage 1, the initial training; it is locked."""
     return ConfigDict(
         {
             "seed": 42,
@@ -148,7 +148,7 @@ def _setting(config: ConfigDict, key: str) -> int | float:
 
 CYCLES = 4  # of upstream's training script; the base models predict with 10
 
-# What each stage changes against stage 1 (reference protenix.md C.2).
+# What each stage changes against stage 1.
 STAGES: dict[str, dict] = {
     "stage1": {},
     "stage2": {
@@ -168,7 +168,7 @@ STAGES: dict[str, dict] = {
 
 
 def stage_config(stage: str) -> ConfigDict:
-    """The tree of one stage.
+    """Build the tree of one stage.
 
     Raises:
         ConfigError: no such stage.
@@ -180,7 +180,7 @@ def stage_config(stage: str) -> ConfigDict:
 
 
 def training_from_upstream(tree: Mapping) -> ConfigDict:
-    """Our training configuration of an upstream configuration tree."""
+    """Read our training settings from an upstream configuration tree."""
     config = training_config()
     given = {key: value for key, value in tree.items() if value is not None}
     return apply_overrides(config, known_part(config, given))

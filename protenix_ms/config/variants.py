@@ -41,7 +41,7 @@ _CONSTRAINT = {
 
 
 def _small(pairformer_blocks: int, esm: str | None = None) -> dict:
-    """mini and tiny: fewer blocks, five deterministic steps (gamma0 0 makes the sampler an ODE)."""
+    """Build mini or tiny: fewer blocks, five deterministic steps (with gamma0 0, an ODE)."""
     overrides = {
         "sample_diffusion": {"gamma0": 0.0, "step_scale_eta": 1.0, "N_step": 5},
         "model": {
@@ -80,7 +80,7 @@ _SHARED = {"protenix-v2": {"c_z": 256}}
 def get_config(
     model_name: str, overrides: Mapping | None = None, shared: Mapping | None = None
 ) -> ConfigDict:
-    """Configuration of a released variant.
+    """Build the configuration of a released variant.
 
     Args:
         model_name: one of `VARIANTS`.

@@ -13,7 +13,7 @@ from types import ModuleType
 
 
 class _Callable(ModuleType):
-    """A package that can be called as `predictor.predict`."""
+    """Makes the package callable as `predictor.predict`."""
 
     def __call__(self, *arguments: object, **named: object) -> object:
         return importlib.import_module(f"{__name__}.predictor").predict(*arguments, **named)

@@ -37,7 +37,7 @@ _PACKAGES = ("mindspore", "numpy", "rdkit", "gemmi")  # what the numbers of a re
 
 
 class BusyError(OutputError):
-    """Another process works on the same seed of the same job, in the same folder."""
+    """Tells that another process works on the same seed of the same job, in the same folder."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,23 @@ class JobFolder:
         return self.path / f"seed_{seed}"
 
     def sample(self, seed: int, kind: str, rank: int, suffix: str) -> Path:
-        """File of a sample; `kind` is "", "summary_confidence_", "full_data_", "confidence_"."""
+        """Name the file of a sample.
+
+        Args:
+            kind: "", "summary_confidence_", "full_data_", "confidence_".
+        """
         return self.predictions(seed) / f"{self.name}_{kind}sample_{rank}{suffix}"
 
     def predictions(self, seed: int) -> Path:
-        """Folder of a seed's samples."""
+        """Return the folder of a seed's samples."""
         return self.seed(seed) / "predictions"
 
     def marker(self, seed: int) -> Path:
-        """Written last: the fingerprint of a finished seed, then size and name of its files."""
+        """Name the file that is written last: fingerprint of a finished seed, its files."""
         return self.seed(seed) / "fingerprint.txt"
 
     def lock_file(self, seed: int | None) -> Path:
-        """The file that `lock` locks. It is always empty and stays."""
+        """Return the file that `lock` locks. It is always empty and stays."""
         part = "" if seed is None else f"_seed_{seed}"
         return self.path / f"{self.name}{part}.lock"
 
@@ -110,7 +114,7 @@ class JobFolder:
         write_text(self.marker(seed), text + "\n")
 
     def flaw(self, seed: int, fingerprint: str) -> str | None:
-        """What keeps a seed from being finished under a fingerprint.
+        """Say what keeps a seed from being finished under a fingerprint.
 
         Returns:
             None: it is finished. "": nothing is there. Else what is missing or damaged.
@@ -142,7 +146,7 @@ class JobFolder:
         return None
 
     def seeds(self) -> list[int]:
-        """Seeds that have a mark, in order; whether it holds is for `flaw` to say."""
+        """List the seeds that have a mark, in order; `flaw` says whether it holds."""
         names = (p.parent.name.removeprefix("seed_") for p in self.path.glob(
             f"seed_*/{self.marker(0).name}"))
         return sorted(int(name) for name in names if name.isdecimal())
@@ -161,7 +165,7 @@ class JobFolder:
                               fix="check permissions, or choose another --output") from error
 
     def _is_ours(self, path: Path) -> bool:
-        """Whether a file in `predictions` is one of this program's."""
+        """Tell whether a file in `predictions` is one of this program's."""
         return path.name.startswith(f"{self.name}_")
 
 
@@ -189,7 +193,7 @@ def _locked(descriptor: int, path: Path, patience: float) -> bool:
 
 
 def _content(value: object) -> object:
-    """JSON form of a job's parts; files count by content, not by name."""
+    """Turn a job's parts into JSON; files count by content, not by name."""
     if isinstance(value, Path):
         return {"file": file_sha256(value)}
     if isinstance(value, Mapping):
@@ -200,7 +204,7 @@ def _content(value: object) -> object:
 
 
 def job_content(job: Job) -> dict:
-    """Everything of a job that its result depends on: not its source, seeds and notes."""
+    """Collect what a result depends on of its job: all but its source, seeds and notes."""
     tree = asdict(job)
     for key in ("source", "seeds", "notes"):
         tree.pop(key)
@@ -212,25 +216,25 @@ def job_content(job: Job) -> dict:
 
 
 def fingerprint(job: Job, seed: int, settings: Mapping) -> str:
-    """Digest of a (job, seed) under `settings`: configuration, weights, tables, version."""
+    """Digest a job and seed with the settings: configuration, weights, tables, version."""
     everything = {"job": job_content(job), "seed": seed, "settings": _content(settings)}
     text = json.dumps(everything, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def versions() -> dict[str, str]:
-    """Versions of this program and of what its numbers depend on."""
-    found = {"protenix_ms": __version__, "python": platform.python_version()}
+    """List the versions of this program and of what its numbers depend on."""
+    numbers = {"protenix_ms": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            numbers[package] = "absent"
+    return numbers
 
 
 def peak_memory_gb() -> float:
-    """Largest resident memory of this process so far, GB."""
+    """Return the largest resident memory of this process so far, in GB."""
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e9
 
@@ -238,7 +242,7 @@ def peak_memory_gb() -> float:
 def update_record(
     folder: JobFolder, content: Mapping, seeds: Mapping[int, Mapping], best: Mapping | None = None
 ) -> None:
-    """Add seeds to a job's `run.json`; what it says of others under the same settings stays.
+    """Add seeds to a job's `run.json`, and keep what it says of others under the same settings.
 
     The file stays as it is where only the time would change. The caller has the job's lock.
 
@@ -267,7 +271,7 @@ def update_record(
 
 
 def _read(path: Path) -> dict:
-    """A record, or nothing where there is none that can be read."""
+    """Read a record; return nothing where there is none that can be read."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         return record if isinstance(record["seeds"], dict) else {}

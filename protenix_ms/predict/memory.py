@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory a prediction or a training step takes, estimated before it starts.
+"""Estimates of the memory that a prediction or a training step takes, before it starts.
 
 Both estimates count arrays of some kinds that live at once at the peak. `ARRAYS` holds the counts;
 scripts/bench/memory.py and scripts/bench/recompute.py measure the peaks that they are fitted to.

@@ -97,7 +97,7 @@ class Predictor:
         self, job: Job, seed: int = 101, progress: Progress | None = None,
         example: Example | None = None,
     ) -> SeedResult:
-        """Structures of a job for one seed.
+        """Predict the structures of a job for one seed.
 
         Args:
             progress: called with (stage, done, total) for "recycle", "step" and "sample".
@@ -147,7 +147,7 @@ def require_finite(prediction: Prediction, where: str) -> None:
 def full_data(
     sample: SampleConfidence, contact_probs: Array, features: dict[str, Array]
 ) -> dict[str, Array]:
-    """Arrays of a sample under upstream's names, unrounded."""
+    """Collect the arrays of a sample under upstream's names, unrounded."""
     return {
         "atom_plddt": sample.atom_plddt,
         "token_pair_pae": sample.pae,
@@ -162,7 +162,7 @@ def full_data(
 def rank(
     prediction: Prediction, example: Example, job: Job, config: ConfigDict
 ) -> tuple[Sample, ...]:
-    """Samples with their scores, best ranking score first; ties keep the sampler's order."""
+    """Score the samples; return the best ranking score first, ties in the sampler's order."""
     features, layout = example.features, Layout.from_features(example.features)
     kinds = {str(i): e.kind for i, e in enumerate(job.entities, 1) if isinstance(e, Polymer)}
     residues = Residues.from_atoms(example.atoms, features["atom_to_token_idx"], kinds)
@@ -184,7 +184,7 @@ def load(
     random_weights: int | None = None,
     ccd: str | Path | None = None,
 ) -> Predictor:
-    """A model ready to predict.
+    """Load a model that is ready to predict.
 
     Args:
         model_name: one of `protenix_ms.config.VARIANTS`.
@@ -209,7 +209,7 @@ def load_predictor(
     ccd: ComponentDictionary,
     options: FeatureOptions | None = None,
 ) -> Predictor:
-    """A model of any configuration with weights put in (see `load`)."""
+    """Build a model of any configuration and put weights in (see `load`)."""
     model = Protenix(config)
     where = str(weights.path or "random weights")
     load_weights(model, weights.arrays(shapes_of(model)), where, OWN | MAY_BE_ABSENT)
@@ -220,7 +220,7 @@ def load_predictor(
 def predict(
     model: Predictor, job: Job, seed: int = 101, progress: Progress | None = None
 ) -> SeedResult:
-    """Structures and confidences of one job and seed, as numpy arrays; nothing is written.
+    """Predict structures and confidences of one job and seed as numpy arrays; write nothing.
 
     Raises:
         InputError: a seed outside 0 to 2^32-1, or see `Predictor.predict`.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the weights of a prediction come from: a checkpoint file, or random numbers by rule."""
+"""The weights of a prediction: a checkpoint file, or random numbers by rule."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Weights:
 
     @property
     def label(self) -> str:
-        """One phrase for titles and logs."""
+        """Describe the weights in one phrase, for titles and logs."""
         if self.path is None:
             return f"RANDOM WEIGHTS (seed {self.random_seed}), not a prediction"
         return f"weights {self.path.name}"
 
     def fingerprint(self) -> str:
-        """sha256 of the checkpoint file, or the name of the random weights."""
+        """Return the sha256 of the checkpoint file, or the name of the random weights."""
         if self.path is None:
             return f"random-{self.random_seed}"
         return file_sha256(self.path)
 
     def arrays(self, shapes: Shapes) -> Iterator[tuple[str, Array]]:
-        """Parameters of the given shapes by upstream's names, one at a time.
+        """Yield parameters of the given shapes by upstream's names, one at a time.
 
         Raises:
             CheckpointError: a damaged file, or one of another model.
@@ -60,7 +60,7 @@ class Weights:
 
 
 def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | None) -> Weights:
-    """The weights a person asked for, or the ones in the cache folder.
+    """Find the weights that a person asked for, or those in the cache folder.
 
     Args:
         checkpoint: a file, or a training run or one of its checkpoints: then the latest, with
@@ -111,7 +111,7 @@ def _file_of(checkpoint: Path) -> Path:
 def random_arrays(
     shapes: Shapes, seed: int = 0
 ) -> Iterator[tuple[str, Float[Array, "..."]]]:
-    """`model.weights.rule_array` of every parameter but the constants their modules make."""
+    """Make every parameter by `model.weights.rule_array`, but the constants of modules."""
     from protenix_ms.model.weights import OWN, rule_array
 
     for name, shape in shapes.items():

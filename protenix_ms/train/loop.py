@@ -82,7 +82,7 @@ class Total:
 
 
 class Trainer:
-    """A run.
+    """Trains a model, with a log and checkpoints.
 
     Args:
         model: with its initial weights.

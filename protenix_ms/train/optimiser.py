@@ -23,18 +23,18 @@ Gradients = Mapping[str, Tensor]
 
 
 def words(names: str) -> tuple[str, ...]:
-    """Words of a comma-separated setting."""
+    """Split a comma-separated setting into words."""
     return tuple(word.strip() for word in names.split(",") if word.strip())
 
 
 def total_norm(gradients: Gradients) -> Float[Tensor, ""]:
-    """Euclidean norm over all gradients together."""
+    """Compute the Euclidean norm over all gradients together."""
     squares = [ops.sum(ops.square(g)) for g in gradients.values()]
     return ops.sqrt(ops.sum(ops.stack(squares)))
 
 
 def clip(gradients: Gradients, largest: float) -> tuple[dict[str, Tensor], float]:
-    """Gradients scaled down to a norm of at most `largest`, and the norm before."""
+    """Scale gradients down to a norm of at most `largest`; return them and the norm before."""
     norm = float(total_norm(gradients))
     factor = largest / (norm + CLIP_EPSILON)
     if not factor < 1:  # small enough, or not a number: the caller decides
@@ -79,7 +79,7 @@ class Adam:
             average.update()
 
     def _update_one(self, name: str, gradient: Tensor, rate: float) -> None:
-        """The plain form, which the kernel is tested against."""
+        """Update one parameter by operators: the plain form, which the kernel is tested against."""
         c, parameter, scale = self._config, self._parameters[name], self._scales(name, rate)
         weight = parameter.value() * scale["keep"]
         gradient = gradient + parameter.value() * scale["decay"]
@@ -95,7 +95,7 @@ class Adam:
         parameter.set_data(weight - first / root * scale["rate"])
 
     def _scales(self, name: str, rate: float) -> dict[str, float]:
-        """Factors of one parameter's present update (`ops.adam_cpu.Change`)."""
+        """Compute the factors of one parameter's present update (`ops.adam_cpu.Change`)."""
         c, count = self._config, self.updates[name]
         decoupled = c.use_adamw and self._parameters[name].ndim >= 2
         return {
@@ -128,7 +128,7 @@ class Adam:
         kernel_adam(changes, Betas(c.beta1, c.beta2, EPSILON, decay))
 
     def state(self) -> Iterator[tuple[str, Float[Array, "..."]]]:
-        """Moments as ``first/<name>`` and ``second/<name>``; `updates` is the rest."""
+        """Yield the moments as ``first/<name>`` and ``second/<name>``; `updates` is the rest."""
         for kind, moments in (("first", self.first), ("second", self.second)):
             for name, value in moments.items():
                 yield f"{kind}/{name}", value.asnumpy()
@@ -136,7 +136,7 @@ class Adam:
     def restore(
         self, arrays: Iterable[tuple[str, Float[Array, "..."]]], updates: Mapping[str, int]
     ) -> None:
-        """Take up a `state`."""
+        """Continue from a `state`."""
         for key, value in arrays:
             kind, _, name = key.partition("/")
             getattr(self, kind)[name] = Tensor.from_numpy(np.require(value, np.float32, ["C", "W"]))
@@ -160,19 +160,19 @@ class MovingAverage:
         self.average = {name: p.value().copy() for name, p in self._parameters.items()}
 
     def followed(self) -> dict[str, Tensor]:
-        """Averages that follow their parameter."""
+        """Select the averages that follow their parameter."""
         return {name: value for name, value in self.average.items()
                 if not self._only or any(word in name for word in self._only)}
 
     def update(self) -> None:
-        """Take in the present weights."""
+        """Move the averages towards the present weights."""
         for name, value in self.followed().items():
             new = self._parameters[name].value() * (1.0 - self.decay)
             self.average[name] = new + value * self.decay
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model with averaged weights, for the block."""
+        """Put the averaged weights into the model for the block."""
         present = {name: p.value().copy() for name, p in self._parameters.items()}
         try:
             for name, parameter in self._parameters.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves to look at: a line per update, a line per judged entry, curves.
+"""Files that a run leaves to look at: a line per update and per judged entry, and curves.
 
 Lines are whole or, after a kill, absent: `rewind` drops a torn one with those of updates that are
 made again. Curves are drawn anew from the lines, so they cannot disagree.
@@ -48,7 +48,7 @@ def sole_training(folder: Path) -> Iterator[None]:
             file.close()
             raise
     except BlockingIOError:
-        raise OutputError("another training is at work in this folder", where=str(folder),
+        raise OutputError("another training works in this folder", where=str(folder),
                           fix="wait for its end, or choose another --output") from None
     except OSError as error:
         raise OutputError(f"cannot be written ({error.strerror or error})", where=str(folder),
@@ -84,7 +84,7 @@ class Record:
         self._show(file, line)
 
     def lines(self, file: str) -> list[dict]:
-        """All whole lines of a file; none if it is not there."""
+        """Read all whole lines of a file; none if it is not there."""
         path = self.folder / file
         return list(_whole(path.read_bytes())) if path.is_file() else []
 
@@ -96,7 +96,7 @@ class Record:
                 write_text(self.folder / file, "".join(f"{json.dumps(k)}\n" for k in kept))
 
     def draw(self) -> None:
-        """Curves of everything so far; nothing without matplotlib or lines."""
+        """Draw curves of everything so far; nothing without matplotlib or lines."""
         log = self.lines(LOG)
         if log and find_spec("matplotlib"):
             write_bytes(self.folder / CURVES, curves_png(log, self.lines(EVALUATION)))
@@ -121,7 +121,7 @@ def _whole(content: bytes) -> Iterator[dict]:
 
 
 def _without_non_finite(value: Any) -> Any:
-    """JSON knows neither NaN nor Infinity: None stands for them, at any depth."""
+    """Replace NaN and infinity by None at any depth: JSON has neither."""
     if isinstance(value, dict):
         return {key: _without_non_finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -130,14 +130,14 @@ def _without_non_finite(value: Any) -> Any:
 
 
 def _new_board(folder: Path) -> Any:
-    """A writer for TensorBoard, or False where it is not installed."""
+    """Return a writer for TensorBoard, or False where it is not installed."""
     if find_spec("tensorboard") is None:
         return False
     return import_module("tensorboard.summary").Writer(str(folder))
 
 
 def _numbers(line: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Numbers of a line by name; groups have a slash."""
+    """Yield the numbers of a line by name; groups have a slash."""
     for name, value in line.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{prefix}{name}/")
@@ -158,7 +158,7 @@ def judged_text(line: dict) -> str:
 
 
 def running_mean(y: Float[Array, "n"]) -> tuple[int, Float[Array, "m"]]:
-    """Width of a window, and means over it; NaN does not count."""
+    """Return the width of a window, and means over it; NaN does not count."""
     width = max(1, len(y) // _SMOOTHED)
     known, kernel = np.isfinite(y), np.ones(width)
     total = np.convolve(np.where(known, y, 0.0), kernel, "valid")
@@ -167,7 +167,7 @@ def running_mean(y: Float[Array, "n"]) -> tuple[int, Float[Array, "m"]]:
 
 
 def curves_png(log: list[dict], evaluation: list[dict]) -> bytes:
-    """Loss, its terms without weights, norm and rate, and lDDT where it was evaluated.
+    """Draw loss, its terms without weights, norm and rate, and lDDT where it was evaluated.
 
     Args:
         log, evaluation: lines as `record` keeps them.
@@ -209,7 +209,7 @@ def _draw_scores(panels: Array, judged: list[dict]) -> None:
 
 
 def _column(lines: list[dict], name: str) -> Float[Array, "n"]:
-    """Values by name; NaN where a line has none."""
+    """Collect the values of a name; NaN where a line has none."""
     values = [line.get(name) for line in lines]
     return np.array([np.nan if value is None else value for value in values], np.float64)
 

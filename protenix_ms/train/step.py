@@ -30,7 +30,7 @@ from protenix_ms.typing import Array, Float, Int
 
 @runtime_checkable
 class Example(Protocol):
-    """What a step reads; `data.example.TrainingExample` is one."""
+    """The input of a step; `data.example.TrainingExample` is one."""
 
     features: Mapping[str, Array]
     labels: Mapping[str, Array]
@@ -48,12 +48,12 @@ class StepResult:
 
 
 def cycles_of_step(step: int, most: int) -> int:
-    """How many recycles a step makes: the same on every process (upstream `Protenix.forward`)."""
+    """Draw how many recycles a step makes, the same on every process (as upstream does)."""
     return int(np.random.RandomState(step).randint(1, most + 1))
 
 
 def noise_levels(draws: Draws, count: int, config: ConfigDict) -> Float[Array, "b"]:
-    """Training noise in angstrom, log-normal (AF3 SI section 3.7.1); site ``noise_level``.
+    """Draw log-normal training noise, angstrom (AF3 SI section 3.7.1); site ``noise_level``.
 
     Args:
         config: ``config.train_noise_sampler``.
@@ -64,12 +64,12 @@ def noise_levels(draws: Draws, count: int, config: ConfigDict) -> Float[Array, "
 
 
 def _fp32(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """What the losses read: fp32 whatever the modules computed in."""
+    """Cast to fp32, which the losses read whatever the modules computed in."""
     return ops.cast(x, float32)
 
 
 class TrainingStep:
-    """Losses and gradients of a model.
+    """Computes losses and gradients of a model.
 
     Sites of random numbers: those of `Protenix.recycle` and of the sampler, ``anchor_chain``,
     ``label_rotation``, ``label_translation``, ``noise_level``, ``label_noise``.
@@ -100,7 +100,7 @@ class TrainingStep:
         self._dropout = "none" if config.train_confidence_only else "training"
 
     def __call__(self, example: Example, step: int, draws: Draws) -> StepResult:
-        """Loss and gradients of one example.
+        """Compute loss and gradients of one example.
 
         Args:
             step: number of the step, which decides how many recycles there are.
@@ -121,7 +121,7 @@ class TrainingStep:
         return StepResult(float(loss), {k: float(v) for k, v in terms.items()}, gradients)
 
     def _recycled(self, job: Job, cycles: int, draws: Draws) -> Trunk:
-        """All recycles but the last, through which no gradient passes."""
+        """Run all recycles but the last; no gradient passes through them."""
         with without_gradient():
             start = self.model.initial(job)
             now = Trunk(start.s_inputs, ops.zeros_like(start.s), ops.zeros_like(start.z))
@@ -132,7 +132,7 @@ class TrainingStep:
     def _loss(
         self, example: Example, job: Job, before: Trunk, draws: Draws
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The part that is differentiated."""
+        """Compute the part that is differentiated."""
         alone = self.config.train_confidence_only
         if alone:
             with without_gradient():
@@ -151,7 +151,7 @@ class TrainingStep:
         return terms(confidence, denoised)
 
     def _represent(self, job: Job, before: Trunk, draws: Draws) -> tuple[Trunk, Conditioning]:
-        """The last recycle, and what the denoiser makes of it once for all samples."""
+        """Run the last recycle, and prepare the denoiser once for all samples."""
         trunk = self.model.recycle(job, self.model.initial(job), before, draws, self._dropout)
         return trunk, self.model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
 
@@ -175,7 +175,7 @@ class TrainingStep:
     def _confidence(
         self, example: Example, trunk: Trunk, x: Float[Array, "b a 3"]
     ) -> Confidence:
-        """What the confidence head says of the mini-rollout."""
+        """Run the confidence head on the mini-rollout."""
         head, job = self.model.confidence_head, ConfidenceFeatures.of(example.features)
         s, z = head.embed(*trunk)
         logits = []
@@ -191,7 +191,7 @@ class TrainingStep:
     def _denoise(
         self, labels: Labels, given: Conditioning, trunk: Trunk, draws: Draws
     ) -> Denoised:
-        """Noisy copies of the known structure, denoised some samples at a time."""
+        """Denoise noisy copies of the known structure, some samples at a time."""
         count, size = self.config.diffusion_batch_size, self.config.diffusion_chunk_size
         turned = centre_random_augmentation(
             np.repeat(labels.x[None], count, 0),
