@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -27,7 +28,9 @@ def apply_words(config: ConfigDict, words: Sequence[str]) -> ConfigDict:
     return config
 
 
-def apply_overrides(config: ConfigDict, overrides: Mapping, where: str = "config") -> ConfigDict:
+def apply_overrides(
+    config: ConfigDict, overrides: Mapping[str, Any], where: str = "config"
+) -> ConfigDict:
     """Set nested (`{"model": {"N_cycle": 1}}`) or dotted (`{"model.N_cycle": 1}`) keys in place.
 
     Returns:
@@ -54,7 +57,7 @@ def apply_overrides(config: ConfigDict, overrides: Mapping, where: str = "config
     return config
 
 
-def known_part(ours: ConfigDict, theirs: Mapping) -> dict:
+def known_part(ours: ConfigDict, theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Select the part of an upstream configuration whose keys exist in `ours`."""
     known = {}
     for key, value in theirs.items():
@@ -70,7 +73,7 @@ def _deeper_keys(config: ConfigDict) -> Iterator[str]:
             yield from (f"{head}.{key}" for key in [*value, *_deeper_keys(value)])
 
 
-def _convert(new: object, old: object, where: str) -> object:
+def _convert(new: Any, old: Any, where: str) -> Any:
     """Convert `new` to the type of `old`: text is parsed, an integer serves as a float."""
     if isinstance(new, type(old)) and isinstance(new, bool) == isinstance(old, bool):
         return new

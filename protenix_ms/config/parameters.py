@@ -13,6 +13,7 @@ import json
 import lzma
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -48,11 +49,11 @@ def _lines() -> dict[str, str]:
         return dict(line.split("\t") for line in file)
 
 
-def _sizes(config: ConfigDict) -> dict:
+def _sizes(config: ConfigDict) -> dict[str, Any]:
     parts = {key: config[key].to_dict() for key in ("model", "widths", "esm")}
     return _without(parts)
 
 
-def _without(tree: dict) -> dict:
+def _without(tree: dict[str, Any]) -> dict[str, Any]:
     return {key: _without(value) if isinstance(value, dict) else value
             for key, value in tree.items() if key not in _NO_SIZES}

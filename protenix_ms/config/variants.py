@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -40,7 +41,7 @@ _CONSTRAINT = {
 }
 
 
-def _small(pairformer_blocks: int, esm: str | None = None) -> dict:
+def _small(pairformer_blocks: int, esm: str | None = None) -> dict[str, Any]:
     """Build mini or tiny: fewer blocks, five deterministic steps (with gamma0 0, an ODE)."""
     overrides = {
         "sample_diffusion": {"gamma0": 0.0, "step_scale_eta": 1.0, "N_step": 5},
@@ -62,7 +63,7 @@ def _small(pairformer_blocks: int, esm: str | None = None) -> dict:
 
 DEFAULT_MODEL = "protenix_base_default_v1.0.0"
 
-VARIANTS: Mapping[str, Mapping] = {
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "protenix-v2": _V2,
     "protenix_base_default_v1.0.0": _V1,
     "protenix_base_20250630_v1.0.0": _V1,
@@ -78,7 +79,8 @@ _SHARED = {"protenix-v2": {"c_z": 256}}
 
 
 def get_config(
-    model_name: str, overrides: Mapping | None = None, shared: Mapping | None = None
+    model_name: str, overrides: Mapping[str, Any] | None = None,
+    shared: Mapping[str, Any] | None = None,
 ) -> ConfigDict:
     """Build the configuration of a released variant.
 
@@ -97,7 +99,7 @@ def get_config(
     return apply_overrides(config, overrides or {})
 
 
-def from_upstream(tree: Mapping) -> ConfigDict:
+def from_upstream(tree: Mapping[str, Any]) -> ConfigDict:
     """Read a configuration tree of PyTorch Protenix, as its recordings and runs store it.
 
     Keys without a counterpart here are left out: kernels, checkpointing, switches of removed code.
