@@ -2,7 +2,7 @@
 """Estimates of the memory that a prediction or a training step takes, before it starts.
 
 Both estimates count arrays of some kinds that live at once at the peak. `ARRAYS` holds the counts;
-scripts/bench/memory.py and scripts/bench/recompute.py measure the peaks that they are fitted to.
+`scripts/bench.py memory` and `scripts/bench.py recompute` measure the peaks they are fitted to.
 """
 
 from __future__ import annotations

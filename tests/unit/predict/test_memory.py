@@ -58,7 +58,7 @@ def test_reads_this_machine():
 
 
 BLOCKS, NOTHING, ALL = "blocks", "nothing", "all"
-# scripts/bench/recompute.py, tiny v0.5.0, 128 alignment rows: tokens, samples, what is computed
+# scripts/bench.py recompute, tiny v0.5.0, 128 alignment rows: tokens, samples, what is computed
 # again, and GB that a step added to weights and moments
 MEASURED = [(48, 4, BLOCKS, 0.77), (96, 1, BLOCKS, 1.40), (96, 16, BLOCKS, 1.51),
             (160, 4, BLOCKS, 3.10), (256, 4, BLOCKS, 6.62), (48, 4, NOTHING, 2.11),
