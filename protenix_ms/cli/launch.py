@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Process settings that MindSpore wants on CPU; called by the command line only.
+"""Settings of the process that MindSpore wants; only the command line makes them.
 
 Four settings matter: huge pages for malloc, which glibc reads when a process starts (hence one
 re-exec); kernels launched in the calling thread, since MindSpore's waiting threads spin; quiet
@@ -27,7 +27,7 @@ _RANKS = ("MS_ROLE", "RANK_ID", "MS_NODE_ID")
 
 
 def settings(environment: dict[str, str]) -> dict[str, str]:
-    """`environment` with our settings added; what a person has set stays."""
+    """Add our settings to `environment`; what a person has set stays."""
     new = dict(environment)
     new.setdefault("GLOG_v", _log_level())
     new = _PRODUCTS | new
