@@ -8,9 +8,12 @@ from zlib import crc32
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
+from ml_collections import ConfigDict
 
+from protenix_ms.config.parameters import Shapes, has_released_sizes, released_shapes
 from protenix_ms.errors import CheckpointError
 from protenix_ms.model.layers import Linear
+from protenix_ms.model.protenix import Protenix
 from protenix_ms.typing import Array, Float
 
 # Absent from the published constraint checkpoint, although its configuration has it; zero then.
@@ -28,6 +31,21 @@ OWN = frozenset(
 LIMIT = 2.0  # standard deviations kept of a truncated normal
 TRUNCATED_STD = 0.8796256610342398  # of a standard normal cut at two standard deviations
 VARIANCE = {"default": 1.0, "relu": 2.0}
+
+
+def parameter_shapes(config: ConfigDict) -> Shapes:
+    """Return every parameter of a configuration: upstream's state-dict name -> shape.
+
+    The network is built for it where no released variant has these sizes, in up to seconds.
+    """
+    if has_released_sizes(config):
+        return released_shapes(config.model_name)
+    return shapes_of(Protenix(config))
+
+
+def shapes_of(model: nn.Cell) -> Shapes:
+    """Return the name and shape of every parameter of a network."""
+    return {name: tuple(p.shape) for name, p in model.parameters_and_names()}
 
 
 def rule_array(name: str, shape: tuple[int, ...], seed: int = 0) -> Float[Array, "..."]:
