@@ -9,14 +9,13 @@ pairs of near atoms; they hold every pair in memory, and serve as oracles and fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.loss.labels import AtomRoles, Labels
+from protenix_ms.ops.functional import smooth_lddt
 from protenix_ms.ops.native import kernels_serve
 from protenix_ms.runtime.chunk import chunks, rows_per_chunk
 from protenix_ms.typing import Array, Float, Int
@@ -26,14 +25,6 @@ THRESHOLDS = (0.5, 1.0, 2.0, 4.0)  # angstrom
 EPSILON = 1e-6  # added to the number of pairs
 SMALLEST = 1e-12  # angstrom^2; keeps the direction between equal points finite
 _PLANES = 10  # pair-sized arrays alive at once
-
-
-@cache
-def _kernel() -> Callable:
-    """The C++ form; importing it needs the compiled library."""
-    from protenix_ms.ops.smooth_lddt_cpu import kernel_smooth_lddt
-
-    return kernel_smooth_lddt
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,7 @@ class _ByRows(nn.Cell):
         """The score, and its derivative with respect to `x`."""
         n = self.neighbours
         if kernels_serve():
-            score, gradient, pairs = _kernel()(x, n.x, n.resolved, n.reach)
+            score, gradient, pairs = smooth_lddt(x, n.x, n.resolved, n.reach)
             scale = 1 / ((ops.sum(pairs) + EPSILON) * x.shape[0])
             return ops.sum(score) * scale, gradient * scale
         return self._by_operators(x)

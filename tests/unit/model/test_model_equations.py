@@ -39,7 +39,7 @@ PERMUTES = {
 BY_HAND = {
     "model/triangle.py": 2,  # in kernels with what surrounds them; their equations are below
     "ops/evoformer_attention/vendor.py": 1,
-    "ops/layer_norm.py": 1,  # a transpose by an identity matrix
+    "ops/functional.py": 1,  # a transpose by an identity matrix
     "cli/doctor.py": 1,
     "train/budget.py": 1,  # asks how fast the machine is
 }

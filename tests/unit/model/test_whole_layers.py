@@ -18,7 +18,7 @@ from protenix_ms.model.msa_module import OuterProductMean
 from protenix_ms.model.triangle import TriangleAttention, TriangleMultiplication
 from protenix_ms.nn import Linear, Transition
 from protenix_ms.ops import native
-from protenix_ms.ops.native_operator import NativeOperator
+from protenix_ms.ops.kernels import NativeOperator
 from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
 from protenix_ms.runtime.policy import policy, using
 from protenix_ms.runtime.recompute import recomputed
