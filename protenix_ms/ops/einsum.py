@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from mindspore import Tensor, float32, ops
 
-from protenix_ms.ops.kernels import PRODUCTS, numbers, operator, pays
+from protenix_ms.ops.kernels import PRODUCTS, operator, pays, settings
 from protenix_ms.typing import Float, Shaped
 
 # Costs beside that of one number written in order, on CPU.
@@ -217,7 +217,7 @@ def matrix_product(
     """
     exact = a.dtype == float32 and b.dtype == float32
     if pays("product", min(a.size, b.size), exact):
-        return operator(PRODUCTS[turned_a, turned_b])(a, b, numbers())
+        return operator(PRODUCTS[turned_a, turned_b])(a, b, settings())
     return _products[a.ndim][turned_a, turned_b](a, b)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Tensor, float32, ops
 
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.kernels import numbers, operator, pays
+from protenix_ms.ops.kernels import operator, pays, settings
 from protenix_ms.runtime.policy import policy
 from protenix_ms.typing import Float, Shaped
 
@@ -45,7 +45,7 @@ def layer_norm(
     weight = _constant(x.shape[-1], 1.0) if weight is None else weight
     bias = _constant(x.shape[-1], 0.0) if bias is None else bias
     if pays("layer_norm", x.size, x.dtype == float32, True):
-        return operator("layer_norm")(x, weight, bias, numbers(EPSILON))
+        return operator("layer_norm")(x, weight, bias, settings(EPSILON))
     return _layer_norm(x, weight, bias)[0]
 
 
@@ -62,7 +62,7 @@ def layer_norm_channel_first(
     if pays("layer_norm", x.size, x.dtype == float32, True):
         weight = _constant(x.shape[0], 1.0) if weight is None else weight
         bias = _constant(x.shape[0], 0.0) if bias is None else bias
-        return operator("layer_norm_channel_first")(x, weight, bias, numbers(EPSILON, True))
+        return operator("layer_norm_channel_first")(x, weight, bias, settings(EPSILON, True))
     if policy().device == "CPU":
         x = _transposed(x, _identity(x.shape[0]))
     else:
@@ -76,7 +76,7 @@ def linear(
     """``x W^T + b``. While MindSpore's own product runs, its caller spins on one of the cores."""
     if pays("linear", x.size * weight.shape[0], x.dtype == float32):
         bias = _constant(1, 0.0) if bias is None else bias
-        return operator("linear")(x, weight, bias, numbers())
+        return operator("linear")(x, weight, bias, settings())
     y = einsum("mi,oi->mo", x, weight)
     return y if bias is None else _bias_add(y, bias)
 
@@ -108,21 +108,21 @@ def widened(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
 def gated(x: Float[Tensor, "..."], gate: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """``x * sigmoid(gate)``; the gate may be shared over axes of x."""
     if pays("gate", x.size, _all_float32(x, gate) and x.shape == gate.shape, True):
-        return operator("gate")(x, gate, numbers())
+        return operator("gate")(x, gate, settings())
     return x * ops.sigmoid(gate)
 
 
 def swiglu(x: Float[Tensor, "..."], gate: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """``x * silu(gate)``; the gate may be shared over axes of x."""
     if pays("gate", x.size, _all_float32(x, gate) and x.shape == gate.shape, True):
-        return operator("gate")(x, gate, numbers(flag=True))
+        return operator("gate")(x, gate, settings(flag=True))
     return x * ops.silu(gate)
 
 
 def outer_sum(a: Float[Tensor, "n c"], b: Float[Tensor, "m c"]) -> Float[Tensor, "n m c"]:
     """``a[i] + b[j]``: a pair from two singles."""
     if pays("outer_sum", a.size * b.shape[0], _all_float32(a, b), True):
-        return operator("outer_sum")(a, b, numbers())
+        return operator("outer_sum")(a, b, settings())
     return ops.expand_dims(a, 1) + ops.expand_dims(b, 0)
 
 
@@ -151,4 +151,4 @@ def smooth_lddt(
     Returns:
         Sums per row, the derivative of their total by `x`, number of pairs of each row.
     """
-    return operator("smooth_lddt")(x, known, resolved, reach, numbers())
+    return operator("smooth_lddt")(x, known, resolved, reach, settings())

@@ -30,6 +30,10 @@ WORTH_A_KERNEL = {
 """The smallest work for which `pays` chooses a kernel."""
 
 
+def _no_gradient(*inputs):
+    raise NotImplementedError("this kernel has no gradient: ask `pays` or `whole_layers` first")
+
+
 class Kernel(NamedTuple):
     """One entry point of the compiled library.
 
@@ -40,21 +44,12 @@ class Kernel(NamedTuple):
     """
 
     shapes: Callable
-    outputs: int
-    gradient: Callable
-
-
-def _no_gradient(*inputs):
-    raise NotImplementedError("this kernel has no gradient: ask `pays` or `whole_layers` first")
+    outputs: int = 1
+    gradient: Callable = _no_gradient
 
 
 def _as_first(first, *others):
     return first
-
-
-def _first_shapes(count: int) -> Callable:
-    """Gradients of the first `count` inputs have their shapes."""
-    return lambda *shapes: shapes[:count]
 
 
 def _gradient_by(name: str) -> Callable:
@@ -108,36 +103,31 @@ def _channel_first(x, norm_weight, norm_bias, weight, numbers):
     return [weight[0], count]
 
 
-def _edges(x, norm_weight, norm_bias, weight, *others):
-    return ([weight[0], x[0], x[1]],) * 2
-
-
 KERNELS = {
     "attention": Kernel(
         # log-sum-exp too, the order of whose axes only the kernel knows
         lambda q, *others: (q, q[:-1]), 2, _attention_gradient),
-    "attention_grad": Kernel(
-        lambda q, k, v, bias, mask, gate, *others: (q, k, v, bias, gate), 5, _no_gradient),
-    "window_attention": Kernel(_as_first, 1, _no_gradient),
+    "attention_grad": Kernel(lambda q, k, v, bias, mask, gate, *others: (q, k, v, bias, gate), 5),
+    "window_attention": Kernel(_as_first),
     "layer_norm": Kernel(_as_first, 1, _layer_norm_gradient),
     "layer_norm_channel_first": Kernel(lambda x, *others: x[::-1], 1, _layer_norm_gradient),
-    "layer_norm_grad": Kernel(_first_shapes(3), 3, _no_gradient),
+    "layer_norm_grad": Kernel(lambda *inputs: inputs[:3], 3),
     "gate": Kernel(_as_first, 1, _gradient_by("gate_grad")),
-    "gate_grad": Kernel(_first_shapes(2), 2, _no_gradient),
+    "gate_grad": Kernel(lambda *inputs: inputs[:2], 2),
     "outer_sum": Kernel(lambda a, b, numbers: [a[0], *b], 1, _gradient_by("outer_sum_grad")),
-    "outer_sum_grad": Kernel(_first_shapes(2), 2, _no_gradient),
+    "outer_sum_grad": Kernel(lambda *inputs: inputs[:2], 2),
     **{name: _product(*turned) for turned, name in PRODUCTS.items()},
-    "linear": Kernel(lambda x, weight, *others: [x[0], weight[0]], 1, _no_gradient),
-    "projection": Kernel(_channel_first, 1, _no_gradient),
-    "transition": Kernel(_as_first, 1, _no_gradient),
-    "edges": Kernel(_edges, 2, _no_gradient),
-    "gated_output": Kernel(_as_first, 1, _no_gradient),
-    "triangle_attention": Kernel(_as_first, 1, _no_gradient),
-    "outer_product": Kernel(_as_first, 1, _no_gradient),
-    "qkvg": Kernel(lambda x, *others: (x,) * 4, 4, _no_gradient),
-    "attended": Kernel(_as_first, 1, _no_gradient),
-    "conditioned_transition": Kernel(_as_first, 1, _no_gradient),
-    "smooth_lddt": Kernel(lambda x, *others: (x[:2], x, x[1:2]), 3, _no_gradient),
+    "linear": Kernel(lambda x, weight, *others: [x[0], weight[0]]),
+    "projection": Kernel(_channel_first),
+    "transition": Kernel(_as_first),
+    "edges": Kernel(lambda x, norm, offset, weight, *others: ([weight[0], *x[:2]],) * 2, 2),
+    "gated_output": Kernel(_as_first),
+    "triangle_attention": Kernel(_as_first),
+    "outer_product": Kernel(_as_first),
+    "qkvg": Kernel(lambda x, *others: (x,) * 4, 4),
+    "attended": Kernel(_as_first),
+    "conditioned_transition": Kernel(_as_first),
+    "smooth_lddt": Kernel(lambda x, *others: (x[:2], x, x[1:2]), 3),
 }
 
 
@@ -172,20 +162,18 @@ def operator(name: str, over: bool = False) -> NativeOperator:
 
 
 @cache
-def settings(number: float, threads: int, flag: bool) -> Tensor:
-    """The last input of every kernel.
-
-    Args:
-        number: scale of logits, or epsilon.
-        threads: threads, 0 for all cores.
-        flag: whether the layout, or the formula, is the other one of the two that it knows.
-    """
+def _settings(number: float, threads: int, flag: bool) -> Tensor:
     return Tensor.from_numpy(np.array([number, threads, flag], np.float32))
 
 
-def numbers(number: float = 0.0, flag: bool = False) -> Tensor:
-    """`settings` with the threads of the policy in force."""
-    return settings(number, policy().threads, flag)
+def settings(number: float = 0.0, flag: bool = False) -> Tensor:
+    """Makes the last input of a kernel; the threads are those of the policy in force.
+
+    Args:
+        number: scale of logits, or epsilon.
+        flag: whether the layout, or the formula, is the other one of the two that it knows.
+    """
+    return _settings(number, policy().threads, flag)
 
 
 @lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it

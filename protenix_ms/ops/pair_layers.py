@@ -15,7 +15,7 @@ from mindspore import Tensor, float32, nn
 
 from protenix_ms.ops.functional import EPSILON
 from protenix_ms.ops.functional import linear as linear  # until h/model is merged
-from protenix_ms.ops.kernels import add_layer, numbers, operator, pays
+from protenix_ms.ops.kernels import add_layer, operator, pays, settings
 from protenix_ms.typing import Float
 
 Weights = tuple[Tensor, ...]
@@ -31,21 +31,21 @@ def projection(
     x: Float[Tensor, "*b c"], norm: nn.Cell, weight: Float[Tensor, "h c"]
 ) -> Float[Tensor, "h m"]:
     """``W norm(x)``, channels first."""
-    return operator("projection")(x, norm.weight, norm.bias, weight, numbers(EPSILON))
+    return operator("projection")(x, norm.weight, norm.bias, weight, settings(EPSILON))
 
 
 def transition(
     x: Float[Tensor, "*b c"], norm: nn.Cell, weights: Weights
 ) -> Float[Tensor, "*b c"]:
     """``x`` plus its SwiGLU transition; weights: gate, value, output."""
-    return add_layer("transition", x, norm.weight, norm.bias, *weights, numbers(EPSILON))
+    return add_layer("transition", x, norm.weight, norm.bias, *weights, settings(EPSILON))
 
 
 def edges(
     z: Float[Tensor, "n n c"], norm: nn.Cell, weights: Weights
 ) -> tuple[Float[Tensor, "h n n"], Float[Tensor, "h n n"]]:
     """Both gated edges of triangle multiplication; weights: value and gate of each."""
-    return operator("edges")(z, norm.weight, norm.bias, *weights, numbers(EPSILON))
+    return operator("edges")(z, norm.weight, norm.bias, *weights, settings(EPSILON))
 
 
 def gated_output(
@@ -54,7 +54,7 @@ def gated_output(
 ) -> Float[Tensor, "n n c"]:
     """``z`` plus the gated output of triangle multiplication; weights: output, gate."""
     return add_layer("gated_output", z, norm.weight, norm.bias, product, product_norm.weight,
-                     product_norm.bias, *weights, numbers(EPSILON))
+                     product_norm.bias, *weights, settings(EPSILON))
 
 
 def triangle_attention(
@@ -63,7 +63,7 @@ def triangle_attention(
 ) -> Float[Tensor, "n n c"]:
     """``z`` plus its triangle attention, row by row; weights: query, key, value, gate, output."""
     return add_layer("triangle_attention", z, norm.weight, norm.bias, bias, *weights,
-                     numbers(EPSILON, ending))
+                     settings(EPSILON, ending))
 
 
 def outer_product_mean(
@@ -71,7 +71,7 @@ def outer_product_mean(
     output: nn.Cell, scale: float,
 ) -> Float[Tensor, "n n c"]:
     """``z + scale (W vec(sum_m left[m, i] right[m, j]^T) + b)``, with `output`'s W and b."""
-    return add_layer("outer_product", z, left, right, output.weight, output.bias, numbers(scale))
+    return add_layer("outer_product", z, left, right, output.weight, output.bias, settings(scale))
 
 
 def qkvg(
@@ -88,7 +88,7 @@ def qkvg(
     second = len(adapting) > 2
     return operator("qkvg")(a, *(adapting if second else adapting * 2),
                             *(layer.weight for layer in layers), attention.linear_q.bias,
-                            numbers(EPSILON, second))
+                            settings(EPSILON, second))
 
 
 def attended(
@@ -96,7 +96,7 @@ def attended(
     weight: Float[Tensor, "c h"],
 ) -> Float[Tensor, "b n c"]:
     """``a + sigmoid(gate) * W o``."""
-    return operator("attended")(a, gate, o, weight, numbers())
+    return operator("attended")(a, gate, o, weight, settings())
 
 
 def conditioned_transition(
@@ -104,4 +104,4 @@ def conditioned_transition(
     weights: Weights,
 ) -> Float[Tensor, "b n c"]:
     """`a` plus its conditioned transition; `adapting` as of `qkvg`, weights of `transition`."""
-    return operator("conditioned_transition")(a, *adapting, gate, *weights, numbers(EPSILON))
+    return operator("conditioned_transition")(a, *adapting, gate, *weights, settings(EPSILON))

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from mindspore import Tensor, ops
 
-from protenix_ms.ops.kernels import NativeOperator, numbers, operator, settings
+from protenix_ms.ops.kernels import NativeOperator, operator, settings
 from protenix_ms.typing import Bool, Float
 
 _absent = Tensor.from_numpy(np.zeros(1, np.float32))  # of rank 1, unlike any input that is there
@@ -35,8 +35,7 @@ class _Attention(NativeOperator):
         if not all(swapped(x) for x in present):
             return super().__call__(q, k, v, bias, mask, gate, numbers)
         q, k, v, *gates = (x.swapaxes(1, 2) for x in present)
-        scale, threads, _ = numbers.asnumpy().tolist()
-        ending = settings(scale, int(threads), True)
+        ending = settings(float(numbers.asnumpy()[0]), True)
         out, lse = super().__call__(q, k, v, bias, mask, gates[0] if gates else gate, ending)
         return out.swapaxes(1, 2), lse
 
@@ -57,7 +56,7 @@ def kernel_window_attention(
 
     Windows are read where they are, neither padded nor gathered. See `evoformer_attention`.
     """
-    return operator("window_attention")(q, k, v, gate, bias, numbers(q.shape[-1] ** -0.5))
+    return operator("window_attention")(q, k, v, gate, bias, settings(q.shape[-1] ** -0.5))
 
 
 def kernel_attention(
@@ -73,4 +72,4 @@ def kernel_attention(
     if mask is not None:
         mask = ops.reshape(mask, (mask.shape[0], mask.shape[1], mask.shape[4]))
     inputs = [_absent if x is None else x for x in (pair_bias, mask, gate)]
-    return _attention()(q, k, v, *inputs, numbers(scale))[0]
+    return _attention()(q, k, v, *inputs, settings(scale))[0]

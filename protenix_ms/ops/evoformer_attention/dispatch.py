@@ -17,7 +17,7 @@ from mindspore import Tensor
 
 from protenix_ms.errors import ResourceError
 from protenix_ms.ops.evoformer_attention import env
-from protenix_ms.ops.evoformer_attention.ascend import ascend_attention
+from protenix_ms.ops.evoformer_attention.ascend import MAX_WIDTH, ascend_attention
 from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
 from protenix_ms.ops.evoformer_attention.reference import reference_attention
 from protenix_ms.ops.evoformer_attention.vendor import vendor_attention
@@ -108,7 +108,7 @@ def _on_ascend(wish: env.Choice, low: bool, width: int) -> env.Choice:
         return "reference"
     if wish == "vendor":
         return wish
-    small = width <= 64 and width % 8 == 0
+    small = width <= MAX_WIDTH and width % 8 == 0
     reason = ascend_obstacle() if small else f"it has no head dimension {width}"
     if wish == "ascend" and reason:
         _refuse(wish, reason)

@@ -7,8 +7,7 @@ import pytest
 from mindspore import Tensor
 
 from protenix_ms.ops.functional import EPSILON
-from protenix_ms.ops.kernels import numbers as settings
-from protenix_ms.ops.kernels import operator
+from protenix_ms.ops.kernels import operator, settings
 
 RNG = np.random.default_rng(0)
 N, C, H, HEADS, ROWS = 23, 32, 16, 2, 3

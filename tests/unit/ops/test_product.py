@@ -7,7 +7,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from protenix_ms.ops.einsum import einsum, matrix_product
-from protenix_ms.ops.kernels import PRODUCTS, NativeOperator, numbers, operator
+from protenix_ms.ops.kernels import PRODUCTS, NativeOperator, operator, settings
 
 TURNED = [(False, False), (False, True), (True, False), (True, True)]
 SHAPES = [  # batch, rows, depth, columns
@@ -58,7 +58,7 @@ def test_gradients_equal_float64(kernels, mode, rank, turned):
     target = Tensor.from_numpy(weight.astype(np.float32))
 
     def loss(a, b):
-        return (operator(PRODUCTS[turned])(a, b, numbers()) * target).sum()
+        return (operator(PRODUCTS[turned])(a, b, settings()) * target).sum()
 
     ours = MODES[mode](loss, (0, 1))(Tensor.from_numpy(a), Tensor.from_numpy(b))
     left, right = exact(weight, b, (False, not turned[1])), exact(a, weight, (not turned[0], False))
@@ -72,7 +72,7 @@ def test_misfits_are_refused(kernels):
                    ((2, 3, 4), (4, 6)), ((1, 2, 3, 4), (1, 2, 4, 6)), ((2, 3, 0), (2, 0, 6))):
         a, b = (Tensor.from_numpy(np.ones(shape, np.float32)) for shape in shapes)
         with pytest.raises((RuntimeError, ValueError)):
-            operator("product")(a, b, numbers()).asnumpy()
+            operator("product")(a, b, settings()).asnumpy()
 
 
 def test_prediction_calls_the_kernel_and_training_does_not(kernels, monkeypatch):

@@ -4,6 +4,7 @@
 Gradients are compared in every mode because an operator without one gives zeros silently.
 """
 
+import re
 from dataclasses import replace
 
 import mindspore
@@ -11,9 +12,15 @@ import numpy as np
 import pytest
 from mindspore import Tensor, ops
 
-from protenix_ms.ops import functional
+from protenix_ms.ops import compile_kernels, functional
 from protenix_ms.ops.evoformer_attention import reference
-from protenix_ms.ops.kernels import WORTH_A_KERNEL, NativeOperator, operator, settings
+from protenix_ms.ops.kernels import (
+    KERNELS,
+    WORTH_A_KERNEL,
+    NativeOperator,
+    operator,
+    settings,
+)
 from protenix_ms.runtime.policy import policy, using
 
 MODES = {
@@ -137,20 +144,20 @@ def test_layer_norm_gradients(mode, layout, monkeypatch):
 
 def test_layer_norm_of_a_view():
     x, ones, zeros = normal(6, 4, 16).swapaxes(0, 1), ops.ones(16), ops.zeros(16)
-    ours = operator("layer_norm")(x, ones, zeros, settings(1e-5, 0, False))
+    ours = operator("layer_norm")(x, ones, zeros, settings(1e-5))
     assert_close([ours], [functional.layer_norm(x)])
 
 
 def test_other_dtypes_are_refused_not_misread():
     half = normal(4, 8).astype(mindspore.float16)
     with pytest.raises(RuntimeError):
-        operator("layer_norm")(half, ops.ones(8), ops.zeros(8), settings(1e-5, 1, False)).asnumpy()
+        operator("layer_norm")(half, ops.ones(8), ops.zeros(8), settings(1e-5)).asnumpy()
 
 
 def test_wrong_shapes_are_refused_not_read_beyond():
     from protenix_ms.ops.evoformer_attention.cpu import _absent
 
-    q, k, numbers = normal(1, 2, 5, 2, 16), normal(1, 2, 7, 2, 16), settings(0.3, 1, False)
+    q, k, numbers = normal(1, 2, 5, 2, 16), normal(1, 2, 7, 2, 16), settings(0.3)
     for tensors in (
         (q, k, q, _absent, _absent, _absent),
         (q, k, k, normal(1, 1, 2, 5, 6), _absent, _absent),
@@ -160,6 +167,54 @@ def test_wrong_shapes_are_refused_not_read_beyond():
     ):
         with pytest.raises(RuntimeError):
             operator("attention")(*tensors, numbers)[0].asnumpy()
+
+
+MISFITS = {  # inputs that fit, and inputs that do not; second is the flag
+    ("gate", False): (((3, 4), (3, 4)), [((3, 4), (3, 5)), ((3, 4), (3,))]),
+    ("outer_sum", False): (((3, 4), (5, 4)), [((3, 4), (5, 3)), ((3, 4, 1), (5, 4)), ((4,), (4,))]),
+    ("layer_norm", False): (((3, 5, 4), (4,), (4,)), [
+        ((3, 4), (5,), (4,)), ((3, 4), (4,), (3,)), ((3, 4), (4, 1), (4,))]),
+    ("layer_norm_channel_first", True): (((4, 3), (4,), (4,)), [
+        ((3, 4), (4,), (4,)), ((4, 3, 1), (4,), (4,)), ((4, 3), (4,), (3,))]),
+    ("smooth_lddt", False): (((2, 5, 3), (5, 3), (5,), (5,)), [
+        ((2, 5, 3), (4, 3), (5,), (5,)), ((2, 5, 3), (5, 3), (5,), (4,)),
+        ((2, 5, 4), (5, 4), (5,), (5,)), ((5, 3), (5, 3), (5,), (5,))]),
+    ("window_attention", False): (((1, 70, 2, 16),) * 4 + ((3, 2, 32, 128),), [
+        ((1, 70, 2, 16),) * 4 + ((2, 2, 32, 128),), ((1, 70, 2, 16),) * 4 + ((3, 2, 32, 31),),
+        ((1, 70, 2, 16),) * 3 + ((1, 70, 2, 8), (3, 2, 32, 128))]),
+    ("gate_grad", False): (((6,), (6,), None, (6,)), [((6,), (6,), None, (5,))]),
+    ("outer_sum_grad", False): (((3, 4), (5, 4), None, (3, 5, 4)), [
+        ((3, 4), (5, 4), None, (5, 3, 4)), ((3, 4), (5, 4), None, (15, 4))]),
+    ("layer_norm_grad", False): (((6, 4), (4,), (4,), None, (6, 4)), [
+        ((6, 4), (4,), (4,), None, (6, 3)), ((6, 4), (4,), (4,), None, (5, 4))]),
+    ("layer_norm_grad", True): (((4, 6), (4,), (4,), None, (6, 4)), [
+        ((4, 6), (4,), (4,), None, (4, 6))]),
+}
+
+
+@pytest.mark.parametrize("name, flag", MISFITS)
+def test_shapes_that_do_not_fit_are_refused(name, flag):
+    """None in the shapes stands for the settings, which are last otherwise."""
+    def call(shapes, numbers):
+        tensors = [numbers if shape is None else normal(*shape) for shape in shapes]
+        y = operator(name)(*tensors, *(() if None in shapes else (numbers,)))
+        return (y[0] if isinstance(y, tuple) else y).asnumpy()
+
+    fitting, misfits = MISFITS[name, flag]
+    assert np.isfinite(call(fitting, settings(0.1, flag))).all()
+    for shapes in misfits:
+        with pytest.raises((RuntimeError, ValueError, IndexError)):
+            call(shapes, settings(0.1, flag))
+            pytest.fail(f"{name} took {shapes}")
+    for numbers in (normal(2), normal(3, 1)):
+        with pytest.raises(RuntimeError):
+            call(fitting, numbers)
+
+
+def test_the_table_lists_the_operators_of_the_library():
+    source = (compile_kernels.SOURCES / "aot.cc").read_text(encoding="utf-8")
+    operators = set(re.findall(r"^PMS_OPERATOR\((\w+)", source, re.M))
+    assert operators == {name.removesuffix("_channel_first") for name in KERNELS}
 
 
 def test_the_policy_sets_the_threads():
