@@ -12,10 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from protenix_ms.errors import InputError
-from protenix_ms.io.atomic import make_folder, write_text
-from protenix_ms.structures.clusters import find_mmseqs
-from protenix_ms.structures.preparation import (
+from protenix_ms.data.clusters import find_mmseqs
+from protenix_ms.data.preparation import (
     Outcome,
     Preparation,
     mmcif_files,
@@ -23,6 +21,8 @@ from protenix_ms.structures.preparation import (
     write_alignments,
     write_index,
 )
+from protenix_ms.errors import InputError
+from protenix_ms.io.atomic import make_folder, write_text
 
 DROPPED = "dropped.csv"
 

@@ -113,7 +113,7 @@ def budget_text(args: argparse.Namespace, config: ConfigDict) -> str:
     Raises:
         ResourceError: it does not fit, and nobody said to ignore that.
     """
-    from protenix_ms.structures.preparation import read_alignments
+    from protenix_ms.data.preparation import read_alignments
     from protenix_ms.train import budget
 
     aligned = config.use_msa and any(read_alignments(folder) for folder in args.data)
@@ -171,7 +171,7 @@ def flag_words(arguments: list[str]) -> list[str]:
 
 def check_data(folders: list[Path]) -> None:
     """Raise InputError for a folder without prepared data."""
-    from protenix_ms.structures.dataset import DataOptions, Source, TrainingData
+    from protenix_ms.data.dataset import DataOptions, Source, TrainingData
 
     TrainingData(DataOptions(tuple(Source(folder) for folder in folders)))
 
@@ -180,8 +180,8 @@ def source(
     args: argparse.Namespace, config: ConfigDict, place: tuple[int, int]
 ) -> Callable[[int], Iterator]:
     """Examples from a position on, of rank ``place[0]`` among ``place[1]``."""
-    from protenix_ms.structures.dataset import DataOptions, Source
-    from protenix_ms.structures.loader import Loader
+    from protenix_ms.data.dataset import DataOptions, Source
+    from protenix_ms.data.loader import Loader
 
     each = example_options(config, config.training.train_crop_size, **config.training.data)
     options = DataOptions(tuple(Source(folder, example=each) for folder in args.data),
@@ -196,14 +196,14 @@ def source(
 
 
 def example_options(config: ConfigDict, crop_size: int, **data: object) -> object:
-    """How examples of a model are made (`structures.example.ExampleOptions`).
+    """How examples of a model are made (`data.example.ExampleOptions`).
 
     Args:
         data: of ``config.training.data``.
     """
-    from protenix_ms.structures.constraint_options import ConstraintSampling
-    from protenix_ms.structures.crop import CropOptions
-    from protenix_ms.structures.example import ExampleOptions
+    from protenix_ms.data.constraint_options import ConstraintSampling
+    from protenix_ms.data.crop import CropOptions
+    from protenix_ms.data.example import ExampleOptions
 
     constrained = config.model.constraint_embedder.contact_embedder.enable
     return ExampleOptions(
@@ -213,12 +213,12 @@ def example_options(config: ConfigDict, crop_size: int, **data: object) -> objec
 
 
 def held_out(folder: Path, config: ConfigDict, sizes: ConfigDict) -> object:
-    """Entries to be judged by (`structures.held_out.HeldOut`).
+    """Entries to be judged by (`data.held_out.HeldOut`).
 
     Args:
         sizes: ``config.training.evaluation``.
     """
-    from protenix_ms.structures.held_out import HeldOut
+    from protenix_ms.data.held_out import HeldOut
 
     options = example_options(config, sizes.crop_size)
     options = replace(options, crop=replace(options.crop, weights=(0.0, 1.0, 0.0)))

@@ -53,7 +53,7 @@ def optimiser() -> dict:
 
 
 def data() -> dict:
-    """How examples are made (`structures.example.ExampleOptions`)."""
+    """How examples are made (`data.example.ExampleOptions`)."""
     return {
         "msa_rows": 16384, "rename_ligands": False, "shuffle_molecules": False,
         "shuffle_copies": False, "reference_chains_only": False, "distillation": False,
@@ -75,7 +75,7 @@ def recompute() -> dict:
     return {
         "triangle_attention": False, "triangle_multiplication": False, "transition": False,
         "outer_product_mean": False, "pair_embedding": False, "pairformer_block": True,
-        "msa_block": True, "diffusion_block": True, "smooth_lddt": True,
+        "msa_block": True, "diffusion_block": True,
     }
 
 

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
 from protenix_ms.features.assembly import chain_names
 from protenix_ms.features.msa import note_pairing
+from protenix_ms.features.msa_chain import SHORTEST_ALIGNED
 from protenix_ms.job import Job, Polymer
-from protenix_ms.msa.chain import SHORTEST_ALIGNED
 from protenix_ms.predict.settings import Settings, default_options
 
 _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"

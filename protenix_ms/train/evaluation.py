@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from ml_collections import ConfigDict
 
+from protenix_ms.data.dataset import Drawn
+from protenix_ms.data.example import TrainingExample
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.metrics.confidence import Layout, summarize
 from protenix_ms.metrics.quality import KnownComplex, Quality, judge
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.runtime.draws import SeededDraws
-from protenix_ms.structures.dataset import Drawn
-from protenix_ms.structures.example import TrainingExample
 from protenix_ms.train.permutation import permute_labels
 
 SCORES = {"lddt": True, "rmsd": False, "tm_score": True}  # whether more is better
@@ -80,11 +80,11 @@ def judged_samples(model: Protenix, example: TrainingExample, draws: SeededDraws
         NonFiniteError: the model gives no numbers.
     """
     features, labels = example.features, (example.labels, example.labels_full)
-    prediction, layout = model.predict(features, draws), Layout.of(features)
+    prediction, layout = model.predict(features, draws), Layout.from_features(features)
     quality, ranking = [], []
     for x, confidence in zip(prediction.coordinates, prediction.confidence):
         found = permute_labels(x, features, labels, example.permutations, draws)
-        quality.append(judge(x, KnownComplex.of(features, found.x, found.resolved)))
+        quality.append(judge(x, KnownComplex.from_features(features, found.x, found.resolved)))
         summary = summarize(confidence, x, prediction.contact_probs, layout,
                             int(model.config.model.N_cycle))
         ranking.append(float(summary["ranking_score"]))

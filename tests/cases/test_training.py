@@ -11,7 +11,7 @@ import pytest
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli.main import main
-from protenix_ms.structures import read_entry
+from protenix_ms.data import read_entry
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -18,8 +18,8 @@ def die():
 
 
 def prepare_or_die(path, preparation):
-    """Stands in for `structures.preparation.prepare_file`: a file called bad kills its process."""
-    from protenix_ms.structures.preparation import Outcome
+    """Stands in for `data.preparation.prepare_file`: a file called bad kills its process."""
+    from protenix_ms.data.preparation import Outcome
 
     if "bad" in path.name:
         die()
