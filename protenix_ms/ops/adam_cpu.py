@@ -56,7 +56,7 @@ class Betas:
 
 
 def kernel_adam(changes: Sequence[Change], betas: Betas) -> None:
-    """Makes one update.
+    """Make one update.
 
     Raises:
         ValueError: for a tensor that is not float32 or not of the weight's size.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles the C++ CPU kernels into one shared library, for `setup.py` and for `native`.
+"""Compile the C++ CPU kernels into one shared library, for `setup.py` and for `native`.
 
 Standard library only, so that `setup.py` can load this file by path. Every unit is compiled for
 its own instruction set and chosen at run time, so the library runs on any machine of its
@@ -33,16 +33,16 @@ TIMEOUT = 300.0  # seconds for one unit, generous for a busy machine
 
 
 class CompileError(Exception):
-    """Says in one line that there is no compiler, or how it failed."""
+    """The reason, in one line, why there is no library."""
 
 
 def machine() -> str:
-    """Names the architecture that the library is for, such as "x86_64"."""
+    """Name the architecture that the library is for, such as "x86_64"."""
     return platform.machine().lower() or "unknown"
 
 
 def units() -> dict[str, tuple[str, ...]]:
-    """Lists the translation units of this architecture and their extra flags."""
+    """List the translation units of this architecture and their extra flags."""
     files = sorted(path.name for path in SOURCES.glob("*.cc"))
     x86 = machine() in ("x86_64", "amd64")
     extra = ("-DPMS_X86",) if x86 else ()
@@ -53,7 +53,7 @@ def units() -> dict[str, tuple[str, ...]]:
 
 
 def source_hash() -> str:
-    """Computes twelve digits that change with any source or flag."""
+    """Compute twelve digits that change with any source or flag."""
     digest = hashlib.sha256(repr((FLAGS, sorted(units().items()))).encode())
     for path in sorted(SOURCES.iterdir()):
         if path.suffix in (".cc", ".h"):
@@ -63,18 +63,18 @@ def source_hash() -> str:
 
 
 def library_name() -> str:
-    """Names the library inside an installation."""
+    """Name the library inside an installation."""
     return f"kernels-{source_hash()}-{machine()}.so"
 
 
 def find_compiler() -> str | None:
-    """Finds `$CXX` if it exists, else g++, c++ or clang++ on the path."""
+    """Find `$CXX` if it exists, else g++, c++ or clang++ on the path."""
     names = filter(None, (os.environ.get("CXX", ""), "g++", "c++", "clang++"))
     return next(filter(None, map(shutil.which, names)), None)
 
 
 def compiler_version(compiler: str) -> str:
-    """Asks the compiler for the first line of its version."""
+    """Ask the compiler for the first line of its version."""
     try:
         answer = subprocess.run(
             [compiler, "--version"], capture_output=True, text=True, timeout=30, check=True
@@ -85,12 +85,12 @@ def compiler_version(compiler: str) -> str:
 
 
 def digest_file(library: Path) -> Path:
-    """Names the file of a library's SHA-256, which stands beside it."""
+    """Name the file of a library's SHA-256, which stands beside it."""
     return library.with_name(f"{library.name}.sha256")
 
 
 def is_whole(library: Path) -> bool:
-    """Tells whether a library is as `compile_library` wrote it.
+    """Tell whether a library is as `compile_library` wrote it.
 
     One that is not must never be loaded: a missing page ends the process by a signal, and other
     bytes do anything at all.
@@ -103,7 +103,7 @@ def is_whole(library: Path) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -112,7 +112,7 @@ def _sync(path: Path) -> None:
 
 
 def compile_library(target: Path, compiler: str, extra: tuple[str, ...] = ()) -> None:
-    """Compiles all units at the same time and links them.
+    """Compile all units at the same time and link them.
 
     The library appears whole or not at all, and its digest beside it, so that `is_whole` recognises
     what a crash has left.

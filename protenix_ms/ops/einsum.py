@@ -84,7 +84,7 @@ class Plan:
 
 
 class _Grouping(NamedTuple):
-    """A way to see the tensors as batches of matrices: letters of each group, in order."""
+    """A way to view the tensors as batches of matrices: letters of each group, in order."""
 
     batch: str
     rows: str
@@ -162,9 +162,9 @@ class _Contraction:
                      + ONE_MORE_PRODUCT * (self.size(g.batch) - 1))
 
     def arrangement(self, g: _Grouping, i: int) -> tuple[Arrangement, bool]:
-        """From operand 0 or 1 to its matrices, or from the product to the result, which is 2.
+        """Arrange operand 0 or 1 as matrices, or the product as the result, which is 2.
 
-        Also tells whether the axes of its matrices change places.
+        Also tell whether the axes of its matrices change places.
         """
         term, (letters, turned) = self.terms[i], g.layouts(self.terms)[i]
         first, last = (term, letters) if i < 2 else (letters, term)
@@ -183,7 +183,7 @@ class _Contraction:
 
 @lru_cache(maxsize=1024)
 def plan(equation: str, x: Shape, y: Shape) -> Plan:
-    """Finds the way in which `einsum` computes an equation for operands of these shapes.
+    """Find the way in which `einsum` computes an equation for operands of these shapes.
 
     Raises:
         ValueError: not two operands and a result; an axis twice in a term, of unequal extents,
@@ -210,7 +210,7 @@ def matrix_product(
     a: Float[Tensor, "*c _ _"], b: Float[Tensor, "*c _ _"], turned_a: bool = False,
     turned_b: bool = False,
 ) -> Float[Tensor, "*c _ _"]:
-    """``a b`` of two matrices or two batches of them; what is turned is transposed first.
+    """Multiply two matrices or two batches of them; a turned one is transposed first.
 
     In prediction it is our kernel: MindSpore's own splits a product by the number of cores and sums
     the edge of a part in another order, which gives other bytes on another machine.
@@ -224,7 +224,7 @@ def matrix_product(
 def einsum(
     equation: str, x: Shaped[Tensor, "..."], y: Shaped[Tensor, "..."]
 ) -> Shaped[Tensor, "..."]:
-    """Sums products over the axes that the result lacks, as one (batched) matrix product.
+    """Sum products over the axes that the result lacks, as one (batched) matrix product.
 
     Differentiable, in `jit` too. Axes of one element are repeated to fit the other operand's. Where
     bf16 meets fp32, as at the edge of an fp32 island, the product is fp32: Ascend takes one type.

@@ -41,7 +41,7 @@ def layer_norm(
     weight: Float[Tensor, "c"] | None = None,
     bias: Float[Tensor, "c"] | None = None,
 ) -> Float[Tensor, "*b c"]:
-    """Normalises `x` over its last axis; an absent `weight` is 1, an absent `bias` is 0."""
+    """Normalise `x` over its last axis; an absent `weight` is 1, an absent `bias` is 0."""
     weight = _constant(x.shape[-1], 1.0) if weight is None else weight
     bias = _constant(x.shape[-1], 0.0) if bias is None else bias
     if pays("layer_norm", x.size, x.dtype == float32, True):
@@ -54,7 +54,7 @@ def layer_norm_channel_first(
     weight: Float[Tensor, "c"] | None = None,
     bias: Float[Tensor, "c"] | None = None,
 ) -> Float[Tensor, "m c"]:
-    """Normalises `x` over its first axis; the result has channels last.
+    """Normalise `x` over its first axis; the result has channels last.
 
     Without our kernel, the transpose on CPU is an exact product with the identity, four times
     faster than the permuting copy of MindSpore's CPU back end.
@@ -73,7 +73,10 @@ def layer_norm_channel_first(
 def linear(
     x: Float[Tensor, "m c"], weight: Float[Tensor, "h c"], bias: Float[Tensor, "h"] | None
 ) -> Float[Tensor, "m h"]:
-    """``x W^T + b``. While MindSpore's own product runs, its caller spins on one of the cores."""
+    """Compute ``x W^T + b``.
+
+    While MindSpore's own product runs, its caller spins on one of the cores.
+    """
     if pays("linear", x.size * weight.shape[0], x.dtype == float32):
         bias = _constant(1, 0.0) if bias is None else bias
         return operator("linear")(x, weight, bias, settings())
@@ -84,7 +87,7 @@ def linear(
 def bf16_einsum(
     equation: str, x: Shaped[Tensor, "..."], y: Shaped[Tensor, "..."]
 ) -> Shaped[Tensor, "..."]:
-    """Computes `einsum` with bf16 inputs and result.
+    """Compute `einsum` with bf16 inputs and result.
 
     The CPU back end can convert bf16 but not multiply it: there the inputs and the result are
     rounded and the product, like a device's accumulator, is fp32.
@@ -97,7 +100,7 @@ def bf16_einsum(
 
 
 def widened(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    """Converts `x` to fp32, where it is not.
+    """Convert `x` to fp32, where it is not.
 
     For a softmax or a loss of logits that a bf16 product made, and for joining with fp32, since
     Ascend joins tensors of one type only.
@@ -106,28 +109,28 @@ def widened(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
 
 
 def gated(x: Float[Tensor, "..."], gate: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """``x * sigmoid(gate)``; the gate may be shared over axes of x."""
+    """Multiply ``x * sigmoid(gate)``; the gate may be shared over axes of x."""
     if pays("gate", x.size, _all_float32(x, gate) and x.shape == gate.shape, True):
         return operator("gate")(x, gate, settings())
     return x * ops.sigmoid(gate)
 
 
 def swiglu(x: Float[Tensor, "..."], gate: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """``x * silu(gate)``; the gate may be shared over axes of x."""
+    """Multiply ``x * silu(gate)``; the gate may be shared over axes of x."""
     if pays("gate", x.size, _all_float32(x, gate) and x.shape == gate.shape, True):
         return operator("gate")(x, gate, settings(flag=True))
     return x * ops.silu(gate)
 
 
 def outer_sum(a: Float[Tensor, "n c"], b: Float[Tensor, "m c"]) -> Float[Tensor, "n m c"]:
-    """``a[i] + b[j]``: a pair from two singles."""
+    """Add ``a[i] + b[j]``: a pair from two singles."""
     if pays("outer_sum", a.size * b.shape[0], _all_float32(a, b), True):
         return operator("outer_sum")(a, b, settings())
     return ops.expand_dims(a, 1) + ops.expand_dims(b, 0)
 
 
 def for_samples(x: Float[Tensor, "_ n c"], b: int) -> Float[Tensor, "b n c"]:
-    """Repeats `x` for each of `b` samples if its leading axis is 1; else it has a row for each.
+    """Repeat `x` for each of `b` samples if its leading axis is 1; else it has a row for each.
 
     MindSpore's broadcasting operations run on one thread with an index computed per element: 7 ms
     for a product of 5 x 256 x 768 numbers, where repeating first makes it 0.4 ms.
@@ -139,7 +142,7 @@ def smooth_lddt(
     x: Float[Tensor, "b a 3"], known: Float[Tensor, "a 3"], resolved: Float[Tensor, "a"],
     reach: Float[Tensor, "a"],
 ) -> tuple[Float[Tensor, "b a"], Float[Tensor, "b a 3"], Float[Tensor, "a"]]:
-    """Sums over the pairs of each row how well their distances are kept, and stores no pair.
+    """Sum over the pairs of each row how well their distances are kept, and store no pair.
 
     It is always a kernel: ask `native.kernels_serve` first.
 

@@ -53,7 +53,7 @@ def _as_first(first, *others):
 
 
 def _gradient_by(name: str) -> Callable:
-    """The gradient is another kernel, of the inputs and of the output's gradient."""
+    """Make a gradient that is another kernel, of the inputs and of the output's gradient."""
     def bprop(x, y, numbers, out, dout):
         return (*operator(name)(x, y, numbers, dout), ops.zeros_like(numbers))
 
@@ -157,7 +157,7 @@ class NativeOperator(ops.Custom):
 
 @cache  # for ever, since a graph keeps only the name of an operator alive
 def operator(name: str, over: bool = False) -> NativeOperator:
-    """The operator of a kernel."""
+    """Return the operator of a kernel."""
     return NativeOperator(name, over)
 
 
@@ -167,7 +167,7 @@ def _settings(number: float, threads: int, flag: bool) -> Tensor:
 
 
 def settings(number: float = 0.0, flag: bool = False) -> Tensor:
-    """Makes the last input of a kernel; the threads are those of the policy in force.
+    """Make the last input of a kernel; the threads are those of the policy in force.
 
     Args:
         number: scale of logits, or epsilon.
@@ -178,7 +178,7 @@ def settings(number: float = 0.0, flag: bool = False) -> Tensor:
 
 @lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it
 def pays(name: str, work: int, exact: bool, trains: bool = False) -> bool:
-    """Decides whether a kernel serves here: the policy wants it and the work is worth a call.
+    """Decide whether a kernel serves here: the policy wants it and the work is worth a call.
 
     Args:
         name: key of `WORTH_A_KERNEL`.
@@ -191,7 +191,7 @@ def pays(name: str, work: int, exact: bool, trains: bool = False) -> bool:
 
 
 def add_layer(name: str, x: Tensor, *others: Tensor) -> Tensor:
-    """Adds to `x` a whole layer of it; a large `x` is written over: there is one pair, not two.
+    """Add to `x` a whole layer of it; a large `x` is written over: there is one pair, not two.
 
     The kernel then returns the address at which it wrote. MindSpore hands over a copy of a view,
     even of the whole of a tensor, and in that case the result has to be an array of its own.

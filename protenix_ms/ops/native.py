@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the compiled CPU kernels in the package or in the cache, or compiles them at first use.
+"""Find the compiled CPU kernels in the package or in the cache, or compile them at first use.
 
 A library belongs to one version, one hash of sources and flags, one architecture and (in the
 cache) one compiler. No other is ever loaded, and none that differs from its digest: a damaged
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def _compiled(folder: Path) -> Path:
-    """Compiles the library into `folder` if it is not there yet; safe among processes."""
+    """Compile the library into `folder` if it is not there; processes may do so together."""
     compiler = compile_kernels.find_compiler()
     if compiler is None:
         raise CompileError("no C++ compiler (g++, c++ or clang++) on the path")
@@ -60,7 +60,7 @@ def _compiled(folder: Path) -> Path:
 
 
 def _verified() -> Path:
-    """Chooses the packaged library if it is whole, else that of the cache."""
+    """Choose the packaged library if it is whole, else that of the cache."""
     packaged = PACKAGED / compile_kernels.library_name()
     if compile_kernels.is_whole(packaged):
         return packaged
@@ -81,7 +81,7 @@ def _check_isa(best: str) -> None:
 
 @cache
 def library_path() -> Path | None:
-    """Finds the library to load; None, logged once, where only MindSpore's operators serve.
+    """Find the library to load; None, logged once, where only MindSpore's operators serve.
 
     Raises:
         ConfigError: if PROTENIX_MS_ISA names no instruction set of this machine.
@@ -97,11 +97,11 @@ def library_path() -> Path | None:
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Loads the library for calls through ctypes; None where there is none."""
+    """Load the library for calls through ctypes; None where there is none."""
     path = library_path()
     return None if path is None else ctypes.CDLL(str(path))
 
 
 def kernels_serve() -> bool:
-    """Tells whether to call kernels now: the policy wants them and the library is there."""
+    """Tell whether to call kernels now: the policy wants them and the library is there."""
     return policy().kernels and policy().device == "CPU" and library_path() is not None

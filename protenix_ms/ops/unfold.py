@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes sliding windows along one axis. MindSpore's own `unfold` is im2col, for images only."""
+"""Make sliding windows along one axis. MindSpore's own `unfold` is im2col, for images only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _positions(length: int, size: int, step: int) -> Tensor:
 
 
 def windows(x: Shaped[Tensor, "..."], axis: int, size: int, step: int) -> Shaped[Tensor, "..."]:
-    """Takes windows of `size` along `axis`, every `step`; their own axis follows `axis`.
+    """Take windows of `size` along `axis`, every `step`; their own axis follows `axis`.
 
     ``[..., n, c] -> [..., w, size, c]`` with ``w = (n - size) // step + 1``; a rest that does not
     fill a window is left out. One gather of rows, hence differentiable: the gradient sums over
@@ -38,7 +38,7 @@ def windows(x: Shaped[Tensor, "..."], axis: int, size: int, step: int) -> Shaped
 
 
 def unfold(x: Shaped[Tensor, "..."], axis: int, size: int, step: int) -> Shaped[Tensor, "..."]:
-    """Takes windows as `torch.Tensor.unfold` does: `size` long, every `step`, as a new last axis.
+    """Take windows as `torch.Tensor.unfold` does: `size` long, every `step`, as a new last axis.
 
     Any rank, any axis, differentiable; a copy, where torch returns a view.
 

@@ -19,7 +19,7 @@ __all__ = ["evoformer_attention", "windows_in_place"]
 
 @lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it
 def windows_in_place(dtype: mindspore.Type, width: int) -> Callable | None:
-    """Finds the attention that reads windows where they are, `cpu.kernel_window_attention`.
+    """Find the attention that reads windows where they are, `cpu.kernel_window_attention`.
 
     None where windows are made first: for gradients, other devices and number formats.
 
@@ -40,7 +40,7 @@ def evoformer_attention(
     scale: float | None = None,
     gate: Float[Tensor, "b r q h d"] | None = None,
 ) -> Float[Tensor, "b r q h d"]:
-    """Computes ``softmax(scale q k^T + pair_bias + mask) v`` over the keys of each row.
+    """Compute ``softmax(scale q k^T + pair_bias + mask) v`` over the keys of each row.
 
     Args:
         q, k, v: natural layout, as a projection leaves them: batch, row, token, head, channel.

@@ -31,7 +31,7 @@ _FLOAT32 = ("mask", "lse", "delta", *GRAD_OUTPUTS)
 
 
 def registration(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> dict:
-    """Describes an op to `ops.Custom`: names, and types for fp16 and for bf16."""
+    """Describe an op to `ops.Custom`: names, and types for fp16 and for bf16."""
 
     def types(argument: str, low: tuple[str, str]) -> tuple[str, str]:
         if argument in _FLOAT32:
@@ -49,12 +49,12 @@ def registration(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -
 
 
 def forward_shapes(q: Sequence[int], *others: Sequence[int]) -> tuple:
-    """Infers the shapes of the output and of log-sum-exp, ``[g, h, q]``."""
+    """Infer the shapes of the output and of log-sum-exp, ``[g, h, q]``."""
     return q, [q[0], q[2], q[1]]
 
 
 def forward_types(q: mindspore.Type, *others: mindspore.Type) -> tuple:
-    """Infers the types of the outputs."""
+    """Infer the types of the outputs."""
     return q, mindspore.float32
 
 
@@ -62,13 +62,13 @@ def backward_shapes(
     q: Sequence[int], k: Sequence[int], v: Sequence[int], bias: Sequence[int],
     *others: Sequence[int],
 ) -> tuple:
-    """Infers the shapes of the gradients; channels are padded to a multiple of 16."""
+    """Infer the shapes of the gradients; channels are padded to a multiple of 16."""
     wide = [-(-q[3] // 16) * 16]
     return [*q[:3], *wide], [*k[:3], *wide], [*v[:3], *wide], list(bias)
 
 
 def backward_types(*inputs: mindspore.Type) -> tuple:
-    """Infers the types of the gradients."""
+    """Infer the types of the gradients."""
     return (mindspore.float32,) * 4
 
 
@@ -76,7 +76,7 @@ def bprop(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor, flags: Tensor,
     out: tuple, dout: tuple,
 ) -> tuple:
-    """Computes the gradients of every input; MindSpore prescribes the arguments."""
+    """Compute the gradients of every input; MindSpore prescribes the arguments."""
     o, do = out[0].astype(mindspore.float32), dout[0].astype(mindspore.float32)
     delta = ops.transpose((o * do).sum(-1), (0, 2, 1))
     dq, dk, dv, dbias = backward_op()(q, k, v, bias, mask, flags, dout[0], out[1], delta)
@@ -92,20 +92,20 @@ def bprop(
 
 @cache
 def forward_op() -> ops.Custom:
-    """Makes the forward op with its gradient; this compiles a call-back with g++."""
+    """Make the forward op with its gradient; this compiles a call-back with g++."""
     info = registration("EvoformerAttentionPtx", INPUTS, OUTPUTS)
     return ops.Custom(FORWARD, forward_shapes, forward_types, "aot", bprop, info)
 
 
 @cache
 def backward_op() -> ops.Custom:
-    """Makes the backward op."""
+    """Make the backward op."""
     info = registration("EvoformerAttentionPtxGrad", GRAD_INPUTS, GRAD_OUTPUTS)
     return ops.Custom(BACKWARD, backward_shapes, backward_types, "aot", None, info)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor, flags: Tensor) -> Tensor:
-    """Makes one launch, or several over groups where one would last too long.
+    """Make one launch, or several over groups where one would last too long.
 
     Groups that share a bias by parts stay together: few have so many logits.
     """

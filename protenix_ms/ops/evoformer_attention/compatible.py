@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Offers our attention under the signatures that other projects call."""
+"""Offer our attention under the signatures that other projects call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from protenix_ms.ops.evoformer_attention import evoformer_attention
 def DS4Sci_EvoformerAttention(
     Q: Tensor, K: Tensor, V: Tensor, biases: list[Tensor | None]
 ) -> Tensor:
-    """Computes ``softmax(Q K^T / sqrt(d) + bias1 + bias2) V``, as DeepSpeed's function does.
+    """Compute ``softmax(Q K^T / sqrt(d) + bias1 + bias2) V``, as DeepSpeed's function does.
 
     Args:
         Q, K, V: ``[b, rows, tokens, h, d]``.
@@ -61,7 +61,7 @@ def evo_attention(
     query: Tensor, key: Tensor, value: Tensor, head_num: int, bias: Tensor | None = None,
     attn_mask: Tensor | None = None, scale_value: float = 1.0, input_layout: str = "BSND",
 ) -> Tensor:
-    """Computes attention as MindScience's op does, but adds the bias after the scale, not before.
+    """Compute attention as MindScience's op does, but add the bias after the scale, not before.
 
     Args:
         query, key, value: in `input_layout`: BSND, BNSD, BSH or SBH.

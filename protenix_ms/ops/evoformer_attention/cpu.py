@@ -18,12 +18,12 @@ _absent = Tensor.from_numpy(np.zeros(1, np.float32))  # of rank 1, unlike any in
 
 
 def swapped(x: Tensor) -> bool:
-    """Tells whether x is a view of a buffer in which rows and tokens change places."""
+    """Tell whether x is a view of a buffer in which rows and tokens change places."""
     return not x.is_contiguous() and x.swapaxes(1, 2).is_contiguous()
 
 
 class _Attention(NativeOperator):
-    """Reads an ending node's buffers as they are.
+    """The forward kernel, which reads an ending node's buffers as they are.
 
     The ending node of triangle attention comes as views with rows and tokens swapped. PyNative,
     which alone calls `__call__`, then reads the buffers themselves and returns such a view again;
@@ -52,7 +52,7 @@ def kernel_window_attention(
     gate: Float[Tensor, "b a h d"],
     bias: Float[Tensor, "w h q k"],
 ) -> Float[Tensor, "b a h d"]:
-    """Attends within windows of `q` tokens and the `k` around them, without a gradient.
+    """Attend within windows of `q` tokens and the `k` around them, without a gradient.
 
     Windows are read where they are, neither padded nor gathered. See `evoformer_attention`.
     """

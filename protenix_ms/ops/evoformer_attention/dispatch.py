@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chooses the implementation of attention: ascend, else vendor, else cpu, else reference.
+"""Choose the implementation of attention: ascend, else vendor, else cpu, else reference.
 
 Every reason is one sentence, logged once. PROTENIX_MS_EVO_ATTN overrides the choice; an
 implementation that it names and that cannot serve is refused rather than replaced.
@@ -31,14 +31,14 @@ _log = logging.getLogger(__name__)
 
 @cache
 def form(name: env.Choice) -> Callable:
-    """Looks up the function of an implementation."""
+    """Look up the function of an implementation."""
     return {"ascend": ascend_attention, "vendor": vendor_attention, "cpu": kernel_attention,
             "reference": reference_attention}[name]
 
 
 @cache
 def _chip() -> str:
-    """Asks the runtime for the device's name; empty if it cannot tell."""
+    """Ask the runtime for the device's name; empty if it cannot tell."""
     try:
         return str(mindspore.hal.get_device_name(0, "Ascend"))
     except (RuntimeError, ValueError, TypeError, AttributeError):
@@ -57,7 +57,7 @@ def _gradients(attention: Callable, inputs: tuple[Tensor, ...], mask: Tensor) ->
 
 
 def self_test(attention: Callable) -> str | None:
-    """Runs a small attention forward and backward against the reference.
+    """Run a small attention forward and backward against the reference.
 
     Returns:
         What differs, as the end of a sentence; None if nothing does.
@@ -82,7 +82,7 @@ def self_test(attention: Callable) -> str | None:
 
 @cache
 def ascend_obstacle() -> str | None:
-    """Says why our Ascend op does not serve in this process; None if it passed its self-test."""
+    """Say why our Ascend op does not serve in this process; None if it passed its self-test."""
     reason = env.ascend_obstacle(_chip()) or self_test(form("ascend"))
     if reason:
         _log.warning("attention uses the vendor's operator, not ours: %s", reason)
@@ -99,7 +99,7 @@ def _refuse(name: str, reason: str) -> None:
 
 
 def _on_ascend(wish: env.Choice, low: bool, width: int) -> env.Choice:
-    """Chooses on an Ascend device, for fp16/bf16 (`low`) and this head dimension."""
+    """Choose on an Ascend device, for fp16/bf16 (`low`) and this head dimension."""
     if wish == "cpu":
         _refuse(wish, "the device is not CPU")
     if not low:
@@ -117,7 +117,7 @@ def _on_ascend(wish: env.Choice, low: bool, width: int) -> env.Choice:
 
 @lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it
 def implementation(dtype: mindspore.Type, width: int) -> env.Choice:
-    """Chooses for queries of this type and head dimension, under the policy in force.
+    """Choose for queries of this type and head dimension, under the policy in force.
 
     Raises:
         ResourceError: if PROTENIX_MS_EVO_ATTN asks for one that cannot serve here.

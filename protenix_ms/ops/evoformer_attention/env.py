@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks what the Ascend op needs from its surroundings; every obstacle is one sentence."""
+"""Check what the Ascend op needs from its surroundings; every obstacle is one sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BUILD = "build the op with scripts/build_ascend_op.sh"
 
 
 def requested(environ: Mapping[str, str] = os.environ) -> Choice:
-    """Reads the implementation that PROTENIX_MS_EVO_ATTN asks for; "auto" if none.
+    """Read the implementation that PROTENIX_MS_EVO_ATTN asks for; "auto" if none.
 
     Raises:
         ConfigError: for a value that names none.
@@ -37,7 +37,7 @@ def requested(environ: Mapping[str, str] = os.environ) -> Choice:
 
 
 def toolkit_version(home: Path) -> str | None:
-    """Reads ``major.minor`` of the toolkit installed in `home`; None if it does not say."""
+    """Read ``major.minor`` of the toolkit installed in `home`; None if it does not say."""
     for name in ("version.info", "version.cfg", "runtime/version.info", "compiler/version.info"):
         path = home / name
         if path.is_file():
@@ -80,7 +80,7 @@ def _op_obstacle(environ: Mapping[str, str], installed: Path) -> str | None:
 def ascend_obstacle(
     chip: str, environ: Mapping[str, str] = os.environ, installed: Path = ASCEND_OP
 ) -> str | None:
-    """Says in one sentence, with the remedy, why our op cannot run here; None if it can.
+    """Say in one sentence, with the remedy, why our op cannot run here; None if it can.
 
     Args:
         chip: the device's name, such as "Ascend910B2".

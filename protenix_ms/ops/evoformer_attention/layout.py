@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joins batch and rows to groups, and prepares masks and biases for the back ends."""
+"""Join batch and rows to groups, and prepare masks and biases for the back ends."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def grouped(
     pair_bias: Float[Tensor, "_ _ h q k"] | None,
     mask: Bool[Tensor, "_ r 1 1 k"] | Float[Tensor, "_ r 1 1 k"] | None,
 ) -> Groups:
-    """Joins batch and rows; see `evoformer_attention` for the arguments."""
+    """Join batch and rows; see `evoformer_attention` for the arguments."""
     batch, rows = q.shape[:2]
     q, k, v = (ops.reshape(x, (batch * rows, *x.shape[2:])) for x in (q, k, v))
     bias = None if pair_bias is None else _grouped_bias(pair_bias, batch, rows)
@@ -63,7 +63,7 @@ def grouped(
 
 
 def by_groups(function: Callable, at_once: int, *inputs: Tensor | None) -> Tensor:
-    """Calls `function` for `at_once` groups at a time and joins its results.
+    """Call `function` for `at_once` groups at a time and join its results.
 
     Args:
         function: takes the inputs.
@@ -84,7 +84,7 @@ def with_mask_channel(
     q: Float[Tensor, "g q h d"], k: Float[Tensor, "g k h d"], v: Float[Tensor, "g k h d"],
     keep: Bool[Tensor, "g k"], masked: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gives q a channel of ones and k one that is `masked` where a key is not kept.
+    """Give q a channel of ones and k one that is `masked` where a key is not kept.
 
     Values of such keys become zero, which makes a row without any key zero.
     """
@@ -95,14 +95,14 @@ def with_mask_channel(
 
 
 def low_bias(bias: Tensor, dtype: mindspore.Type) -> Tensor:
-    """Converts a bias to fp16 or bf16; where it forbids a key it stays finite in fp16."""
+    """Convert a bias to fp16 or bf16; where it forbids a key it stays finite in fp16."""
     if dtype == mindspore.float16 and bias.dtype != dtype:
         bias = ops.clamp(bias, min=FP16_LOWEST)
     return bias.astype(dtype)
 
 
 def tile_flags(keep: Bool[Tensor, "g k"]) -> Tensor:
-    """Flags every `FLAG_KEYS` keys: 0 if none is kept, 2 if all are, else 1.
+    """Flag every `FLAG_KEYS` keys: 0 if none is kept, 2 if all are, else 1.
 
     The result is uint8 ``[g, tiles]``.
     """

@@ -20,7 +20,7 @@ _bias_add = ops.BiasAdd()
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """Attends q, k, v ``[g, s, h, d]`` with `bias` ``[g', h, q, k]``; g is a multiple of g'."""
+    """Attend q, k, v ``[g, s, h, d]`` with `bias` ``[g', h, q, k]``; g is a multiple of g'."""
     logits = einsum("gqhd,gkhd->ghqk", q, k)
     if bias is not None:
         shape, groups = logits.shape, bias.shape[0]
@@ -35,7 +35,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
 def _one_batch(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> Tensor:
-    """Attends rows ``[r, s, h, d]`` of one batch entry, by chunks of rows."""
+    """Attend rows ``[r, s, h, d]`` of one batch entry, by chunks of rows."""
     if mask is not None:
         q, k, v = with_mask_channel(q, k, v, mask, MASKED)
     per_row = q.shape[2] * q.shape[1] * k.shape[1]

@@ -39,7 +39,7 @@ def _padded(x: Tensor, width: int) -> Tensor:
 def vendor_arguments(
     x: Groups, scale: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Converts our groups to the operator's inputs: q, k, v ``[g, s, h, d']`` and the shift."""
+    """Convert our groups to the operator's inputs: q, k, v ``[g, s, h, d']`` and the shift."""
     q, k, v, bias, keep, _ = x
     if keep is not None:
         q, k, v = with_mask_channel(q, k, v, keep, max(MASKED_LOGIT / scale, FP16_LOWEST))
@@ -53,7 +53,7 @@ def vendor_arguments(
 
 
 def _fused(x: Groups, scale: float) -> Tensor:
-    """Calls the vendor's operator for at most `MOST_GROUPS` groups at a time."""
+    """Call the vendor's operator for at most `MOST_GROUPS` groups at a time."""
     def attend(q, k, v, shift):
         return ops.flash_attention_score(
             q, k, v, q.shape[2], real_shift=shift, scalar_value=scale, input_layout="BSND")
@@ -63,7 +63,7 @@ def _fused(x: Groups, scale: float) -> Tensor:
 
 
 def bias_gradient(x: Groups, scale: float, out: Tensor, dout: Tensor) -> Tensor:
-    """Computes the gradient of the bias in fp32, with the weights again by chunks of groups."""
+    """Compute the gradient of the bias in fp32, with the weights again by chunks of groups."""
     q, k, _, bias, _, _ = x
     shared = bias.shape[0]
     each = q.shape[0] // shared
@@ -80,7 +80,7 @@ def bias_gradient(x: Groups, scale: float, out: Tensor, dout: Tensor) -> Tensor:
 
 
 def _logit_gradient(x: Groups, bias: Tensor, scale: float, out: Tensor, dout: Tensor) -> Tensor:
-    """Computes the gradient of the logits of groups with one bias, ``[g, h, q, k]`` in fp32."""
+    """Compute the gradient of the logits of groups with one bias, ``[g, h, q, k]`` in fp32."""
     q, k, v, o, do = (y.astype(mindspore.float32) for y in (*x[:3], out, dout))
     logits = einsum("gqhd,gkhd->ghqk", q, k) * scale + bias.astype(mindspore.float32)
     keep, added = x[4], x[5]
@@ -95,7 +95,7 @@ def _logit_gradient(x: Groups, bias: Tensor, scale: float, out: Tensor, dout: Te
 
 
 class _WithBiasGradient(nn.Cell):
-    """Passes the vendor's output on; backwards, adds the gradient of the bias that it omits."""
+    """Pass the vendor's output on; backwards, add the gradient of the bias that it omits."""
 
     def __init__(self, scale: float) -> None:
         super().__init__()

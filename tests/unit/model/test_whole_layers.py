@@ -259,7 +259,7 @@ MODES = {
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", [*MODULES, "linear"])
 def test_a_gradient_in_jit_is_right_or_refused(name, mode):
-    """MindSpore's parser cannot ask `recording`: it is to stop rather than give zeros."""
+    """A kernel without a gradient, or a form that no graph takes, stops rather than gives zeros."""
     if name == "linear":
         added, z = filled(Linear(200, 300)), normal(187, 200)
     else:
@@ -271,7 +271,7 @@ def test_a_gradient_in_jit_is_right_or_refused(name, mode):
     expected = mindspore.grad(loss)(z)
     try:
         gradient = MODES[mode](loss)(z)
-    except (RuntimeError, TypeError, AttributeError, NotImplementedError):
+    except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError):
         return
     assert_close(gradient, expected, 1e-5)
 
