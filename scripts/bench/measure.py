@@ -168,7 +168,7 @@ def peak_gflops() -> float:
     import numpy as np
     from mindspore import Tensor, ops
 
-    from protenix_ms.ops.pair_layers import linear
+    from protenix_ms.ops.functional import linear
 
     mindspore.runtime.launch_blocking()
     x = Tensor.from_numpy(np.ones((2048, 2048), np.float32))

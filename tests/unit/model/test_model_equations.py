@@ -46,7 +46,7 @@ PERMUTES = {
 # Products that do not go through the planner: (file, how many).
 BY_HAND = {
     "ops/evoformer_attention/vendor.py": 1,
-    "ops/layer_norm.py": 1,  # a transpose by an identity matrix
+    "ops/functional.py": 1,  # a transpose by an identity matrix
     "cli/doctor.py": 1,
     "train/setup.py": 1,  # asks how fast the machine is
 }
