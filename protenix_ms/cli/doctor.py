@@ -96,8 +96,9 @@ def _device_fault(device: str) -> str:
         one = ops.ones((2, 2))
         right = float(ops.matmul(one, one).sum().asnumpy()) == 8.0
         return "" if right else "a matrix product is wrong: reinstall MindSpore"
-    except (ImportError, RuntimeError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except (ProtenixError, ImportError, RuntimeError, ValueError) as error:
+        text = getattr(error, "message", str(error)).strip()
+        reason = text.splitlines()[0] if text else type(error).__name__
         return f"{reason}; use --device CPU, or install the driver and CANN of this device"
 
 

@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done; 1 some of it failed; 2 nothing could start.
     """
     with lasting_streams():
-        return _run(arguments)
+        code = _run(arguments)
+    launch.end_at_once(code)
+    return code
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -66,7 +68,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             raise
         print(f"protenix-ms {args.command}: {error}", file=sys.stderr)
         return 1 if isinstance(error, CheckpointError) and args.command in OF_FILES else 2
-    except (MemoryError, RuntimeError, OSError) as error:
+    except (MemoryError, RuntimeError, OSError, ImportError) as error:
         if args.debug or not is_out_of_memory(error):
             raise
         print(f"protenix-ms {args.command}: {explain(error)}", file=sys.stderr)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings of upstream predictions: configuration, weights by rule, features, draws, results.
 
-A recording (golden README) is a folder with `meta.json` (configuration), `features.npz` and
-`outputs.npz`, which holds every random draw (`rng/...`), constants (`const/...`) and results.
+A recording (`tests/golden/README.md`) is a folder with `meta.json` (configuration), `features.npz`
+and `outputs.npz`, which holds every random draw (`rng/...`), constants (`const/...`) and results.
 """
 
 from __future__ import annotations
