@@ -152,5 +152,5 @@ def stage_config(stage: str) -> ConfigDict:
 def training_from_upstream(tree: Mapping[str, Any]) -> ConfigDict:
     """Read our training settings from an upstream configuration tree."""
     config = training_config()
-    given = {key: value for key, value in tree.items() if value is not None}
-    return apply_overrides(config, known_part(config, given))
+    settings = {key: value for key, value in tree.items() if value is not None}
+    return apply_overrides(config, known_part(config, settings))
