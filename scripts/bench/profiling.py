@@ -18,7 +18,7 @@ from inputs import add_sampling, our_model, sampling_settings
 from network import WORKS, our_block, our_cell, our_prediction
 
 MODULES, OPERATORS = 1, 2  # process numbers of the trace
-MOST_EVENTS = 200_000  # of each kind; later ones are left out and counted
+MOST_EVENTS = 200_000  # of each kind; later ones are left out
 
 
 @dataclass
@@ -28,14 +28,12 @@ class Modules:
     Attributes:
         events: Chrome trace events, microseconds of the clock.
         calls, total, own: by path, with `*` for the number of a block; own without inner cells.
-        lost: events beyond `MOST_EVENTS`.
     """
 
     events: list[dict] = field(default_factory=list)
     calls: Counter = field(default_factory=Counter)
     total: Counter = field(default_factory=Counter)
     own: Counter = field(default_factory=Counter)
-    lost: int = 0
     _open: list[list] = field(default_factory=list)  # [path, start, time of inner cells]
 
     @contextmanager
@@ -76,13 +74,10 @@ class Modules:
                 return
         self.calls[name] += 1
         self.total[name] += duration
-        if len(self.events) >= MOST_EVENTS:
-            self.lost += 1
-            return
-        self.events.append({
-            "ph": "X", "pid": MODULES, "tid": 1, "cat": kind, "name": path.rpartition(".")[2],
-            "ts": start, "dur": duration, "args": {"path": path},
-        })
+        if len(self.events) < MOST_EVENTS:
+            self.events.append({
+                "ph": "X", "pid": MODULES, "tid": 1, "cat": kind, "name": path.rpartition(".")[2],
+                "ts": start, "dur": duration, "args": {"path": path}})
 
 
 def operators(folder: Path) -> list[dict]:
@@ -145,8 +140,7 @@ def profile(args: argparse.Namespace) -> list[dict]:
     modules, events, seconds = watch_run(root, run)
     args.out.mkdir(parents=True, exist_ok=True)
     write_trace(args.out / "trace.json", modules, events)
-    print(f"{args.out / 'trace.json'}: {len(modules.events)} modules, {len(events)} operators"
-          + (f"; {modules.lost} left out" if modules.lost else ""))
+    print(f"{args.out / 'trace.json'}: {len(modules.events)} modules, {len(events)} operators")
     return table_rows(modules, events, seconds)
 
 
