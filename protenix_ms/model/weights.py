@@ -8,8 +8,11 @@ from zlib import crc32
 
 import numpy as np
 from mindspore import Tensor, nn
+from ml_collections import ConfigDict
 
+from protenix_ms.config.parameters import Shapes, has_released_sizes, released_shapes
 from protenix_ms.errors import CheckpointError
+from protenix_ms.model.protenix import Protenix
 from protenix_ms.typing import Array, Float
 
 # Absent from the published constraint checkpoint, although its configuration has it; zero then.
@@ -23,6 +26,21 @@ OWN = frozenset(
     }
 )
 """Constants that their module makes itself; a checkpoint may replace them."""
+
+
+def parameter_shapes(config: ConfigDict) -> Shapes:
+    """Return every parameter of a configuration: upstream's state-dict name -> shape.
+
+    The network is built for it where no released variant has these sizes, in up to seconds.
+    """
+    if has_released_sizes(config):
+        return released_shapes(config.model_name)
+    return shapes_of(Protenix(config))
+
+
+def shapes_of(model: nn.Cell) -> Shapes:
+    """Return the name and shape of every parameter of a network."""
+    return {name: tuple(p.shape) for name, p in model.parameters_and_names()}
 
 
 def rule_array(name: str, shape: tuple[int, ...], seed: int = 0) -> Float[Array, "..."]:

@@ -11,12 +11,11 @@ import numpy as np
 from mindspore import Tensor
 from prediction_recording import Recording
 
-from protenix_ms.config.manifest import manifest
 from protenix_ms.geometry.distances import point_distances
 from protenix_ms.metrics.confidence import Layout, summarize
 from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.protenix import Job, Prediction, Protenix, Trunk
-from protenix_ms.model.weights import load_weights
+from protenix_ms.model.weights import load_weights, parameter_shapes
 from protenix_ms.runtime.trace import listening
 from protenix_ms.typing import Array, Float
 
@@ -219,4 +218,4 @@ def absent(recording: Recording) -> list[str]:
 
 def expected_parameters(recording: Recording) -> dict[str, tuple[int, ...]]:
     """Names and shapes that a checkpoint of the recorded model must have."""
-    return manifest(recording.config)
+    return parameter_shapes(recording.config)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Confidence head beside upstream's, with an exact distance on both sides (trap H28)."""
+"""Confidence head beside upstream's, with exact distances on both sides: `torch.cdist` errs."""
 
 import mindspore as ms
 import numpy as np

@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.nn import initialise
 

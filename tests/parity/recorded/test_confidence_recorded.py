@@ -2,7 +2,7 @@
 """Confidence head against upstream's recordings, from recorded trunk outputs and coordinates.
 
 The float64 recordings hold the truth. Those in float32 carry the error of `torch.cdist`, about
-2.5e-3 on PAE and PDE logits (trap H28).
+2.5e-3 on PAE and PDE logits (`docs/upstream_traps.md`, 28).
 """
 
 import mindspore as ms

@@ -41,7 +41,7 @@ BY_HAND = {
     "ops/evoformer_attention/vendor.py": 1,
     "ops/layer_norm.py": 1,  # a transpose by an identity matrix
     "cli/doctor.py": 1,
-    "train/budget.py": 1,  # asks how fast the machine is
+    "train/setup.py": 1,  # asks how fast the machine is
 }
 TRIANGLE = {"cik,cjk->cij": "batch of x y^T", "cki,ckj->cij": "batch of x^T y"}
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from protenix_ms.config import get_config
-from protenix_ms.config.manifest import manifest
 from protenix_ms.model.protenix import Protenix
-from protenix_ms.model.weights import OWN, load_weights, rule_array
+from protenix_ms.model.weights import OWN, load_weights, parameter_shapes, rule_array
 from protenix_ms.runtime import chunk
 from protenix_ms.runtime.draws import SeededDraws
 
@@ -28,7 +27,7 @@ def model() -> Protenix:
         SMALL,
     )
     built = Protenix(config)
-    shapes = {n: s for n, s in manifest(config).items() if n not in OWN}
+    shapes = {n: s for n, s in parameter_shapes(config).items() if n not in OWN}
     load_weights(built, ((n, rule_array(n, s)) for n, s in shapes.items()))
     return built
 
