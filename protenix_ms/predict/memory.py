@@ -16,14 +16,14 @@ from protenix_ms.errors import ResourceError
 from protenix_ms.model.diffusion_transformer import CACHED_FLOATS
 from protenix_ms.model.weights import parameter_shapes
 from protenix_ms.ops.native import kernels_serve
-from protenix_ms.runtime.chunk import is_large
 from protenix_ms.runtime.policy import policy
 from protenix_ms.runtime.resources import available_bytes, resident_bytes
+from protenix_ms.runtime.rows import is_large
 
 _FLOAT = 4  # bytes
 ARRAYS = {
     # Prediction. Of the pair representation's size: when large arrays are written over
-    # (runtime.chunk.is_large), z and a triangle layer's product; else their successors and pieces
+    # (runtime.rows.is_large), z and a triangle layer's product; else their successors and pieces
     # in MindSpore's pool besides; without our kernels a triangle layer's projections too.
     "large pairs": 2, "small pairs": 5, "pairs without kernels": 20,
     "chunks": 14,  # of the pair representation's size beside them, at most `_CHUNK_BYTES`

@@ -20,8 +20,7 @@ from protenix_ms.data.held_out import HeldOut
 from protenix_ms.data.loader import Loader
 from protenix_ms.data.preparation import read_alignments
 from protenix_ms.model.protenix import Protenix
-from protenix_ms.model.weights import load_weights, shapes_of
-from protenix_ms.nn import initialise
+from protenix_ms.model.weights import initialise, load_weights, shapes_of
 from protenix_ms.predict.settings import default_options
 from protenix_ms.predict.weights import Weights
 from protenix_ms.runtime.ranks import Ranks

@@ -18,12 +18,12 @@ from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
 from protenix_ms.model.confidence import ConfidenceLogits
 from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.diffusion import Conditioning
-from protenix_ms.model.protenix import Job, Protenix, Trunk
-from protenix_ms.nn import set_precision
+from protenix_ms.model.layers import set_precision
+from protenix_ms.model.protenix import ModelInputs, Protenix, Trunk
+from protenix_ms.model.sampler import centre_random_augmentation
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
 from protenix_ms.runtime.trace import trace
-from protenix_ms.sampler import centre_random_augmentation
 from protenix_ms.train.permutation import permute_labels
 from protenix_ms.typing import Array, Float, Int
 
@@ -108,7 +108,7 @@ class TrainingStep:
         Raises:
             NonFiniteError: the mini-rollout left the numbers.
         """
-        job = Job(example.features)
+        job = ModelInputs(example.features)
         set_precision(self.model, job.positions.n_tokens, self.model.config.model_name)
         most = self.config.cycles or self.model.config.model.N_cycle
         cycles = cycles_of_step(step, most)
@@ -120,7 +120,7 @@ class TrainingStep:
         loss, terms, gradients = value_and_gradients(forward, self.parameters)
         return StepResult(float(loss), {k: float(v) for k, v in terms.items()}, gradients)
 
-    def _recycled(self, job: Job, cycles: int, draws: Draws) -> Trunk:
+    def _recycled(self, job: ModelInputs, cycles: int, draws: Draws) -> Trunk:
         """Run all recycles but the last; no gradient passes through them."""
         with without_gradient():
             start = self.model.initial(job)
@@ -130,7 +130,7 @@ class TrainingStep:
         return now
 
     def _loss(
-        self, example: Example, job: Job, before: Trunk, draws: Draws
+        self, example: Example, job: ModelInputs, before: Trunk, draws: Draws
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the part that is differentiated."""
         alone = self.config.train_confidence_only
@@ -150,7 +150,9 @@ class TrainingStep:
         terms = TrainingLoss(self.config, example.features, labels, self.distances)
         return terms(confidence, denoised)
 
-    def _represent(self, job: Job, before: Trunk, draws: Draws) -> tuple[Trunk, Conditioning]:
+    def _represent(
+        self, job: ModelInputs, before: Trunk, draws: Draws
+    ) -> tuple[Trunk, Conditioning]:
         """Run the last recycle, and prepare the denoiser once for all samples."""
         trunk = self.model.recycle(job, self.model.initial(job), before, draws, self._dropout)
         return trunk, self.model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
@@ -176,7 +178,7 @@ class TrainingStep:
         self, example: Example, trunk: Trunk, x: Float[Array, "b a 3"]
     ) -> Confidence:
         """Run the confidence head on the mini-rollout."""
-        head, job = self.model.confidence_head, ConfidenceFeatures.of(example.features)
+        head, job = self.model.confidence_head, ConfidenceFeatures.from_features(example.features)
         s, z = head.embed(*trunk)
         logits = []
         for sample in x:

@@ -23,7 +23,7 @@ FLOORS = [
     ["guidance"],
     ["features", "search", "data"],
     ["runtime", "ops"],
-    ["nn", "sampler", "model"],  # the sampler knows no network, the model calls it
+    ["model"],
     ["loss", "metrics"],
     ["predict", "train"],
     ["cli"],
