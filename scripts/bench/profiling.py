@@ -38,7 +38,7 @@ class Modules:
 
     @contextmanager
     def watch(self, root: object) -> Iterator[None]:
-        """Time every cell: its call, and `added` of those that add their update themselves."""
+        """Time every call of every cell."""
         with ExitStack() as watched:
             for path, cell in root.cells_and_names():
                 name, kind = path or type(root).__name__, type(cell).__name__
@@ -46,19 +46,7 @@ class Modules:
                 after = cell.register_forward_hook(lambda *_, kind=kind: self._leave(kind))
                 watched.callback(before.remove)
                 watched.callback(after.remove)
-                if hasattr(cell, "added"):
-                    vars(cell)["added"] = self._timed(name, kind, cell.added)
-                    watched.callback(vars(cell).pop, "added")
             yield
-
-    def _timed(self, path: str, kind: str, function: Callable) -> Callable:
-        def timed(*inputs, **options):
-            self._enter(path)
-            result = function(*inputs, **options)
-            self._leave(kind)
-            return result
-
-        return timed
 
     def _enter(self, path: str) -> None:
         self._open.append([path, time.time_ns() / 1e3, 0.0])
@@ -70,8 +58,6 @@ class Modules:
         self.own[name] += duration - inner
         if self._open:
             self._open[-1][2] += duration
-            if self._open[-1][0] == path:  # `added` by a call of itself
-                return
         self.calls[name] += 1
         self.total[name] += duration
         if len(self.events) < MOST_EVENTS:
@@ -127,8 +113,8 @@ def profile(args: argparse.Namespace) -> list[dict]:
 
     Writes `trace.json` (modules above, MindSpore's operators below) to `--out`.
     Modules are timed by hooks on every cell, "self" without the cells they call; blocks of a stack
-    count together. What a module calls by another method than `construct` or `added` counts as its
-    own. Operators come from MindSpore's profiler, whose own files are not kept.
+    count together. What a module calls by another method than `construct` counts as its own.
+    Operators come from MindSpore's profiler, whose own files are not kept.
     """
     if args.work == "predict":
         root = our_model(args.model, sampling_settings(args))
