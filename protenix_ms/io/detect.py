@@ -4,24 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from protenix_ms.errors import InputError
 from protenix_ms.io.alignment_files import AlignmentFiles
-from protenix_ms.io.alphafold3_json import looks_like_alphafold3, read_alphafold3_job
-from protenix_ms.io.alphafold_server_json import looks_like_server, read_server_job
+from protenix_ms.io.alphafold_json import (
+    looks_like_alphafold3,
+    looks_like_server,
+    read_alphafold3_job,
+    read_server_job,
+)
 from protenix_ms.io.colabfold_table import (
     TABLE_SUFFIXES,
     is_colabfold_table,
     read_colabfold_table,
 )
-from protenix_ms.io.equal_entities import note_equal_entities
+from protenix_ms.io.entities import note_equal_entities
 from protenix_ms.io.fasta import read_fasta
 from protenix_ms.io.foreign import COMPANIONS, name_foreign, refuse_by_suffix
-from protenix_ms.io.job_json import read_job
-from protenix_ms.io.json_field import Field, parse_json
-from protenix_ms.io.openfold3_json import is_openfold3, rewrite_openfold3
+from protenix_ms.io.json_model import name_type, parse_json
+from protenix_ms.io.openfold3_json import is_openfold3, read_openfold3
+from protenix_ms.io.protenix_json import read_protenix_job
 from protenix_ms.io.text_file import plain_name, read_text
 from protenix_ms.job import Job
 
@@ -166,56 +172,51 @@ def _read_file(path: Path) -> Iterator[Job | InputError]:
                 yield from read_colabfold_table(path, text)
                 return
             raise name_foreign(path, text)
-        documents = _documents(parse_json(text, str(path)))
+        yield from _read_documents(parse_json(text, str(path)), path)
     except InputError as error:
         yield error
+
+
+def _read_documents(value: Any, path: Path) -> Iterator[Job | InputError]:
+    """Yield the jobs of a JSON file; a single object counts as a list of one."""
+    if is_openfold3(value):
+        for job in read_openfold3(value, path):
+            yield note_equal_entities(job) if isinstance(job, Job) else job
         return
-    for index, document in enumerate(documents, 1):
+    documents = [value] if isinstance(value, dict) else value
+    if not isinstance(documents, list):
+        raise InputError(f"the document is {name_type(value)}", where=str(path),
+                         fix="write a list of jobs")
+    if not documents:
+        raise InputError("the list of jobs is empty", where=str(path), fix="add a job")
+    for number, document in enumerate(documents, 1):
         try:
-            yield document if isinstance(document, InputError) else _read_document(
-                document, path, index)
+            yield _read_document(document, path.parent, f"{path}, job {number}")
         except InputError as error:
             yield error
 
 
-def _documents(field: Field) -> list[Field | InputError]:
-    """The jobs of a JSON file; a single object counts as a list of one."""
-    if is_openfold3(field):
-        return rewrite_openfold3(field)
-    if isinstance(field.value, dict):
-        return [field]
-    listed = list(field.items())
-    if not listed:
-        raise field.fail("the list of jobs is empty", "add a job")
-    return listed
+def _read_document(value: Any, folder: Path, source: str) -> Job:
+    """Read a job of the dialect that it names, else one of Protenix.
 
-
-def _read_document(field: Field, path: Path, index: int) -> Job:
-    source = f"{path}, job {index}"
-    field = Field(field.value, source, f"job {index}")
-    dialect = field.get("dialect")
-    if dialect.value is None:
-        return _read_without_dialect(field, path.parent, source)
+    A job that only AlphaFold Server's older files make sense of is read as one of those.
+    """
+    dialect = value.get("dialect") if isinstance(value, dict) else None
     readers = {"alphafold3": read_alphafold3_job, "alphafoldserver": read_server_job}
-    if dialect.text() not in readers:
-        raise field.fail(
-            f"unknown dialect {dialect.value[:40]!r}",
-            f"use {' or '.join(readers)}, or leave dialect out",
-        )
-    return readers[dialect.value](field, path.parent, source)
-
-
-def _read_without_dialect(field: Field, folder: Path, source: str) -> Job:
-    """Read a Protenix job, or one that only AlphaFold Server's older files make sense of."""
-    if looks_like_alphafold3(field):
-        raise field.fail("this looks like AlphaFold 3", 'add "dialect": "alphafold3"')
+    if dialect is not None:
+        if dialect not in (*readers,):
+            raise InputError(f"unknown dialect {ascii(dialect)[:40]}", where=source,
+                             fix=f"use {' or '.join(readers)}, or leave dialect out")
+        return readers[dialect](value, folder, source)
+    if looks_like_alphafold3(value):
+        raise InputError("this looks like AlphaFold 3", where=source,
+                         fix='add "dialect": "alphafold3"')
     try:
-        return note_equal_entities(read_job(field, folder, source))
-    except InputError as error:
-        if not looks_like_server(field):
-            raise
-        try:
-            note = "it names no dialect and is read as a job of AlphaFold Server"
-            return read_server_job(replace(field, notes=[note]), folder, source)
-        except InputError:
-            raise error from None
+        return note_equal_entities(read_protenix_job(value, folder, source))
+    except InputError:
+        if looks_like_server(value):
+            with suppress(InputError):
+                job = read_server_job(value, folder, source)
+                note = "it names no dialect and is read as a job of AlphaFold Server"
+                return replace(job, notes=(note, *job.notes))
+        raise

@@ -25,11 +25,10 @@ from gemmi import find_tabulated_residue
 from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.errors import InputError
 from protenix_ms.io.a3m import check_alignment, read_alignment_file
+from protenix_ms.io.entities import MAX_CHAINS, check_entities
 from protenix_ms.io.glycan import Linkage, parse_glycan
 from protenix_ms.io.sequence import (
-    MAX_CHAINS,
     check_chain_name,
-    check_entities,
     check_job_name,
     check_sequence,
 )

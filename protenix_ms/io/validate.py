@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.errors import InputError
-from protenix_ms.io.sequence import check_entities
+from protenix_ms.io.entities import check_entities
 from protenix_ms.job import AtomAddress, Job, Ligand, Polymer
 from protenix_ms.typing import Array
 

@@ -126,7 +126,7 @@ _CHAINS = [
     BadInput(
         "nucleotide keys on a protein",
         modified(modificationType="CCD_SEP", basePosition=1),
-        ("ptmType is missing",),
+        ("modifications 1", "unknown key 'modificationType'", "ptmType, ptmPosition"),
     ),
 ]
 
