@@ -4,36 +4,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
 
-from protenix_ms.constants.restypes import SEQUENCE_LETTERS
-from protenix_ms.errors import InputError
-from protenix_ms.io.entities import check_entities
+from protenix_ms.chem.ccd import Component, ComponentDictionary
+from protenix_ms.errors import ChemistryError, InputError
+from protenix_ms.io.entities import check_entities, residues_of
 from protenix_ms.job import AtomAddress, Job, Ligand, Polymer
-from protenix_ms.typing import Array
-
-
-@runtime_checkable
-class _Component(Protocol):
-    atom_name: Array
-    type: str
-
-
-@runtime_checkable
-class Components(Protocol):
-    """What `validate` needs of `protenix_ms.chem.ccd.ComponentDictionary`."""
-
-    def __contains__(self, code: object) -> bool: ...
-    def __getitem__(self, code: str) -> _Component: ...
-    def __iter__(self) -> Iterator[str]: ...
-
 
 MAX_UNNAMED_LIGANDS = 99  # upstream names them l01 to l99
 
 
-def validate(job: Job, ccd: Components) -> None:
-    """Refuse what no structure can be built from.
+def validate(job: Job, ccd: ComponentDictionary) -> None:
+    """Refuse a job from which no structure can be built.
 
     Args:
         job: a job as `read_jobs` returns it.
@@ -43,71 +24,50 @@ def validate(job: Job, ccd: Components) -> None:
         InputError: an unknown component, a modification that is no residue, SMILES that RDKit
             cannot read, a bond or contact to an atom its residue does not have.
     """
-    places = [f"{_where(job)}, entity {number}" for number in range(1, len(job.entities) + 1)]
-    check_entities(job.entities, places, _where(job))
-    unnamed = set()
-    for place, (entity_number, entity) in zip(places, job.numbered_entities()):
+    where = f"{job.source} {job.name!r}".strip()
+    places = [f"{where}, entity {number}" for number in range(1, len(job.entities) + 1)]
+    check_entities(job.entities, places, where)
+    for place, entity in zip(places, job.entities):
         if isinstance(entity, Polymer):
             _check_modifications(entity, place, ccd)
-            continue
-        for number, code in enumerate(entity.codes, 1):
-            _known(code, f"{place}, position {number}", ccd)
-        if entity.smiles is not None:
+        elif entity.smiles is not None:
             _check_smiles(entity.smiles, place)
-        if not entity.codes:
-            unnamed.add(entity_number)
+        else:
+            for number, code in enumerate(entity.codes, 1):
+                _component(code, f"{place}, position {number}", ccd)
+    unnamed = {number for number, entity in job.numbered_entities()
+               if isinstance(entity, Ligand) and not entity.codes}
     if len(unnamed) > MAX_UNNAMED_LIGANDS:
-        raise InputError(
-            f"the job has {len(unnamed)} different SMILES and file ligands",
-            where=_where(job),
-            fix=f"the limit is {MAX_UNNAMED_LIGANDS}; use CCD codes where they exist",
-        )
-    for number, bond in enumerate(job.bonds, 1):
-        for end in (bond.first, bond.second):
-            _check_atom(job, end, f"{_where(job)}, covalent bond {number}", ccd)
-    for number, contact in enumerate(job.contacts, 1):
-        for end in (contact.first, contact.second):
-            _check_atom(job, end, f"{_where(job)}, contact {number}", ccd)
+        raise InputError(f"the job has {len(unnamed)} different SMILES and file ligands",
+                         where=where, fix=f"the limit is {MAX_UNNAMED_LIGANDS}; use CCD codes "
+                         "where they exist")
+    for name, links in (("covalent bond", job.bonds), ("contact", job.contacts)):
+        for number, link in enumerate(links, 1):
+            for end in (link.first, link.second):
+                _check_atom(job, end, f"{where}, {name} {number}", ccd)
 
 
-def _where(job: Job) -> str:
-    return f"{job.source} {job.name!r}".strip()
-
-
-def _known(code: str, where: str, ccd: Components) -> _Component:
-    if code in ccd:
+def _component(code: str, where: str, ccd: ComponentDictionary) -> Component:
+    try:
         return ccd[code]
-    upper = code.upper()
-    close = [upper] if upper in ccd else difflib.get_close_matches(upper, list(ccd), 1, 0.6)
-    hint = f"did you mean {close[0]!r}? Otherwise " if close else ""
-    raise InputError(
-        f"no component {code!r} in the dictionary",
-        where=where,
-        fix=f"{hint}give the molecule as SMILES or as a file",
-    )
+    except ChemistryError as error:
+        raise InputError(error.message, where=where, fix=error.fix) from None
 
 
-def _check_modifications(chain: Polymer, where: str, ccd: Components) -> None:
-    ends = (1, len(chain.sequence))
-    family = {"protein": "protein"}.get(chain.kind, "nucleic acid")
+def _check_modifications(chain: Polymer, where: str, ccd: ComponentDictionary) -> None:
+    """Refuse modifications that are neither residues of this kind of chain nor caps of its ends."""
+    family = {"protein"} if chain.kind == "protein" else {"dna", "rna"}
     for change in chain.modifications:
         place = f"{where}, position {change.position}"
-        component = _known(change.code, place, ccd)
-        found = _family(component.type.upper())
-        cap = change.position in ends and {"C", "N", "P", "O3'"} & set(component.atom_name)
-        if found != family and not (found is None and cap):
+        component = _component(change.code, place, ccd)
+        cap = (component.mol_type == "ligand" and change.position in (1, len(chain.sequence))
+               and {"C", "N", "P", "O3'"} & set(component.atom_name.tolist()))
+        if component.mol_type not in family and not cap:
+            name = "protein" if chain.kind == "protein" else "nucleic acid"
             raise InputError(
-                f"{change.code} ({component.type.lower()}) is no residue of a {family} chain",
+                f"{change.code} ({component.type.lower()}) is no residue of a {name} chain",
                 where=place,
-                fix="give a modified residue, or write it as a ligand with a covalent bond",
-            )
-
-
-def _family(kind: str) -> str | None:
-    """Polymer that residues of a `_chem_comp.type` belong to; None for caps and ligands."""
-    if "PEPTIDE" in kind and kind != "PEPTIDE-LIKE":
-        return "protein"
-    return "nucleic acid" if "DNA" in kind or "RNA" in kind else None
+                fix="give a modified residue, or write it as a ligand with a covalent bond")
 
 
 def _check_smiles(smiles: str, where: str) -> None:
@@ -116,27 +76,21 @@ def _check_smiles(smiles: str, where: str) -> None:
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or molecule.GetNumAtoms() == 0:
-        raise InputError(
-            f"{smiles[:60]!r} is not valid SMILES", where=where, fix="check brackets and valences"
-        )
+        raise InputError(f"{smiles[:60]!r} is not valid SMILES", where=where,
+                         fix="check brackets and valences")
 
 
-def _check_atom(job: Job, end: AtomAddress, where: str, ccd: Components) -> None:
-    """Atom names of polymers and CCD ligands; those of SMILES and files are checked when built."""
+def _check_atom(job: Job, end: AtomAddress, where: str, ccd: ComponentDictionary) -> None:
+    """Check names of atoms of polymers and CCD ligands; others are checked when they are built."""
     entity = job.entities[end.entity - 1]
-    if end.atom is None or (isinstance(entity, Ligand) and not entity.codes):
+    codes = residues_of(entity) if isinstance(entity, Polymer) else entity.codes
+    if end.atom is None or not codes:
         return
-    if isinstance(entity, Ligand):
-        code = entity.codes[end.position - 1]
-    else:
-        code = SEQUENCE_LETTERS[entity.kind][entity.sequence[end.position - 1]]
-        code = next((m.code for m in entity.modifications if m.position == end.position), code)
-    names = ccd[code].atom_name.tolist()
+    names = ccd[codes[end.position - 1]].atom_name.tolist()
     if end.atom not in names:
         close = difflib.get_close_matches(str(end.atom), names, len(names))
         shown = list(dict.fromkeys([*close, *names]))[:12]
         raise InputError(
-            f"{code} has no atom {str(end.atom)!r}",
+            f"{codes[end.position - 1]} has no atom {str(end.atom)!r}",
             where=f"{where}, entity {end.entity}, position {end.position}",
-            fix=f"it has {', '.join(shown)}{' ...' if len(names) > 12 else ''}",
-        )
+            fix=f"it has {', '.join(shown)}{' and others' if len(names) > 12 else ''}")
