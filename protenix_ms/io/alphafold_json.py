@@ -295,9 +295,10 @@ def _read_ligand(entry: LigandEntry, ids: tuple[str, ...], place: EntityPlace) -
                          fix="give exactly one of them")
     if entry.smiles:
         return Ligand(smiles=texts.check_smiles(entry.smiles, place.where), count=len(ids), ids=ids)
-    codes = tuple(texts.check_code(code, place.where, "ATP", f"ccdCodes {number}")
-                  for number, code in enumerate(entry.ccd_codes, 1))
-    return Ligand(codes=codes, count=len(ids), ids=ids)
+    for number, code in enumerate(entry.ccd_codes, 1):
+        texts.refuse_prefix(code, f"ccdCodes {number}", place.where)
+        texts.check_code(code, place.where, "ATP")
+    return Ligand(codes=tuple(entry.ccd_codes), count=len(ids), ids=ids)
 
 
 def _read_bonds(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 from pydantic import AfterValidator
 
 from protenix_ms.errors import InputError
+from protenix_ms.io import sequence as texts
 from protenix_ms.io.a3m import check_alignment, read_alignment_file
 from protenix_ms.io.entities import check_entities
 from protenix_ms.io.json_model import (
@@ -23,14 +24,6 @@ from protenix_ms.io.json_model import (
     refuse_blank,
 )
 from protenix_ms.io.protenix_json import Seeds, find_ligand
-from protenix_ms.io.sequence import (
-    check_chain_name,
-    check_changes,
-    check_code,
-    check_job_name,
-    check_sequence,
-    check_smiles,
-)
 from protenix_ms.io.text_file import find_file
 from protenix_ms.job import Entity, Job, Ligand, Polymer, PolymerKind
 
@@ -119,7 +112,7 @@ def read_openfold3(value: Any, path: Path) -> Iterator[Job | InputError]:
     for number, (name, query) in enumerate(document.queries.items(), 1):
         try:
             entities = _read_query(query, f"{path}, query {name[:60]!a}", path.parent)
-            yield Job(check_job_name(name, str(path)), entities, seeds=tuple(document.seeds),
+            yield Job(texts.check_job_name(name, str(path)), entities, seeds=tuple(document.seeds),
                       source=f"{path}, job {number}")
         except InputError as error:
             yield error
@@ -142,7 +135,7 @@ def _read_query(value: Any, where: str, folder: Path) -> tuple[Entity, ...]:
 
 
 def _read_ids(chain: _Chain, place: EntityPlace) -> tuple[str, ...]:
-    return tuple(check_chain_name(name, place.where) for name in chain.chain_ids)
+    return tuple(texts.check_chain_name(name, place.where) for name in chain.chain_ids)
 
 
 def _read_ligand(chain: LigandChain, place: EntityPlace) -> Ligand:
@@ -151,17 +144,17 @@ def _read_ligand(chain: LigandChain, place: EntityPlace) -> Ligand:
         raise InputError("a ligand has exactly one of ccd_codes, smiles, sdf_file_path",
                          where=where, fix="keep one")
     if chain.smiles is not None:
-        return Ligand(smiles=check_smiles(chain.smiles, where), count=len(ids), ids=ids)
+        return Ligand(smiles=texts.check_smiles(chain.smiles, where), count=len(ids), ids=ids)
     if chain.sdf_file_path is not None:
         return Ligand(file=find_ligand(chain.sdf_file_path, place), count=len(ids), ids=ids)
-    codes = tuple(check_code(code, where, "ATP") for code in chain.ccd_codes or ())
+    codes = tuple(texts.check_code(code, where, "ATP") for code in chain.ccd_codes or ())
     return Ligand(codes=codes, count=len(ids), ids=ids)
 
 
 def _read_polymer(chain: PolymerChain, query: Query, place: EntityPlace) -> Polymer:
     kind, where = cast(PolymerKind, chain.molecule_type), place.where
-    sequence, ids = check_sequence(chain.sequence, kind, where), _read_ids(chain, place)
-    changes = check_changes(
+    sequence, ids = texts.check_sequence(chain.sequence, kind, where), _read_ids(chain, place)
+    changes = texts.check_changes(
         [(code, position) for position, code in chain.non_canonical_residues.items()],
         ("the code", "the position"), len(sequence), where, None)
     alignments = {}

@@ -99,10 +99,12 @@ def check_changes(
         place = f"{where}, modifications {number}"
         if prefix is None:
             text, prefix = text.removeprefix("CCD_"), ""
+        elif not prefix:
+            refuse_prefix(text, keys[0], place)
         if not text.startswith(prefix):
             raise InputError(f"{keys[0]} is {text[:40]!r}", where=place,
                              fix=f"write '{prefix}' and a CCD code")
-        code = check_code(text[len(prefix):], place, f"{prefix}SEP", keys[0])
+        code = check_code(text[len(prefix):], place, f"{prefix}SEP")
         check_range(position, 1, length, keys[1], place)
         if position in modified:
             raise InputError(f"position {position} is modified twice", where=place, fix="keep one")
@@ -110,15 +112,19 @@ def check_changes(
     return tuple(modified.values())
 
 
-def check_code(text: str, where: str, example: str = "CCD_ATP", name: str = "the code") -> str:
+def check_code(text: str, where: str, example: str = "CCD_ATP") -> str:
     """Return a CCD code if it is letters and digits only; `example` shows the dialect's form."""
-    if text.startswith("CCD_") and "_" not in example:
-        raise InputError(f"{name} is {text[:40]!r}", where=where,
-                         fix=f"AlphaFold 3 writes {text[4:40]} without CCD_")
     if not text or not text.isascii() or not text.isalnum():
         raise InputError(f"{text[:40]!a} is not a CCD code", where=where,
                          fix=f"write for example {example}")
     return text
+
+
+def refuse_prefix(text: str, name: str, where: str) -> None:
+    """Raise an InputError for a code of AlphaFold 3 that is written with ``CCD_``."""
+    if text.startswith("CCD_"):
+        raise InputError(f"{name} is {text[:40]!r}", where=where,
+                         fix=f"AlphaFold 3 writes {text[4:40]} without CCD_")
 
 
 def check_smiles(text: str, where: str) -> str:
