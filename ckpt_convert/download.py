@@ -6,22 +6,34 @@ from __future__ import annotations
 import fcntl
 import re
 import shutil
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import (
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    Request,
+    build_opener,
+)
 
 from ckpt_convert.official import WITHDRAWN, OfficialFile
 from ckpt_convert.target import sha256_of
 from protenix_ms.errors import CheckpointError, ResourceError
 
 PIECE = 1 << 18
+MAGIC = b"PK\x03\x04"
+DEADLINE = 12 * 3600  # seconds
+SILENCE = 30.0  # seconds that a server may keep silent, or take to announce its answer
+SLOWEST = 1 << 10  # bytes a second below which a connection counts as failed
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 Progress = Callable[[int, int], object]  # bytes so far, bytes in total (0: unknown)
 
@@ -37,6 +49,55 @@ class _SafeRedirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+def _put(part: BinaryIO, place: int, piece: bytes) -> None:
+    """Let `piece` stand at `place` of the part; what follows stays if the piece was there already.
+    """
+    part.seek(place)
+    there = part.read(len(piece))
+    if piece[:len(there)] != there:
+        part.truncate(place)
+        there = b""
+    part.seek(0, 2)
+    part.write(piece[len(there):])
+    part.flush()  # a killed process loses nothing
+
+
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Announcing:
+    """Ends a connection whose answer is not announced in time, however slowly bytes come."""
+
+    def getresponse(self):
+        timer = threading.Timer(self.timeout, _end, [self.sock])
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().getresponse()
+        finally:
+            timer.cancel()
+
+
+class _Connection(_Announcing, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Announcing, HTTPSConnection):
+    pass
+
+
+class _Http(HTTPHandler):
+    def http_open(self, req):
+        return self.do_open(_Connection, req)
+
+
+class _Https(HTTPSHandler):
+    def https_open(self, req):
+        return self.do_open(_SecureConnection, req)
+
+
 @dataclass
 class Download:
     """One file on its way from `url` to `target`, gathered in `<target>.part`."""
@@ -46,31 +107,40 @@ class Download:
     model: str = ""
     known: OfficialFile | None = None
     progress: Progress = lambda done, total: None
-    attempts: int = 5  # failures in a row, without a single new byte
+    attempts: int = 5  # failures in a row
     pause: float = 1.0  # seconds before the second attempt; doubles
+    deadline: float = DEADLINE  # seconds for all of it
+    window: float = 15.0  # seconds over which a connection's rate is measured
 
     def run(self) -> Path:
         """Fetch what is missing, check it, move it to `target`.
 
+        An attempt counts as failed if it ends early with less than `SLOWEST` bytes a second.
+        What has come stays in the part file, every byte of it.
+
         Raises:
             CheckpointError: refused by the server, another file than the published one.
-            ResourceError: no connection, or it keeps dropping.
+            ResourceError: no connection, one that keeps dropping or is too slow, or no time left.
         """
         if self._fetched():
             return self.target
-        opener = build_opener(_SafeRedirects)
-        self.etag = ""
+        opener = build_opener(_SafeRedirects, _Http, _Https)
+        self.etag, self.end = "", time.monotonic() + self.deadline
         with self._locked() as part:
             self._require_room(part)
             failures, reason = 0, ""
             while not self._complete(part):
-                if failures >= self.attempts:
+                late = time.monotonic() >= self.end
+                if late or failures >= self.attempts:
+                    what = (f"not complete after {self.deadline / 60:.3g} minutes" if late
+                            else f"the connection keeps failing ({reason})")
                     raise ResourceError(
-                        f"the connection keeps failing ({reason}) after {part.tell()} bytes",
-                        where=self.url, fix="run the same command again, it goes on from there")
+                        f"{what}, {part.seek(0, 2)} bytes are there", where=self.url,
+                        fix="run the same command again, it goes on from there")
                 if failures:
-                    time.sleep(self.pause * 2 ** (failures - 1))
-                before = part.seek(0, 2)
+                    time.sleep(max(0.0, min(self.pause * 2 ** (failures - 1),
+                                            self.end - time.monotonic())))
+                before, start = part.seek(0, 2), time.monotonic()
                 try:
                     self._continue(opener, part)
                     reason = "it ends too early"
@@ -78,7 +148,9 @@ class Download:
                     reason = self._refused(error, part)
                 except (URLError, HTTPException, OSError) as error:
                     reason = str(getattr(error, "reason", error) or type(error).__name__)
-                failures = 0 if part.seek(0, 2) > before else failures + 1
+                gained = part.seek(0, 2) - before
+                enough = gained > SLOWEST * (time.monotonic() - start)
+                failures = 0 if enough else failures + 1
             self._check(part)
             part_path = Path(part.name)
             part_path.replace(self.target)
@@ -130,21 +202,30 @@ class Download:
             request.add_header("Range", f"bytes={have}-")
             if self.etag:
                 request.add_header("If-Range", self.etag)
-        with opener.open(request, timeout=30) as response:
-            if response.status != 206:
-                part.truncate(0)
+        left = max(self.end - time.monotonic(), 0.1)
+        with opener.open(request, timeout=min(SILENCE, left)) as response:
+            if response.status != 206:  # from the beginning: what is the same stays
                 have = 0
             self._announced(response, have)
-            while piece := response.read(PIECE):
-                if have == 0 and piece[:4] != b"PK\x03\x04":
+            mark, since = have, time.monotonic()
+            while piece := response.read1(PIECE):
+                start = MAGIC[have:have + len(piece)]
+                if piece[:len(start)] != start:
+                    part.truncate(0)
                     raise self._other(f"starts with {ascii(piece[:16].decode('latin1'))}")
-                have += len(piece)
-                if self.total and have > self.total:
+                if self.total and have + len(piece) > self.total:
                     part.truncate(0)
                     raise self._other(f"goes on beyond {self.total} bytes")
-                part.write(piece)
+                _put(part, have, piece)
+                have += len(piece)
                 self.progress(have, self.total)
-            part.flush()
+                now = time.monotonic()
+                if now >= self.end:
+                    return
+                if now - since >= self.window:
+                    if have - mark < SLOWEST * self.window:
+                        raise TimeoutError(f"{(have - mark) / (now - since):.0f} bytes a second")
+                    mark, since = have, now
             if not self.total:
                 self.total = have  # no length announced: the archive's own checks must do
 
@@ -185,7 +266,6 @@ class Download:
                                    "a browser and use 'convert'")
 
     def _check(self, part: BinaryIO) -> None:
-        part.flush()
         if self.known and self.known.sha256 and sha256_of(Path(part.name)) != self.known.sha256:
             part.truncate(0)
             raise CheckpointError("the fetched file has another sha256 than the published one",

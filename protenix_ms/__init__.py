@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "load": "protenix_ms.predict.api",
     "predict": "protenix_ms.predict.api",
-    "read_jobs": "protenix_ms.predict.api",
+    "read_jobs": "protenix_ms.io",
 }
 
 __all__ = ["__version__", *_LAZY]

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from protenix_ms.errors import InputError
+
 PolymerKind = Literal["protein", "dna", "rna"]
+MAX_SEED = 2**32 - 1
+LIGAND_SUFFIXES = (".sdf", ".mol", ".mol2", ".pdb")
 
 
 @dataclass(frozen=True)
@@ -160,3 +166,16 @@ class Job:
         """List the entities with the numbers under which the model knows them."""
         numbers = self.entity_numbers or range(1, len(self.entities) + 1)
         return zip(numbers, self.entities)
+
+
+def require_seed(seed: int, where: str = "seed") -> int:
+    """Return the seed itself, if it is one: a whole number from 0 to `MAX_SEED`.
+
+    Raises:
+        InputError: it is not.
+    """
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed <= MAX_SEED:
+        raise InputError(f"expected a whole number from 0 to {MAX_SEED}, got {seed!r:.40}",
+                         where=where, fix="choose another seed")
+    return int(seed)

@@ -25,16 +25,18 @@ from comparison import compare, with_recorded_ligands  # noqa: E402
 
 from protenix_ms.chem.atom_table import AtomTable  # noqa: E402
 from protenix_ms.chem.ccd import ComponentDictionary  # noqa: E402
-from protenix_ms.errors import ProtenixError  # noqa: E402
-from protenix_ms.features import Example, FeatureOptions, assemble, featurize  # noqa: E402
-from protenix_ms.io import read_jobs  # noqa: E402
-from protenix_ms.structures import (  # noqa: E402
+from protenix_ms.cli.arguments import whole  # noqa: E402
+from protenix_ms.data import (  # noqa: E402
     CropOptions,
     ExampleOptions,
     Symmetries,
     read_entry,
     training_example,
 )
+from protenix_ms.errors import ProtenixError  # noqa: E402
+from protenix_ms.features import Example, FeatureOptions, assemble, featurize  # noqa: E402
+from protenix_ms.io import read_jobs  # noqa: E402
+from protenix_ms.job import MAX_SEED  # noqa: E402
 
 WHOLE = 10**9  # tokens of a crop that leaves nothing out
 TEMPLATES, GAP = 4, 31  # upstream's empty templates
@@ -55,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="npz file to write")
     parser.add_argument("--atoms", type=Path, help="npz file of a job's atoms and bonds to write")
     parser.add_argument("--index", type=int, default=0, help="which job of the file, from 0")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=whole(0, MAX_SEED), default=0)
     parser.add_argument("--ccd", type=Path, help="another component table")
     parser.add_argument("--conformers", type=Path, help="npz of reference conformers by component")
     parser.add_argument("--compare", type=Path, metavar="DIR",
@@ -78,7 +80,7 @@ def job_example(arguments: argparse.Namespace, ccd: ComponentDictionary) -> Exam
         use_msa=not arguments.no_msa, upstream_quirks=not arguments.no_quirks
     )
     rng = np.random.default_rng(arguments.seed)
-    atoms = assemble(job, ccd, rng)
+    atoms = assemble(job, ccd, rng, options.upstream_quirks)
     recording = arguments.compare and arguments.compare / "atoms.npz"
     if recording and recording.exists():
         atoms = with_recorded_ligands(atoms, np.load(recording))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import subprocess
 import sys
 from enum import IntEnum
@@ -21,6 +22,8 @@ from protenix_ms.errors import ChemistryError
 from protenix_ms.typing import Array, Float
 
 LARGE = 150  # heavy atoms above which RDKit works in a child process (it has crashed on such)
+CHILD_MEMORY = 4 << 30  # bytes of address space that the child process may take
+_NO_MEMORY = 77  # the child's exit code when they are not enough
 GRACE = 20.0  # seconds a child may take beyond the embedding itself: start, imports, clean-up
 
 
@@ -91,6 +94,8 @@ def ligand_conformer(mol: Chem.Mol, seed: int, seconds: float = 60.0) -> Float[A
     else:
         found = embed(mol, seed, seconds, LIGAND_CHAIN)
         position = None if found is None else found[0]
+    if position is None and (stereo := _contradiction(mol, seed)):
+        raise ChemistryError(stereo, fix="check @ and @@, / and \\ in the SMILES")
     if position is None:
         raise ChemistryError(
             f"no 3D conformer was found within {seconds:g} s "
@@ -100,21 +105,48 @@ def ligand_conformer(mol: Chem.Mol, seed: int, seconds: float = 60.0) -> Float[A
     return position
 
 
+def _contradiction(mol: Chem.Mol, seed: int) -> str:
+    """Say that stereochemistry keeps a molecule from being embedded; "" if it does not.
+
+    RDKit only says that it failed. An embedding without the tags tells whether they are why.
+    """
+    centres = [atom.GetIdx() + 1 for atom in mol.GetAtoms()
+               if atom.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED]
+    bonds = [f"{bond.GetBeginAtomIdx() + 1}={bond.GetEndAtomIdx() + 1}" for bond in mol.GetBonds()
+             if bond.GetStereo() > Chem.BondStereo.STEREOANY]
+    plain = Chem.Mol(mol)
+    Chem.RemoveStereochemistry(plain)
+    if not centres and not bonds:
+        return ""
+    embedded = (_embed_in_child(plain, seed, GRACE) is not None if mol.GetNumHeavyAtoms() > LARGE
+                else embed(plain, seed, GRACE, LIGAND_CHAIN) is not None)
+    names = " and ".join(["stereocentres"] * bool(centres) + ["double bonds"] * bool(bonds))
+    places = ", ".join([f"atoms {', '.join(map(str, centres))}"] * bool(centres) + bonds)
+    return f"its {names} cannot be satisfied together ({places})" if embedded else ""
+
+
 def _embed_in_child(mol: Chem.Mol, seed: int, seconds: float) -> Float[Array, "a 3"] | None:
     """`embed` in a fresh interpreter: RDKit's binary form in, npy out."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "protenix_ms.chem.conformer", str(seed), str(seconds)]
+    environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
     try:
         child = subprocess.run(
             command,
             input=mol.ToBinary(),
             capture_output=True,
             timeout=seconds + GRACE,
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment,  # threads of OpenBLAS would reserve address space
         )
     except subprocess.TimeoutExpired:
         return None
+    if child.returncode == _NO_MEMORY:
+        raise ChemistryError(
+            f"RDKit needs more than {CHILD_MEMORY / 2**30:.3g} GiB of memory for a conformer "
+            f"({mol.GetNumHeavyAtoms()} heavy atoms)",
+            fix="give the ligand as a file with 3D coordinates or as a CCD code",
+        )
     if child.returncode != 0:
         raise ChemistryError(
             f"RDKit ended with code {child.returncode} while making a conformer "
@@ -125,9 +157,15 @@ def _embed_in_child(mol: Chem.Mol, seed: int, seconds: float) -> Float[Array, "a
 
 
 def _child() -> None:
-    """What the child process does; no output means no conformer."""
+    """What the child process does, within `CHILD_MEMORY`; no output means no conformer."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = CHILD_MEMORY if hard == resource.RLIM_INFINITY else min(CHILD_MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     seed, seconds = int(sys.argv[1]), float(sys.argv[2])
-    found = embed(Chem.Mol(sys.stdin.buffer.read()), seed, seconds, LIGAND_CHAIN)
+    try:
+        found = embed(Chem.Mol(sys.stdin.buffer.read()), seed, seconds, LIGAND_CHAIN)
+    except MemoryError:
+        sys.exit(_NO_MEMORY)
     if found is not None:
         np.save(sys.stdout.buffer, found[0])
 

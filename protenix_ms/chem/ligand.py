@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,12 +13,16 @@ from rdkit import Chem, rdBase
 from protenix_ms.chem.atom_table import AtomTable, concatenate
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.conformer import ligand_conformer
+from protenix_ms.chem.ligand_file import check_atoms, molecule_from_file, require_size
 from protenix_ms.chem.residue import residue_table
 from protenix_ms.errors import ChemistryError
 from protenix_ms.job import Ligand
 from protenix_ms.typing import Array, Float
 
 MOST_NAMED = 99  # l01 ... l99, upstream's names
+_LONGEST_SMILES = 20_000  # characters
+_SMILES_ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*]")
+_SMILES_HYDROGEN = re.compile(r"\[\d*H(?![a-z])")
 _ORDER = {
     Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3,
     Chem.BondType.DATIVE: 1, Chem.BondType.AROMATIC: 4,
@@ -77,47 +82,31 @@ def molecule_from_smiles(smiles: str) -> Chem.Mol:
     """The molecule with hydrogens added after the heavy atoms.
 
     Raises:
-        ChemistryError: not a SMILES, no atoms, or dummy atoms.
+        ChemistryError: not a SMILES, no atoms, too many, or dummy atoms.
     """
     where = f"SMILES '{_shortened(smiles)}'"
+    require_small_smiles(smiles)
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
         if mol is None:
             raise ChemistryError(_smiles_fault(smiles), where=where,
                                  fix="correct it, or give a CCD code (CCD_) or a file (FILE_)")
-        _check_atoms(mol, where)
+        check_atoms(mol, where)
         return Chem.AddHs(mol)
 
 
-def molecule_from_file(path: Path) -> Chem.Mol:
-    """The first molecule of an SDF, MOL, MOL2 or PDB file; RDKit drops its hydrogens.
+def require_small_smiles(smiles: str) -> None:
+    """Refuse a SMILES of too many heavy atoms by its text: RDKit takes gigabytes for some.
 
     Raises:
-        ChemistryError: unknown ending, absent or unreadable file, no 3D, no atoms, dummy atoms.
+        ChemistryError: more than `ligand_file.MOST_HEAVY` heavy atoms, or an endless text.
     """
-    where = f"ligand file {path}"
-    readers = {".sdf": _first_of_sdf, ".mol": Chem.MolFromMolFile, ".mol2": Chem.MolFromMol2File,
-               ".pdb": Chem.MolFromPDBFile}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ChemistryError(f"unknown ending '{path.suffix}'", where=where,
-                             fix="convert it to .sdf, .mol, .mol2 or .pdb")
-    if not path.is_file():
-        raise ChemistryError("there is no such file", where=where, fix="check the path")
-    with rdBase.BlockLogs():
-        try:
-            mol = reader(str(path))
-        except (OSError, RuntimeError, StopIteration, UnicodeDecodeError):
-            mol = None
-    if mol is None:
-        raise ChemistryError("RDKit cannot read a molecule from it", where=where,
-                             fix="check that valences and charges are right, or write it anew")
-    _check_atoms(mol, where)
-    flat = not mol.GetNumConformers() or not mol.GetConformer().Is3D()
-    if flat or (mol.GetNumAtoms() > 1 and np.ptp(mol.GetConformer().GetPositions()) == 0):
-        raise ChemistryError("it has no 3D coordinates", where=where,
-                             fix="give the molecule as SMILES or add 3D coordinates")
-    return mol
+    where = f"SMILES '{_shortened(smiles)}'"
+    if len(smiles) > _LONGEST_SMILES:
+        raise ChemistryError(f"it has {len(smiles)} characters, at most {_LONGEST_SMILES} are read",
+                             where=where, fix="give a smaller molecule")
+    atoms = _SMILES_ATOM.findall(smiles)
+    require_size(sum(not _SMILES_HYDROGEN.match(atom) for atom in atoms), where)
 
 
 def molecule_table(mol: Chem.Mol, position: Float[Array, "a 3"], res_name: str) -> AtomTable:
@@ -167,24 +156,6 @@ def _kekule_bonds(mol: Chem.Mol) -> np.ndarray:
     rows = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), _ORDER.get(bond.GetBondType(), 0))
             for bond in work.GetBonds()]
     return np.array(rows, np.int32).reshape(-1, 3)
-
-
-def _first_of_sdf(path: str) -> Chem.Mol | None:
-    return next(Chem.SDMolSupplier(path))
-
-
-def _check_atoms(mol: Chem.Mol, where: str) -> None:
-    """Refuse what has no heavy atom or an atom without element."""
-    if not any(atom.GetAtomicNum() > 1 for atom in mol.GetAtoms()):
-        dummy = any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms())
-        raise ChemistryError("it has no atoms but hydrogen" + (" and dummies" if dummy else ""),
-                             where=where, fix="give a molecule with at least one heavy atom")
-    dummies = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0]
-    if dummies:
-        raise ChemistryError(
-            f"atom {dummies[0] + 1} is a dummy (written *, R or X)", where=where,
-            fix="replace it by an element, and describe attachments in covalent_bonds",
-        )
 
 
 def _smiles_fault(smiles: str) -> str:

@@ -34,12 +34,17 @@ def build_polymer(
     sequence: str,
     modifications: tuple[Modification, ...],
     ccd: ComponentDictionary,
+    upstream_quirks: bool = False,
 ) -> AtomTable:
     """The atoms of one copy of a chain, leaving atoms removed, polymer bonds made.
 
     `res_id` is 1-based; `chain_id` and `entity_id` are "" for the caller to fill; `hetero` is
     False; `charge` is the reference conformer's (upstream `ref_charge`); `coord` is zero; extra
     columns `atom_index` and `atom_map` are -1 (see `ligand.build_ligand`).
+
+    Args:
+        upstream_quirks: of caps, bond only ACE and NME, and keep the OXT of the residue before
+            NME, whose carbon then has five bonds.
 
     Raises:
         ChemistryError: an unknown letter or component, or a modification outside the chain.
@@ -49,15 +54,15 @@ def build_polymer(
         [residue_table(ccd[code], i + 1, hetero=False) for i, code in enumerate(codes)]
     )
     polymer_bonds = _polymer_bonds(chain, codes, ccd)
-    cap_bonds = _cap_bonds(chain, codes)
+    cap_bonds = _upstream_cap_bonds(chain, codes) if upstream_quirks else (
+        _cap_bonds(chain, codes, ccd) if kind == "protein" else [])
     made = np.array(polymer_bonds + cap_bonds, np.int32).reshape(-1, 2)
     single = np.ones((len(made), 1), np.int32)
     bonds = np.concatenate([chain.bonds, np.concatenate([made, single], axis=1)])
     chain = chain.with_columns(bonds=bonds)
-    # Only C-N and O3'-P bonds cost leaving atoms; a cap's bond does not (as upstream), so the
-    # residue before NME keeps its OXT.
+    costly = polymer_bonds if upstream_quirks else [*polymer_bonds, *cap_bonds]
     count: dict[int, int] = {}
-    for row in (row for pair in polymer_bonds for row in pair):
+    for row in (row for pair in costly for row in pair):
         count[row] = count.get(row, 0) + 1
     chain = chain[~lost_atoms(chain, count, ccd)]
     return chain[~_lost_at_gaps(chain, codes, ccd)]
@@ -129,10 +134,35 @@ def _polymer_bonds(
     return pairs
 
 
-def _cap_bonds(chain: AtomTable, codes: list[str]) -> list[tuple[int, int]]:
-    """Bonds of ACE at the start and NME at the end, which are no peptides by their type."""
+def _cap_bonds(
+    chain: AtomTable, codes: list[str], ccd: ComponentDictionary
+) -> list[tuple[int, int]]:
+    """C-N between neighbours of which one is no peptide by its type: caps, statine, beta-alanine.
+
+    The first must have a carbonyl C and the second an N with a hydrogen to give. NME at the start
+    has neither, for its C is a methyl group.
+    """
+    parts = [ccd[code] for code in codes]
+    acyl = [any(order == 2 and {"C"} < set(part.atom_name[pair].tolist())
+                and "O" in part.element[pair] for pair, order in zip(part.bonds, part.bond_order))
+            for part in parts]
+    amine = [bool((part.hydrogens[part.atom_name == "N"] > 0).any()) for part in parts]
+    return [bond for i in range(1, len(codes))
+            if {parts[i - 1].mol_type, parts[i].mol_type} in ({"protein", "ligand"}, {"ligand"})
+            and acyl[i - 1] and amine[i] for bond in _bond(chain, i, "C", "N")]
+
+
+def _upstream_cap_bonds(chain: AtomTable, codes: list[str]) -> list[tuple[int, int]]:
+    """Bonds of ACE at the start and NME at the end, the only caps that upstream bonds."""
     pairs = _bond(chain, 1, "C", "N") if codes[0] == "ACE" else []
     return pairs + (_bond(chain, len(codes) - 1, "C", "N") if codes[-1] == "NME" else [])
+
+
+def unbonded_neighbours(chain: AtomTable) -> list[int]:
+    """Positions whose residue is not bonded to the next one, in one copy of a chain."""
+    ends = chain.res_id[chain.bonds[:, :2]]
+    joined = set(ends.min(axis=1)[np.abs(ends[:, 0] - ends[:, 1]) == 1].tolist())
+    return [i for i in range(1, int(chain.res_id.max())) if i not in joined]
 
 
 def _lost_at_gaps(chain: AtomTable, codes: list[str], ccd: ComponentDictionary) -> np.ndarray:
@@ -140,10 +170,8 @@ def _lost_at_gaps(chain: AtomTable, codes: list[str], ccd: ComponentDictionary) 
 
     The 5' phosphate's OP3 and the C-terminal OXT stay.
     """
-    ends = chain.res_id[chain.bonds[:, :2]]
-    joined = set(ends.min(axis=1)[np.abs(ends[:, 0] - ends[:, 1]) == 1].tolist())
     lost = np.zeros(len(chain), bool)
-    for gap in (i for i in range(1, len(codes)) if i not in joined):
+    for gap in unbonded_neighbours(chain):
         for res_id in (gap, gap + 1):
             component = ccd[codes[res_id - 1]]
             staying = component.atom_name[~component.leaving].tolist()

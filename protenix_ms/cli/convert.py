@@ -26,5 +26,5 @@ def run(args: Namespace) -> int:
     except CheckpointError as error:
         if getattr(args, "debug", False):
             raise
-        print(error, file=sys.stderr)
+        print(f"protenix-ms convert: {error}", file=sys.stderr)
         return 1

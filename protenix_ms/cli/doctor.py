@@ -42,14 +42,15 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Check this installation."
-    parser.add_argument("--device", choices=("CPU", "Ascend"), default="CPU")
+    parser.add_argument("--device", choices=("CPU", "Ascend"), default="CPU",
+                        help="the device that predictions shall run on (default %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print every finding; 0 when nothing needed is missing, 1 otherwise."""
     failed = False
-    for check in (python, numpy, mindspore(args.device), attention(args.device), memory, compiler,
-                  dictionary, plots, weights):
+    for check in (python, numpy, memory, compiler, plots, dictionary, weights,
+                  mindspore(args.device), attention(args.device)):  # what takes seconds comes last
         for finding in check():
             print(finding, flush=True)
             failed |= bool(finding.fix) and finding.needed

@@ -10,15 +10,23 @@ from ml_collections import ConfigDict
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
+from protenix_ms.cli.arguments import whole
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.train import DEFAULT_MODEL, check_data, held_out, judged_text
 from protenix_ms.config.training import evaluation
 from protenix_ms.errors import OutputError
+from protenix_ms.io.atomic import make_folder
 from protenix_ms.predict.settings import require_device, require_embeddings
 from protenix_ms.predict.weights import find_weights
 from protenix_ms.train.record import EVALUATION, Record
 
-SIZES = ("samples", "steps", "cycles", "entries", "crop_size")
+SIZES = {
+    "samples": "structures per entry, 0 for the model's own number",
+    "steps": "denoising steps, 0 for the model's own",
+    "cycles": "recycles, 0 for the model's own",
+    "entries": "entries to judge, 0 for all",
+    "crop_size": "tokens of an entry that are predicted, 0 for all",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,13 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights, or the folder of a training run; default: the cache folder")
     add("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}")
     add("--config", metavar="FILE[:ARG]", help="the one that the weights were trained with")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="any setting, e.g. sample_diffusion.gamma0=0.5")
     sizes = evaluation()
-    for name in SIZES:
-        add(f"--{name.replace('_', '-')}", type=int, metavar="N", default=sizes[name],
-            help=f"default {sizes[name]}" + ("" if sizes[name] else ", all or the model's own"))
-    add("--device", choices=("CPU", "Ascend"), default="CPU")
-    add("--quiet", action="store_true")
+    for name, text in SIZES.items():
+        add(f"--{name.replace('_', '-')}", type=whole(0), metavar="N", default=sizes[name],
+            help=f"{text} (default {sizes[name]})")
+    add("--device", choices=("CPU", "Ascend"), default="CPU", help="default %(default)s")
+    add("--quiet", action="store_true", help="only errors")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if record.lines(EVALUATION):
         raise OutputError("the folder holds an evaluation", where=str(args.output),
                           fix="choose another --output")
+    make_folder(args.output)
     launch.configure(args.device)
     from protenix_ms.predict.api import load_predictor
     from protenix_ms.runtime.policy import Policy, using

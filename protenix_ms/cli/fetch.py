@@ -10,21 +10,26 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ckpt_convert.convert import Options, convert
-from ckpt_convert.download import Download
+from ckpt_convert.download import DEADLINE, Download
 from ckpt_convert.official import BASE_URL, FILES, address
+from protenix_ms.cli.arguments import whole
+from protenix_ms.config import require_variant
 from protenix_ms.config.home import weights_dir
-from protenix_ms.errors import CheckpointError, OutputError
+from protenix_ms.errors import CheckpointError
+from protenix_ms.io.atomic import make_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Fetch upstream's official checkpoint and convert it."
-    parser.add_argument("model", choices=tuple(FILES), metavar="MODEL",
-                        help=", ".join(FILES))
+    parser.add_argument("model", metavar="MODEL", help=", ".join(FILES))
     parser.add_argument("--output", type=Path, metavar="DIR",
                         help="default: the weights folder, ~/.cache/protenix_ms/weights")
     parser.add_argument("--base-url", default=BASE_URL, metavar="URL",
                         help="a mirror that holds <MODEL>.pt")
+    parser.add_argument("--deadline", type=whole(1), default=DEADLINE // 60, metavar="MINUTES",
+                        help="give up after so long; a rerun goes on from what is there "
+                        "(default %(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the .pt beside the result")
     parser.add_argument("--overwrite", action="store_true", help="fetch and convert again")
 
@@ -33,24 +38,22 @@ def run(args: Namespace) -> int:
     """Fetch and convert; 0 done or there already, 1 refused.
 
     Raises:
-        OutputError, ResourceError: no room, no permission, no connection.
+        ConfigError: no such model.
+        OutputError, ResourceError: no room, no permission, no connection, no time left.
     """
+    require_variant(args.model)
     folder = args.output or weights_dir()
     result = folder / f"{args.model}.safetensors"
     if result.exists() and not args.overwrite:
         print(f"{result} is there already; --overwrite fetches it again")
         return 0
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot be made ({error.strerror})", where=str(folder),
-                          fix="choose another --output") from error
+    make_folder(folder)
     try:
         return _fetch(args, result)
     except CheckpointError as error:
         if getattr(args, "debug", False):
             raise
-        print(error, file=sys.stderr)
+        print(f"protenix-ms fetch: {error}", file=sys.stderr)
         return 1
 
 
@@ -61,7 +64,8 @@ def _fetch(args: Namespace, result: Path) -> int:
             bar.total = total or None
             bar.update(done - bar.n)
 
-        Download(url, source, args.model, FILES[args.model], progress).run()
+        Download(url, source, args.model, FILES[args.model], progress,
+                 deadline=60 * args.deadline).run()
     report = convert(source, result, Options(model=args.model, provenance=url))
     if not args.keep:
         source.unlink()

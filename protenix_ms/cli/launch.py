@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Process settings that MindSpore wants on CPU; called by the command line only.
 
-Three settings matter (measured in reference/mindspore.md): huge pages for malloc, which glibc
-reads when a process starts (hence one re-exec); kernels launched in the calling thread, since
-MindSpore's waiting threads spin; quiet logs. On Ascend a fourth: where our op is, if it is built.
+Four settings matter: huge pages for malloc, which glibc reads when a process starts (hence one
+re-exec); kernels launched in the calling thread, since MindSpore's waiting threads spin; quiet
+logs; fewer matrix products that oneDNN remembers. On Ascend a fifth: where our op is, if it is
+built.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from protenix_ms.config.home import ascend_settings
 
 _TUNABLE = "glibc.malloc.hugetlb=1"
 _DONE = "PROTENIX_MS_LAUNCHED"
+# oneDNN keeps code for 1024 shapes of matrix products, 150 to 300 kB each: over jobs of many sizes
+# a process would grow by as much. One job has some dozens.
+_PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 _RANKS = ("MS_ROLE", "RANK_ID", "MS_NODE_ID")
 
 
@@ -23,6 +27,7 @@ def settings(environment: dict[str, str]) -> dict[str, str]:
     """`environment` with our settings added; what a person has set stays."""
     new = dict(environment)
     new.setdefault("GLOG_v", "3")  # errors only
+    new = _PRODUCTS | new
     if _DONE not in new:
         tunables = new.get("GLIBC_TUNABLES", "")
         if "malloc.hugetlb" not in tunables:
@@ -57,6 +62,8 @@ def configure(device: str) -> None:
 
     An interrupt stays Python's KeyboardInterrupt.
     """
+    for name, value in _PRODUCTS.items():  # read when the first product is made
+        os.environ.setdefault(name, value)
     import mindspore
 
     mindspore.set_device(device)
@@ -65,3 +72,13 @@ def configure(device: str) -> None:
     mindspore.ops.ones((1,)).asnumpy()  # the first operation installs MindSpore's own handler,
     # which ends the process on the spot; Python's lets us keep finished results
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def stop_softly() -> None:
+    """Take what schedulers, `docker stop` and closed terminals send as an interrupt (Ctrl-C).
+
+    A signal that is ignored already, as `nohup` does, stays ignored.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,9 @@ from importlib.util import find_spec
 
 from protenix_ms import __version__
 from protenix_ms.cli import launch
-from protenix_ms.errors import ProtenixError
+from protenix_ms.cli.arguments import Parser
+from protenix_ms.cli.report import lasting_streams
+from protenix_ms.errors import ProtenixError, explain, is_out_of_memory, nearest
 
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
@@ -35,12 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 done; 1 some of it failed; 2 nothing could start.
     """
+    with lasting_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     known = [name for name in COMMANDS if find_spec(_module(name))]
     if arguments is None and words[:1] and words[0] in NEED_MINDSPORE:
         launch.relaunch()
-    parser = argparse.ArgumentParser("protenix-ms", description="AlphaFold3-class structure "
-                                     "prediction with MindSpore.")
+    parser = Parser("protenix-ms", description="AlphaFold3-class structure prediction with "
+                    "MindSpore.")
     parser.add_argument("--version", action="version", version=__version__)
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in known:
@@ -48,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in words[:1]:  # only the chosen command is imported: help stays instant
             importlib.import_module(_module(name)).add_arguments(command)
             command.add_argument("--debug", action="store_true", help="show tracebacks")
+            command.require_options(words[1:])
+    if not words:
+        parser.print_help()
+        return 0
+    _require_command(parser, words[0], known)
     args = parser.parse_args(words)
     try:
         return importlib.import_module(_module(args.command)).run(args)
@@ -56,9 +67,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"protenix-ms {args.command}: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError, OSError) as error:
+        if args.debug or not is_out_of_memory(error):
+            raise
+        print(f"protenix-ms {args.command}: {explain(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
+
+
+def _require_command(parser: Parser, word: str, known: Sequence[str]) -> None:
+    """Refuse a first word that is no command, with the one that is meant."""
+    if word.startswith("-"):
+        if word not in ("-h", "--help", "--version"):
+            parser.error(f"{word} stands before a command; write one first: {', '.join(known)}")
+    elif word not in known:
+        near = nearest(word, known)
+        parser.error(f"unknown command {word!r}; " + (
+            f"did you mean {near}?" if near else f"the commands are {', '.join(known)}"))
 
 
 def _module(command: str) -> str:

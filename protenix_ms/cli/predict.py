@@ -6,18 +6,21 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from ml_collections import ConfigDict
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
+from protenix_ms.cli.arguments import gibibytes, seeds, whole
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.report import Console, table
-from protenix_ms.config import VARIANTS
+from protenix_ms.config import DEFAULT_MODEL, VARIANTS
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.io import say_skipped, scan_jobs, validate
+from protenix_ms.io.atomic import make_folder
 from protenix_ms.io.confidence_write import FULL_DATA_CHOICES, JSON_TOKENS
-from protenix_ms.job import Job
+from protenix_ms.job import MAX_SEED, Job
 from protenix_ms.predict.settings import (
     Settings,
     default_options,
@@ -27,44 +30,7 @@ from protenix_ms.predict.settings import (
 )
 from protenix_ms.predict.weights import find_weights
 
-DEFAULT_MODEL = "protenix_base_default_v1.0.0"
 JIT = {"on": True, "off": False, "auto": None}  # values of the policy
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    """Comma-separated seeds; a range as 1-5."""
-    seeds: list[int] = []
-    for word in text.split(","):
-        first, dash, last = word.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise argparse.ArgumentTypeError(f"seeds are numbers like 101,102 or 1-5, got {text!r}")
-        seeds += range(int(first), int(last or first) + 1)
-    if not seeds:
-        raise argparse.ArgumentTypeError(f"no seeds in {text!r}")
-    return tuple(seeds)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
-    return int(text)
-
-
-def _gib(text: str) -> int:
-    """Bytes of a positive number of GiB."""
-    try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    if not 0 < size < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected GiB above 0, got {text!r}")
-    return int(size * 2**30)
-
-
-def _natural(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
-    return int(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,18 +45,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}; one of {', '.join(VARIANTS)}")
     add("--config", metavar="FILE[:ARG]", help="a file with get_config(), as in configs/")
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
-    add("--random-weights", type=_natural, metavar="SEED",
+    add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: structures then mean nothing")
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="any setting, e.g. sample_diffusion.gamma0=0.5")
     sampling = parser.add_argument_group("sampling")
     add = sampling.add_argument
-    add("--seeds", type=_seeds, default=(), metavar="101,102", help="default: the job's, else 101")
-    add("--samples", type=_positive, metavar="N", help="structures per seed (default 5)")
-    add("--steps", type=_positive, metavar="N", help="denoising steps (default: the model's)")
-    add("--cycles", type=_positive, metavar="N", help="recycles (default: the model's)")
-    add("--dtype", choices=("fp32", "bf16"), default="fp32")
-    add("--device", choices=("CPU", "Ascend"), default="CPU")
+    add("--seeds", type=seeds, default=(), metavar="101,102|1-5",
+        help="default: the job's, else 101")
+    add("--samples", type=whole(1), metavar="N", help="structures per seed (default 5)")
+    add("--steps", type=whole(1), metavar="N", help="denoising steps (default: the model's)")
+    add("--cycles", type=whole(1), metavar="N", help="recycles (default: the model's)")
+    add("--dtype", choices=("fp32", "bf16"), default="fp32",
+        help="numbers of the network, bf16 on Ascend only (default %(default)s)")
+    add("--device", choices=("CPU", "Ascend"), default="CPU", help="default %(default)s")
     add("--upstream-quirks", action="store_true", help="keep upstream's bugs, for comparison")
     chemistry = parser.add_argument_group("chemistry")
     chemistry.add_argument("--ccd", type=Path, metavar="FILE", help="another component table")
@@ -103,7 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="aligned errors, contacts and atom pLDDT: npz (unrounded), json (upstream's form), "
         f"both, none; auto: npz, and json up to {JSON_TOKENS} tokens")
     add("--no-plots", action="store_true", help="draw no pictures")
-    add("--memory", type=_gib, metavar="GIB", help="memory a job may take (default: what is free)")
+    add("--memory", type=gibibytes, metavar="GIB",
+        help="memory a job may take (default: what is free)")
     add("--jit", choices=JIT, default="auto",
         help="compile transformer blocks (default: auto, on Ascend only)")
     add("--ignore-memory", action="store_true", help="start jobs that will hardly fit")
@@ -125,12 +94,13 @@ def run(args: argparse.Namespace) -> int:
     require_cutoff(config)
     jobs, refused = read(args)
     for error in refused:
-        print(error, file=sys.stderr)
+        print(f"protenix-ms predict: {error}", file=sys.stderr)
     if not jobs:
         return 2
     settings = prepare(args, config)
     console = Console(args.quiet, args.debug)
     launch.configure(args.device)
+    launch.stop_softly()
     from protenix_ms.predict.batch import Batch
     from protenix_ms.runtime.policy import Policy, using
 
@@ -197,11 +167,10 @@ def read(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
 
 def writable(folder: Path) -> None:
     """Make the output folder, or raise OutputError."""
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise OutputError(f"cannot be written ({error.strerror})", where=str(folder),
                           fix="choose another --output") from error

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import os
 from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
 
-from protenix_ms.errors import InputError
-from protenix_ms.io.atomic import write_text
-from protenix_ms.structures.clusters import find_mmseqs
-from protenix_ms.structures.preparation import (
+from protenix_ms.data.clusters import find_mmseqs
+from protenix_ms.data.preparation import (
     Outcome,
     Preparation,
     mmcif_files,
@@ -21,6 +21,8 @@ from protenix_ms.structures.preparation import (
     write_alignments,
     write_index,
 )
+from protenix_ms.errors import InputError
+from protenix_ms.io.atomic import make_folder, write_text
 
 DROPPED = "dropped.csv"
 
@@ -30,17 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = ("Parse, filter and complete the mmCIF files below a folder, cluster "
                           "their chains, and write what training reads. A rerun goes on where an "
                           "earlier run stopped.")
-    parser.add_argument("folder", type=Path, metavar="DIR_OF_MMCIF")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("folder", type=Path, metavar="DIR_OF_MMCIF",
+                        help="searched for *.cif and *.cif.gz, its folders too")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR",
+                        help="folder of the entries and their index")
     parser.add_argument("--msa", type=Path, metavar="DIR",
                         help="alignments (*.a3m), matched by their first sequence")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="processes that make entries (default: one per core, %(default)s)")
     parser.add_argument("--no-filters", action="store_true",
                         help="predicted structures: take the file as it is")
     parser.add_argument("--no-mmseqs", action="store_true",
                         help="cluster exactly even if mmseqs is installed")
-    parser.add_argument("--ccd", type=Path, help="another component table")
-    parser.add_argument("--conformers", type=Path, help="npz of reference conformers")
+    parser.add_argument("--ccd", type=Path, metavar="FILE", help="another component table")
+    parser.add_argument("--conformers", type=Path, metavar="FILE",
+                        help="reference conformers (npz) that replace the table's")
     parser.add_argument("--overwrite", action="store_true", help="make all entries again")
 
 
@@ -53,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.processes < 1:
         raise InputError(f"--processes {args.processes}", fix="give at least 1")
     files = mmcif_files(args.folder)
+    make_folder(args.output)
     preparation = Preparation(args.output, filtered=not args.no_filters, ccd=args.ccd,
                               conformers=args.conformers, overwrite=args.overwrite)
     preparation.dictionary()  # a bad table is refused before any work
@@ -83,5 +90,7 @@ def _report(outcomes: list[Outcome], output: Path) -> None:
     dropped = sorted((o for o in outcomes if o.status == "dropped"), key=lambda o: o.name)
     for reason, count in Counter(outcome.reason for outcome in dropped).most_common():
         print(f"  {count:6d}  {reason}")
-    lines = [f'{o.name},"{o.reason.replace(chr(34), chr(39))}"' for o in dropped]
-    write_text(output / DROPPED, "\n".join(["name,reason", *lines]) + "\n")
+    table = io.StringIO()
+    lines = ([" ".join(text.split()) for text in (o.name, o.reason)] for o in dropped)
+    csv.writer(table, lineterminator="\n").writerows([("name", "reason"), *lines])
+    write_text(output / DROPPED, table.getvalue())

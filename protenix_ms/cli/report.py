@@ -3,16 +3,91 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from io import TextIOBase
 
 from tqdm import tqdm
 
 STAGES = {"recycle": "recycles", "step": "sampler steps", "sample": "scored samples"}
 _PLAIN_SECONDS = 10.0
+
+
+class _Stream(TextIOBase):
+    """A standard stream that loses what it cannot show, and never raises for it.
+
+    Args:
+        inner: the stream; None where the process was started without it.
+    """
+
+    def __init__(self, inner: TextIOBase | None) -> None:
+        self._inner = inner
+
+    @property
+    def encoding(self) -> str:  # `_io._TextIOBase` answers None
+        return (self._inner and self._inner.encoding) or "utf-8"
+
+    def isatty(self) -> bool:
+        return self._inner is not None and self._inner.isatty()
+
+    def fileno(self) -> int:
+        return self._inner.fileno() if self._inner else super().fileno()
+
+    def write(self, text: str) -> int:
+        """Write, or drop the text where nobody reads any more."""
+        if self._inner is not None:
+            shown = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+            try:
+                self._inner.write(shown)
+            except (OSError, ValueError):
+                self._drop()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is left where nobody reads any more."""
+        try:
+            if self._inner is not None:
+                self._inner.flush()
+        except (OSError, ValueError):
+            self._drop()
+
+    def _drop(self) -> None:
+        """Show nothing from now on; Python's own last flush of the stream must not fail either."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        with suppress(OSError, ValueError):
+            os.dup2(nowhere, self._inner.fileno())
+        os.close(nowhere)
+        self._inner = None
+
+
+@contextmanager
+def lasting_streams() -> Iterator[None]:
+    """Run a command so that closed or narrow standard streams cost only the lines they lose.
+
+    A descriptor that is closed is opened on the null device: otherwise the next file would take
+    its number, and MindSpore's messages would go into a result.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != descriptor:
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+            os.set_inheritable(descriptor, True)
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(_Stream, before)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
 
 
 class _Bar:

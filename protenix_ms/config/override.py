@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 
 from ml_collections import ConfigDict
 
-from protenix_ms.errors import ConfigError
+from protenix_ms.errors import ConfigError, nearest
 
 
 def apply_overrides(config: ConfigDict, overrides: Mapping, where: str = "config") -> ConfigDict:
@@ -24,9 +23,9 @@ def apply_overrides(config: ConfigDict, overrides: Mapping, where: str = "config
         head, _, rest = key.partition(".")
         place = f"{where}.{head}"
         if head not in config:
-            near = get_close_matches(head, list(config.keys()), 1, 0.5)
-            fix = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(config)}"
-            raise ConfigError(f"unknown setting '{head}'", where=where, fix=fix.rstrip("?"))
+            near = nearest(head, [*config, *_deeper(config)])
+            fix = f"did you mean '{near}'" if near else f"known keys: {', '.join(config)}"
+            raise ConfigError(f"unknown setting {head!r}", where=where, fix=fix)
         if rest:
             value = {rest: value}
         old = config[head]
@@ -38,6 +37,13 @@ def apply_overrides(config: ConfigDict, overrides: Mapping, where: str = "config
         else:
             config[head] = _converted(old, value, place)
     return config
+
+
+def _deeper(config: ConfigDict) -> Iterator[str]:
+    """Dotted keys below the groups of `config`: a person may know a setting without its group."""
+    for head, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from (f"{head}.{key}" for key in [*value, *_deeper(value)])
 
 
 def _converted(old: object, new: object, where: str) -> object:

@@ -6,6 +6,7 @@ Keys are upstream's where upstream has one, so that a recorded configuration rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
@@ -52,7 +53,7 @@ def optimiser() -> dict:
 
 
 def data() -> dict:
-    """How examples are made (`structures.example.ExampleOptions`)."""
+    """How examples are made (`data.example.ExampleOptions`)."""
     return {
         "msa_rows": 16384, "rename_ligands": False, "shuffle_molecules": False,
         "shuffle_copies": False, "reference_chains_only": False, "distillation": False,
@@ -98,6 +99,52 @@ def training_config() -> ConfigDict:
             **optimiser(),
         }
     ).lock()
+
+
+_RATE_SETTINGS = ("lr", "decay_factor", "warmup_steps", "max_steps", "decay_every_n_steps",
+                  "min_lr_ratio")
+# What a setting has to be -> the test, and the settings; all of them have to be finite as well.
+_RANGES = {
+    "a finite number above 0": (lambda x: x > 0, (
+        "lr", "decay_factor", "grad_clip_norm", "train_noise_sampler.sigma_data")),
+    "a whole number from 1": (lambda x: x >= 1, (
+        "max_steps", "decay_every_n_steps", "checkpoint_interval", "keep_checkpoints",
+        "train_crop_size", "diffusion_batch_size", "diffusion_chunk_size", "iters_to_accumulate",
+        "data.msa_rows", "evaluation.interval")),
+    "a finite number from 0": (lambda x: x >= 0, (
+        "warmup_steps", "cycles", "adam.weight_decay", "train_noise_sampler.p_std",
+        "evaluation.entries", "evaluation.crop_size", "evaluation.samples", "evaluation.steps",
+        "evaluation.cycles", *(f"loss.diffusion.mse.weight_{k}" for k in ("dna", "rna", "ligand")),
+        *(f"loss.weight.{key}" for key in loss()["weight"]))),
+    "a number from 0 to 1": (lambda x: 0 <= x <= 1, ("min_lr_ratio",)),
+    "a number from 0 to below 1": (lambda x: 0 <= x < 1, ("adam.beta1", "adam.beta2")),
+    "a finite number below 1": (lambda x: x < 1, ("ema_decay",)),
+    "a finite number": (lambda x: True, (
+        "train_noise_sampler.p_mean", "loss.resolution.min", "loss.resolution.max")),
+    "a whole number from 0 to 2**32 - 1": (lambda x: 0 <= x < 2**32, ("seed",)),
+}  # fmt: skip
+
+
+def require_usable(config: ConfigDict) -> None:
+    """Refuse settings that no training can work with.
+
+    Raises:
+        ConfigError: a number that is not finite or out of its range; names the setting.
+    """
+    usual = training_config()
+    for wanted, (is_right, keys) in _RANGES.items():
+        for key in (*keys, *(f"finetune.{key}" for key in keys if key in _RATE_SETTINGS)):
+            value = _setting(config, key)
+            if not (math.isfinite(value) and is_right(value)):
+                raise ConfigError(f"{key} is {value}, but has to be {wanted}", where="training",
+                                  fix=f"stage 1 has {_setting(usual, key)}")
+
+
+def _setting(config: ConfigDict, key: str) -> int | float:
+    *path, name = key.split(".")
+    for part in path:
+        config = config[part]
+    return config[name]
 
 
 CYCLES = 4  # of upstream's training script; the base models predict with 10

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from ml_collections import ConfigDict
 
 from protenix_ms.config.model import model_config
 from protenix_ms.config.override import apply_overrides
-from protenix_ms.errors import ConfigError
+from protenix_ms.errors import ConfigError, nearest
 
 _BASE = {"model": {"N_cycle": 10}, "sample_diffusion": {"N_step": 200}}
 _V1 = {"model": {"N_cycle": 10, "template_embedder": {"n_blocks": 2}}}
@@ -61,6 +60,8 @@ def _small(pairformer_blocks: int, esm: str | None = None) -> dict:
     return overrides
 
 
+DEFAULT_MODEL = "protenix_base_default_v1.0.0"
+
 VARIANTS: Mapping[str, Mapping] = {
     "protenix-v2": _V2,
     "protenix_base_default_v1.0.0": _V1,
@@ -89,13 +90,17 @@ def get_config(
     Raises:
         ConfigError: unknown variant or setting, with the nearest known name.
     """
-    if model_name not in VARIANTS:
-        near = get_close_matches(model_name, VARIANTS, 1, 0.3)
-        fix = f"did you mean '{near[0]}'; known: {', '.join(VARIANTS)}" if near else (
-            f"known models: {', '.join(VARIANTS)}"
-        )
-        raise ConfigError(f"unknown model '{model_name}'", fix=fix)
+    require_variant(model_name)
     config = model_config({**_SHARED.get(model_name, {}), **(shared or {})})
     config.model_name = model_name
     apply_overrides(config, VARIANTS[model_name])
     return apply_overrides(config, overrides or {})
+
+
+def require_variant(model_name: str) -> None:
+    """Refuse a name that is no variant, with the one that is meant (`tiny` is enough to tell)."""
+    if model_name not in VARIANTS:
+        near = nearest(model_name, [DEFAULT_MODEL, *VARIANTS])
+        meant = f"did you mean '{near}'; " if near else ""
+        raise ConfigError(f"unknown model {model_name!r}",
+                          fix=f"{meant}known: {', '.join(VARIANTS)}")

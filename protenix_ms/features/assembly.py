@@ -12,15 +12,18 @@ from protenix_ms.chem.atom_table import AtomTable, concatenate
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.covalent import apply_covalent_bonds, selenomethionine_to_methionine
 from protenix_ms.chem.ligand import build_ligand
-from protenix_ms.chem.polymer import build_polymer
+from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
+from protenix_ms.errors import ChemistryError
 from protenix_ms.features.annotation import annotate
 from protenix_ms.features.molecules import assign_molecules
-from protenix_ms.job import Entity, Job, Polymer
+from protenix_ms.job import Job, Polymer
 
 _SEED_RANGE = 2**31 - 1
 
 
-def assemble(job: Job, ccd: ComponentDictionary, rng: np.random.Generator) -> AtomTable:
+def assemble(
+    job: Job, ccd: ComponentDictionary, rng: np.random.Generator, upstream_quirks: bool = False
+) -> AtomTable:
     """The annotated atoms of a job, in model order (upstream: `SampleDictToFeatures`).
 
     Every entity is built once and repeated; then come covalent bonds (leaving atoms are removed
@@ -28,19 +31,24 @@ def assemble(job: Job, ccd: ComponentDictionary, rng: np.random.Generator) -> At
 
     Args:
         rng: seeds SMILES conformers and chooses among equivalent leaving groups.
+        upstream_quirks: bond caps as upstream does, and leave residues without a bond as they are.
 
     Raises:
-        ChemistryError: a residue, ligand or bond that cannot be built.
+        ChemistryError: a residue, ligand or bond that cannot be built; neighbours in a chain that
+            nothing bonds.
     """
     names = chain_names(job)
     copies: list[AtomTable] = []
     count: Counter[int] = Counter()
-    for (number, entity), atoms in zip(job.numbered_entities(), _entities(job, ccd, rng)):
+    built = _entities(job, ccd, rng, upstream_quirks)
+    for (number, entity), atoms in zip(job.numbered_entities(), built):
         for _ in range(entity.count):
             count[number] += 1
             copies.append(_labelled(atoms, str(number), count[number], next(names)))
     atoms = concatenate(copies)
     atoms = apply_covalent_bonds(atoms, job.bonds, ccd, rng)
+    if not upstream_quirks:
+        _require_whole_chains(job, atoms)
     atoms = annotate(selenomethionine_to_methionine(atoms), ccd)
     return assign_molecules(atoms, set(atoms.entity_id.tolist()))
 
@@ -64,7 +72,7 @@ def _letters(number: int) -> str:
 
 
 def _entities(
-    job: Job, ccd: ComponentDictionary, rng: np.random.Generator
+    job: Job, ccd: ComponentDictionary, rng: np.random.Generator, upstream_quirks: bool
 ) -> Iterator[AtomTable]:
     index = 0
     built: dict[int, AtomTable] = {}
@@ -72,14 +80,35 @@ def _entities(
         if number not in built:
             index += not isinstance(entity, Polymer) and not entity.codes
             seed = int(rng.integers(_SEED_RANGE))
-            built[number] = _one_copy(entity, ccd, seed, index)
+            if isinstance(entity, Polymer):
+                built[number] = build_polymer(entity.kind, entity.sequence, entity.modifications,
+                                              ccd, upstream_quirks)
+            else:
+                built[number] = build_ligand(entity, ccd, seed, index)
         yield built[number]
 
 
-def _one_copy(entity: Entity, ccd: ComponentDictionary, seed: int, index: int) -> AtomTable:
-    if isinstance(entity, Polymer):
-        return build_polymer(entity.kind, entity.sequence, entity.modifications, ccd)
-    return build_ligand(entity, ccd, seed, index)
+def _require_whole_chains(job: Job, atoms: AtomTable) -> None:
+    """Refuse a chain of which two neighbours are not bonded; only modified ones can be so."""
+    for number, entity in dict(job.numbered_entities()).items():
+        if not isinstance(entity, Polymer) or not entity.modifications:
+            continue
+        mine = atoms[atoms.entity_id == str(number)]
+        for copy in np.unique(mine.extra["copy_id"]):
+            chain = mine[mine.extra["copy_id"] == copy]
+            for place in unbonded_neighbours(chain):
+                first, second = (chain.res_name[chain.res_id == i][0] for i in (place, place + 1))
+                raise ChemistryError(
+                    f"{first} and {second} are neighbours that nothing bonds: {_usual(entity)}",
+                    where=f"{job.source} {job.name!r}, entity {number}, positions {place} and "
+                    f"{place + 1}".strip(),
+                    fix="write their bond in covalent_bonds, or choose other components")
+
+
+def _usual(chain: Polymer) -> str:
+    if chain.kind == "protein":
+        return "a peptide bond joins a carbonyl atom C to an atom N"
+    return "two nucleotides are joined by O3' and P"
 
 
 def _labelled(atoms: AtomTable, entity: str, copy: int, chain: str) -> AtomTable:

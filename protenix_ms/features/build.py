@@ -54,7 +54,8 @@ def build(
         ChemistryError: a residue, ligand or bond that cannot be built.
         InputError: an alignment that does not fit its sequence.
     """
-    return featurize(job, assemble(job, ccd, rng), rng, options)
+    atoms = assemble(job, ccd, rng, options.upstream_quirks)
+    return featurize(job, atoms, rng, options)
 
 
 def featurize(

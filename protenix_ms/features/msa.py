@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from protenix_ms.constants.restypes import RESTYPES
+from protenix_ms.features.msa_chain import SHORTEST_ALIGNED, ChainMsa, encode_ligand, encode_polymer
+from protenix_ms.features.msa_merge import MergedMsa, merge
+from protenix_ms.features.msa_pairing import number_rows, pairs_by_row, without_partner
+from protenix_ms.features.msa_species import species_of
 from protenix_ms.features.options import FeatureOptions
 from protenix_ms.features.tokens import TokenTable
 from protenix_ms.io.a3m import parse_a3m
 from protenix_ms.job import Job, Polymer
-from protenix_ms.msa.chain import SHORTEST_ALIGNED, ChainMsa, encode_ligand, encode_polymer
-from protenix_ms.msa.merge import MergedMsa, merge
-from protenix_ms.msa.pairing import number_rows, pairs_by_row, without_partner
-from protenix_ms.msa.species import species_of
 from protenix_ms.typing import Array, Float, Int
 
 

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -22,7 +21,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from protenix_ms.errors import InputError
+from protenix_ms.errors import InputError, nearest
 
 _TYPE_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true/false",
                int: "a whole number", float: "a number", type(None): "null"}
@@ -121,9 +120,9 @@ class JsonModel(BaseModel):
                  if item is not None and not (item in _BLANK and key in optional)}
         for key, item in value.items():
             if key not in keys and not (cls.ignores_empty and item in ([], {})):
-                near = nearest(key, keys)
+                near = nearest(key[:60], keys)
                 raise FieldError(f"unknown key {key[:60]!r}", fix=cls.meant.get(
-                    key, f"write {near!r} if that is meant" if near
+                    key, f"write {near!r} if that is meant, or remove it" if near
                     else cls.otherwise or f"remove it; the keys here are {', '.join(keys)}"))
         return value
 
@@ -157,7 +156,7 @@ class OneOf(CamelModel):
         present = [key for key, item in value.items() if item is not None]
         if len(present) == 1 and present[0] in known:
             return value
-        near = next(filter(None, (nearest(key, known) for key in present)), None)
+        near = next(filter(None, (nearest(key[:60], known) for key in present)), None)
         raise FieldError(
             f"an entity has exactly one of {', '.join(known)}, "
             f"this one has {', '.join(key[:40] for key in present) or 'nothing'}",
@@ -169,11 +168,6 @@ class OneOf(CamelModel):
         """The key that is there, and its value."""
         return next((key, getattr(self, name)) for key, name in zip(
             self.keys(), type(self).model_fields) if name in self.model_fields_set)
-
-
-def nearest(key: str, known: Iterable[str]) -> str | None:
-    """Find the key that `key` is probably a misspelling of."""
-    return next(iter(difflib.get_close_matches(key[:60], list(known), 1, cutoff=0.8)), None)
 
 
 def refuse_blank(value: Any) -> Any:

@@ -36,11 +36,21 @@ from protenix_ms.io.protenix_links import (
     read_constraints,
 )
 from protenix_ms.io.text_file import find_file
-from protenix_ms.job import Alignment, Entity, Job, Ligand, Modification, Polymer, PolymerKind
+from protenix_ms.job import (
+    LIGAND_SUFFIXES,
+    MAX_SEED,
+    Alignment,
+    Entity,
+    Job,
+    Ligand,
+    Modification,
+    Polymer,
+    PolymerKind,
+)
 
 KINDS: dict[str, PolymerKind] = {
     "proteinChain": "protein", "dnaSequence": "dna", "rnaSequence": "rna"}
-Seeds = list[Annotated[Whole, within(0, texts.MAX_SEED)]]
+Seeds = list[Annotated[Whole, within(0, MAX_SEED)]]
 _LABELS = ("label_entity_id", "label_asym_id")  # written by upstream's `protenix json`
 
 
@@ -219,9 +229,9 @@ def read_codes(text: str, count: int, place: EntityPlace, ids: tuple[str, ...] =
 def find_ligand(name: str, place: EntityPlace) -> Path:
     """Find the file of a ligand, whose suffix must name a format that is read."""
     path = find_file(name, place.folder, place.where)
-    if path.suffix.lower() not in texts.LIGAND_FILES:
+    if path.suffix.lower() not in LIGAND_SUFFIXES:
         raise InputError(f"a ligand file {path.suffix!r} is not read", where=place.where,
-                         fix=f"use {', '.join(texts.LIGAND_FILES)}")
+                         fix=f"use {', '.join(LIGAND_SUFFIXES)}")
     return path
 
 

@@ -11,17 +11,15 @@ from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.errors import InputError
 from protenix_ms.io.entities import MAX_RESIDUES
 from protenix_ms.io.json_model import FieldError, check_range
-from protenix_ms.job import Modification, PolymerKind
+from protenix_ms.job import LIGAND_SUFFIXES, Modification, PolymerKind
 
-MAX_SEED = 2**32 - 1
-LIGAND_FILES = (".sdf", ".mol", ".mol2", ".pdb")
 _ALPHABET_NAMES = {"protein": "protein", "dna": "DNA", "rna": "RNA"}
 _RARE = "BJOUZ"  # letters of UniProt beside the 20 and X
 # Letters that AlphaFold 3 knows; it reads any other capital letter as the last one, the unknown.
 _ALPHAFOLD3_LETTERS = {"protein": "ARNDCQEGHILKMFPSTWYVX", "rna": "AGCUN", "dna": "AGCTN"}
 _SHOWN = 20
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,15}")
-_FILES = (*LIGAND_FILES, ".cif", ".xyz", ".pdbqt", ".smi")
+_FILES = (*LIGAND_SUFFIXES, ".cif", ".xyz", ".pdbqt", ".smi")
 
 
 def check_sequence(sequence: str, kind: PolymerKind, where: str) -> str:
@@ -168,8 +166,12 @@ def check_job_name(name: str, where: str = "") -> str:
     Raises:
         InputError: it cannot.
     """
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:  # how Python shows bytes of a file name that are not UTF-8
+        raise FieldError(f"the job name {name[:60]!a} is not UTF-8 text", where=where,
+                         fix="rename the job, or the file that it is named after") from None
     bad = [c for c in name if c in "/\\" or not c.isprintable()]
-    size = len(name.encode("utf-8", "replace"))
     if bad or size > 200 or name.startswith(".") or name != name.strip() or not name:
         reason = f"contains {bad[0]!r}" if bad else "is not usable as a folder name"
         raise FieldError(f"the job name {name[:60]!a} {reason}", where=where,

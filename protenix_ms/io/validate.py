@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from protenix_ms.chem.ccd import Component, ComponentDictionary
 from protenix_ms.errors import ChemistryError, InputError
@@ -30,11 +32,11 @@ def validate(job: Job, ccd: ComponentDictionary) -> None:
     for place, entity in zip(places, job.entities):
         if isinstance(entity, Polymer):
             _check_modifications(entity, place, ccd)
-        elif entity.smiles is not None:
-            _check_smiles(entity.smiles, place)
-        else:
+        elif entity.codes:
             for number, code in enumerate(entity.codes, 1):
                 _component(code, f"{place}, position {number}", ccd)
+        else:
+            _check_molecule(entity, place)
     unnamed = {number for number, entity in job.numbered_entities()
                if isinstance(entity, Ligand) and not entity.codes}
     if len(unnamed) > MAX_UNNAMED_LIGANDS:
@@ -47,22 +49,36 @@ def validate(job: Job, ccd: ComponentDictionary) -> None:
                 _check_atom(job, end, f"{where}, {name} {number}", ccd)
 
 
-def _component(code: str, where: str, ccd: ComponentDictionary) -> Component:
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Turn an error of chemistry into one of the input, with the place in the job."""
     try:
-        return ccd[code]
+        yield
     except ChemistryError as error:
-        raise InputError(error.message, where=where, fix=error.fix) from None
+        place = ", ".join(filter(None, (where, error.where)))
+        raise InputError(error.message, where=place, fix=error.fix) from None
+
+
+def _component(code: str, where: str, ccd: ComponentDictionary) -> Component:
+    with _at(where):
+        return ccd[code]
 
 
 def _check_modifications(chain: Polymer, where: str, ccd: ComponentDictionary) -> None:
-    """Refuse modifications that are neither residues of this kind of chain nor caps of its ends."""
+    """Refuse what is no residue of this kind of chain; caps and the like count as residues.
+
+    A component without a kind of polymer may stand at an end if it can be bonded there, and inside
+    of a protein if it has C and N, as statine and beta-alanine.
+    """
     family = {"protein"} if chain.kind == "protein" else {"dna", "rna"}
     for change in chain.modifications:
         place = f"{where}, position {change.position}"
         component = _component(change.code, place, ccd)
-        cap = (component.mol_type == "ligand" and change.position in (1, len(chain.sequence))
-               and {"C", "N", "P", "O3'"} & set(component.atom_name.tolist()))
-        if component.mol_type not in family and not cap:
+        names = set(component.atom_name.tolist())
+        cap = change.position in (1, len(chain.sequence)) and {"C", "N", "P", "O3'"} & names
+        inside = chain.kind == "protein" and {"C", "N"} <= names
+        if component.mol_type not in family and not (
+                component.mol_type == "ligand" and (cap or inside)):
             name = "protein" if chain.kind == "protein" else "nucleic acid"
             raise InputError(
                 f"{change.code} ({component.type.lower()}) is no residue of a {name} chain",
@@ -70,13 +86,23 @@ def _check_modifications(chain: Polymer, where: str, ccd: ComponentDictionary) -
                 fix="give a modified residue, or write it as a ligand with a covalent bond")
 
 
-def _check_smiles(smiles: str, where: str) -> None:
-    from rdkit import Chem, rdBase  # 0.3 s that jobs without SMILES need not wait
+def _check_molecule(ligand: Ligand, where: str) -> None:
+    """Read a SMILES or a ligand file once, so that a bad one is refused before a model is loaded.
+    """
+    from rdkit import Chem, rdBase  # 0.3 s that other jobs need not wait
 
+    from protenix_ms.chem.ligand import require_small_smiles
+    from protenix_ms.chem.ligand_file import molecule_from_file
+
+    with _at(where):
+        if ligand.smiles is None:
+            molecule_from_file(ligand.file)
+            return
+        require_small_smiles(ligand.smiles)
     with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
+        molecule = Chem.MolFromSmiles(ligand.smiles)
     if molecule is None or molecule.GetNumAtoms() == 0:
-        raise InputError(f"{smiles[:60]!r} is not valid SMILES", where=where,
+        raise InputError(f"{ligand.smiles[:60]!r} is not valid SMILES", where=where,
                          fix="check brackets and valences")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.nn import LayerNorm, Linear
+from protenix_ms.ops.einsum import matrix_product
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.ops.gating import gated
 from protenix_ms.ops.pair_layers import whole_layers
@@ -22,9 +23,6 @@ from protenix_ms.typing import Float
 HEAD_WIDTH = 32
 FEWEST_CHANNELS = 32  # of a chunk: each reads the whole pair
 KERNEL_CHANNELS = 12  # of a chunk of our kernel, which computes as many at a time
-
-_outgoing = ops.BatchMatMul(transpose_b=True)  # sum_k a[i, k] b[j, k]
-_incoming = ops.BatchMatMul(transpose_a=True)  # sum_k a[k, i] b[k, j]
 
 
 class TriangleMultiplication(nn.Cell):
@@ -75,6 +73,12 @@ class TriangleMultiplication(nn.Cell):
         return map_parts(lambda z, o: recomputed_piece(self.recompute_kind, modules, rows, z, o),
                          (z, o), (0, 1), n * 4 * width)
 
+    def _multiplied(
+        self, a: Float[Tensor, "c n n"], b: Float[Tensor, "c n n"]
+    ) -> Float[Tensor, "c n n"]:
+        """``sum_k a[i, k] b[j, k]``, or ``sum_k a[k, i] b[k, j]`` of incoming edges."""
+        return matrix_product(a, b, turned_a=not self.outgoing, turned_b=self.outgoing)
+
     def _product(
         self, z: Float[Tensor, "n n c_z"], part: slice, keep: Float[Tensor, "n"] | None
     ) -> Float[Tensor, "c n n"]:
@@ -90,7 +94,7 @@ class TriangleMultiplication(nn.Cell):
                 ops.reshape(gated(p.channel_first(x, part), g.channel_first(x, part)), (-1, n, n))
                 for p, g in edges
             )
-            return _outgoing(a, b) if self.outgoing else _incoming(a, b)
+            return self._multiplied(a, b)
 
         modules = (self.layer_norm_in, *edges[0], *edges[1])
         return recomputed_piece(self.recompute_kind, modules, channels, z)
@@ -112,7 +116,7 @@ class TriangleMultiplication(nn.Cell):
 
         def channels(part: slice) -> Tensor:
             a, b = kernels.edges(z, self.layer_norm_in, tuple(e.weight[part] for e in edges))
-            return kernels.edge_product(a, b, not self.outgoing)
+            return self._multiplied(a, b)
 
         o = map_rows(channels, edges[0].weight.shape[0], z.shape[0] ** 2, KERNEL_CHANNELS)
         return kernels.gated_output(z, self.layer_norm_in, o, self.layer_norm_out,

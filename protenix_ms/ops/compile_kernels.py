@@ -86,8 +86,37 @@ def compiler_version(compiler: str) -> str:
     return said.stdout.partition("\n")[0]
 
 
+def digest_file(library: Path) -> Path:
+    """Where the SHA-256 of a library stands: beside it."""
+    return library.with_name(f"{library.name}.sha256")
+
+
+def is_whole(library: Path) -> bool:
+    """Whether a library is what `compile_library` wrote.
+
+    One that is not must never be loaded: a page that is missing ends the process by a signal, and
+    other bytes do anything at all.
+    """
+    try:
+        expected = digest_file(library).read_bytes()
+        return hashlib.sha256(library.read_bytes()).hexdigest().encode() == expected
+    except OSError:
+        return False
+
+
+def _synced(path: Path) -> None:
+    """What is in the file, or the folder, has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def compile_library(target: Path, compiler: str, extra: tuple[str, ...] = ()) -> None:
     """Compile every unit side by side and link them; `target` appears whole or not at all.
+
+    Its digest appears beside it, so that `is_whole` can tell what a crash has left.
 
     Args:
         target: the library to make; its folder must exist.
@@ -106,10 +135,17 @@ def compile_library(target: Path, compiler: str, extra: tuple[str, ...] = ()) ->
             running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
         for process in running:
             _finish(process)
-        library = str(Path(folder) / target.name)
-        link = [compiler, "-shared", "-pthread", *extra, *objects, "-o", library]
+        library = Path(folder) / target.name
+        link = [compiler, "-shared", "-pthread", *extra, *objects, "-o", str(library)]
         _finish(subprocess.Popen(link, stderr=subprocess.PIPE, text=True))
+        digest = digest_file(library)
+        digest.write_text(hashlib.sha256(library.read_bytes()).hexdigest(), encoding="ascii")
+        _synced(library)
+        _synced(digest)
+        digest_file(target).unlink(missing_ok=True)  # never an old digest beside a new library
         os.replace(library, target)
+        os.replace(digest, digest_file(target))
+        _synced(target.parent)
 
 
 def _finish(process: subprocess.Popen) -> None:

@@ -10,25 +10,27 @@ batch axis that it lacks, or a tensor is permuted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from math import inf, prod
 from typing import NamedTuple
 
 from mindspore import Tensor, float32, ops
 
-from protenix_ms.typing import Shaped
+from protenix_ms.ops.native import kernels_serve
+from protenix_ms.runtime.gradient import recording
+from protenix_ms.typing import Float, Shaped
 
 # Costs beside that of one number written in order, on CPU (scripts/bench/einsum.py).
 PERMUTED_NUMBER = 50
 ONE_MORE_PRODUCT = 500  # in a batch
 
 _FLAGS = tuple(product((False, True), repeat=2))
-_products = {
-    False: {(a, b): ops.MatMul(transpose_a=a, transpose_b=b) for a, b in _FLAGS},
-    True: {(a, b): ops.BatchMatMul(transpose_a=a, transpose_b=b) for a, b in _FLAGS},
+_products = {  # by rank
+    2: {(a, b): ops.MatMul(transpose_a=a, transpose_b=b) for a, b in _FLAGS},
+    3: {(a, b): ops.BatchMatMul(transpose_a=a, transpose_b=b) for a, b in _FLAGS},
 }
 
 
@@ -219,6 +221,30 @@ def _arranged(x: Tensor, how: Arrangement) -> Tensor:
     return x if how.shape is None else ops.reshape(x, how.shape)
 
 
+@cache
+def _kernel_product() -> Callable:
+    """The C++ form; importing it needs the compiled library."""
+    from protenix_ms.ops.product_cpu import kernel_product
+
+    return kernel_product
+
+
+@lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it
+def _by_kernel(exact: bool) -> bool:
+    """Whether our kernel multiplies: in prediction, so that bytes do not depend on the cores."""
+    return exact and kernels_serve() and not recording()
+
+
+def matrix_product(
+    a: Float[Tensor, "*c _ _"], b: Float[Tensor, "*c _ _"], turned_a: bool = False,
+    turned_b: bool = False,
+) -> Float[Tensor, "*c _ _"]:
+    """``a b`` of two matrices or two batches of them; what is turned is transposed first."""
+    if _by_kernel(a.dtype == float32 and b.dtype == float32 and a.size > 0 and b.size > 0):
+        return _kernel_product()(a, b, turned_a, turned_b)
+    return _products[a.ndim][turned_a, turned_b](a, b)
+
+
 def einsum(
     equation: str, x: Shaped[Tensor, "..."], y: Shaped[Tensor, "..."]
 ) -> Shaped[Tensor, "..."]:
@@ -239,4 +265,4 @@ def einsum(
     a, b = _arranged(x, p.x), _arranged(y, p.y)
     if p.swapped:
         a, b = b, a
-    return _arranged(_products[p.batched][p.transposes](a, b), p.out)
+    return _arranged(matrix_product(a, b, *p.transposes), p.out)

@@ -2,8 +2,9 @@
 """The compiled CPU kernels: found in the package, else in the cache, else compiled on first use.
 
 A library belongs to one version, one hash of sources and flags, one architecture and (in the
-cache) one compiler; nothing else is ever loaded. Without a compiler the pure MindSpore forms
-serve, and one line says so.
+cache) one compiler; nothing else is ever loaded, nor one that its digest does not vouch for: a
+damaged one is compiled again. Without a compiler the pure MindSpore forms serve, and one line says
+so.
 """
 
 from __future__ import annotations
@@ -12,18 +13,26 @@ import ctypes
 import fcntl
 import hashlib
 import logging
+import os
 import platform
 from functools import cache
 from pathlib import Path
 
 from protenix_ms import __version__
 from protenix_ms.config.home import kernels_dir
+from protenix_ms.errors import ConfigError
 from protenix_ms.ops import compile_kernels
 from protenix_ms.ops.compile_kernels import CompileError
 from protenix_ms.runtime.policy import policy
 
 PACKAGED = Path(__file__).resolve().parent / "compiled"
 """Where `setup.py` leaves the library it could build."""
+
+ISA_VARIABLE = "PROTENIX_MS_ISA"
+"""Environment variable that bounds the instruction set of the kernels."""
+
+INSTRUCTION_SETS = ("plain", "avx2", "avx512")
+"""Its values; the place of each, from one, is its number in csrc/cpu/kernels.h."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,24 +50,49 @@ def _compiled(folder: Path) -> Path:
     if compiler is None:
         raise CompileError("no C++ compiler (g++, c++ or clang++) on the path")
     target = folder / _cached_name(compiler)
-    if target.is_file():
+    if compile_kernels.is_whole(target):
         return target
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(folder / ".lock", "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.is_file():
+        if not compile_kernels.is_whole(target):
+            if target.exists():
+                _log.warning("CPU kernels in %s are damaged: compiling them again", target)
             _log.info("compiling CPU kernels into %s (once, some seconds)", target)
             compile_kernels.compile_library(target, compiler)
     return target
 
 
+def _verified() -> Path:
+    """The packaged library if it is whole, else that of the cache."""
+    packaged = PACKAGED / compile_kernels.library_name()
+    if compile_kernels.is_whole(packaged):
+        return packaged
+    if packaged.exists():
+        _log.warning("CPU kernels in %s are damaged: install protenix-ms again", packaged)
+    return _compiled(kernels_dir())
+
+
+def _check_isa(best: str) -> None:
+    wanted = os.environ.get(ISA_VARIABLE)
+    if wanted and wanted != best:  # the library has bounded itself by it
+        known = wanted in INSTRUCTION_SETS
+        raise ConfigError(
+            f"'{wanted}' {'is more than this machine has' if known else 'is no instruction set'}",
+            where=ISA_VARIABLE, fix=f"use one of {', '.join(INSTRUCTION_SETS)} up to '{best}'",
+        )
+
+
 @cache
 def library_path() -> Path | None:
-    """The library to load, or None where only the MindSpore forms serve (logged once)."""
+    """The library to load, or None where only the MindSpore forms serve (logged once).
+
+    Raises:
+        ConfigError: if PROTENIX_MS_ISA names no instruction set of this machine.
+    """
     try:
-        packaged = PACKAGED / compile_kernels.library_name()
-        path = packaged if packaged.is_file() else _compiled(kernels_dir())
-        ctypes.CDLL(str(path))
+        path = _verified()
+        _check_isa(INSTRUCTION_SETS[ctypes.CDLL(str(path)).pms_best_isa() - 1])
     except (CompileError, OSError) as error:
         _log.warning("CPU kernels are off, MindSpore's own slower operators serve: %s", error)
         return None

@@ -76,7 +76,6 @@ _projection = NativeOperator("projection", _channel_first, 1, _no_gradient)
 _linear = NativeOperator("linear", _product_shape, 1, _no_gradient)
 _transition = _Residual("transition")
 _edges = NativeOperator("edges", _edge_shapes, 2, _no_gradient)
-_edge_product = NativeOperator("edge_product", _as_first, 1, _no_gradient)
 _gated_output = _Residual("gated_output")
 _qkvg = NativeOperator("qkvg", _four_as_first, 4, _no_gradient)
 _attended = NativeOperator("attended", _as_first, 1, _no_gradient)
@@ -115,13 +114,6 @@ def edges(
 ) -> tuple[Float[Tensor, "h n n"], Float[Tensor, "h n n"]]:
     """Both gated edges of triangle multiplication; weights: value and gate of each."""
     return _edges(z, norm.weight, norm.bias, *weights, _settings())
-
-
-def edge_product(
-    a: Float[Tensor, "h n n"], b: Float[Tensor, "h n n"], incoming: bool
-) -> Float[Tensor, "h n n"]:
-    """``sum_k a[i, k] b[j, k]`` of every channel; incoming ``sum_k a[k, i] b[k, j]``."""
-    return _edge_product(a, b, _settings(incoming))
 
 
 def gated_output(

@@ -12,7 +12,7 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config import get_config
 from protenix_ms.features.options import FeatureOptions
 from protenix_ms.io import read_jobs
-from protenix_ms.job import Job
+from protenix_ms.job import Job, require_seed
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.model.weights import MAY_BE_ABSENT, OWN, load_weights
 from protenix_ms.predict.predictor import Predictor, Progress, SeedResult
@@ -65,5 +65,9 @@ def load_predictor(
 def predict(
     model: Predictor, job: Job, seed: int = 101, progress: Progress | None = None
 ) -> SeedResult:
-    """Structures and confidences of one job and seed, as numpy arrays; nothing is written."""
-    return model.predict(job, seed, progress)
+    """Structures and confidences of one job and seed, as numpy arrays; nothing is written.
+
+    Raises:
+        InputError: a seed outside 0 to 2^32-1, or see `Predictor.predict`.
+    """
+    return model.predict(job, require_seed(seed), progress)

@@ -4,24 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from protenix_ms.errors import CheckpointError, ProtenixError
+from protenix_ms.errors import CheckpointError, OutputError, ProtenixError, explain
+from protenix_ms.features.build import Example
 from protenix_ms.job import Job
 from protenix_ms.predict.api import load_predictor
 from protenix_ms.predict.fingerprint import fingerprint
+from protenix_ms.predict.job_folder import BusyError, JobFolder
 from protenix_ms.predict.memory import Size, estimate_bytes, require_memory
 from protenix_ms.predict.notes import collect_notes, name_chains
-from protenix_ms.predict.outputs import JobFolder, forget_seed, write_ranking, write_seed
+from protenix_ms.predict.outputs import write_ranking, write_seed
 from protenix_ms.predict.plots import can_plot, draw_seed
-from protenix_ms.predict.predictor import Predictor, Progress
-from protenix_ms.predict.record import write_record
+from protenix_ms.predict.predictor import Predictor, Progress, SeedResult, featurize
+from protenix_ms.predict.record import update_record
 from protenix_ms.predict.settings import Settings
+from protenix_ms.runtime.resources import forget_shapes
 
 # What a defect or a broken library raises; a job that meets one fails, the others go on.
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError,
            RuntimeError, TypeError, ValueError)
+_PATIENCE = 10.0  # seconds for another process to finish a seed, once all others are done
+_RANKING_PATIENCE = 60.0  # for another process to write what all seeds of a job share
 
 
 @runtime_checkable
@@ -40,7 +46,7 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job's seed: "done", "there already", "failed" or "interrupted"."""
+    """What became of a job's seed: "done", "there already", "failed", "interrupted", "busy"."""
 
     job: str
     seed: int | None
@@ -57,12 +63,15 @@ class Batch:
         settings: the choices.
         reporter: who is told.
         load: makes the predictor when the first unfinished seed comes.
+        featurize: makes the model's inputs of a job and seed; needs no predictor.
     """
 
     settings: Settings
     reporter: Reporter
     load: Callable[[Settings], Predictor] = lambda s: load_predictor(
         s.config, s.weights, s.ccd, s.options)
+    featurize: Callable[[Settings, Job, int], Example] = lambda s, job, seed: featurize(
+        job, seed, s.ccd, s.options)
     _predictor: Predictor | None = None
     _content: dict | None = None
 
@@ -81,60 +90,91 @@ class Batch:
                 self.reporter.line(f"{job.name}: {note}")
             mine = self._seeds(folder, job)
             outcomes += mine + self._finish(folder, job, mine)
-            if mine[-1].state == "interrupted":
+            if any(o.state == "interrupted" for o in outcomes):
                 break
         return outcomes
 
     def _seeds(self, folder: JobFolder, job: Job) -> list[Outcome]:
-        """One job with its seeds; after an interrupt, wherever it comes, the last one says so."""
-        seeds, mine = self.settings.seeds_of(job), []
+        """One job with its seeds, those that another process works on last.
+
+        After an interrupt, wherever it comes, one of them says so.
+        """
+        seeds: tuple[int, ...] = self.settings.seeds_of(job)
+        mine: dict[int, Outcome] = {}
         try:
             for seed in seeds:
-                mine.append(self._outcome(folder, job, seed))
+                mine[seed] = self._outcome(folder, job, seed)
+            for seed in (s for s in seeds if mine[s].state == "busy"):
+                mine[seed] = self._outcome(folder, job, seed, _PATIENCE)
         except KeyboardInterrupt:
-            seed = seeds[min(len(mine), len(seeds) - 1)]
-            mine = [o for o in mine if o.seed != seed]
-            mine.append(Outcome(job.name, seed, "interrupted", "finished seeds are kept"))
-        return mine
+            left = [s for s in seeds if s not in mine or mine[s].state == "busy"]
+            seed = (*left, seeds[-1])[0]
+            mine[seed] = Outcome(job.name, seed, "interrupted", "finished seeds are kept")
+        return [mine[seed] for seed in seeds if seed in mine]
 
-    def _outcome(self, folder: JobFolder, job: Job, seed: int) -> Outcome:
+    def _outcome(self, folder: JobFolder, job: Job, seed: int, patience: float = 0.0) -> Outcome:
         """One job and seed; errors become part of the outcome."""
+        state = "failed"
         try:
-            return self._seed(folder, job, seed)
+            with folder.lock(seed, patience):
+                return self._seed(folder, job, seed)
         except CheckpointError:
             raise  # no job can run without weights
+        except BusyError as error:
+            state, detail = "busy", str(error)
         except ProtenixError as error:
             detail = str(error)
         except DEFECTS as error:
-            detail = f"{type(error).__name__}: {error or 'no message'}"
+            detail = explain(error)
             self.reporter.defect(error)
-        self.reporter.line(f"{job.name}, seed {seed}: failed: {detail}")
-        return Outcome(job.name, seed, "failed", detail)
+        finally:
+            if self._predictor is not None:
+                forget_shapes()
+        self.reporter.line(f"{job.name}, seed {seed}: {state}: {detail}")
+        return Outcome(job.name, seed, state, detail)
 
-    def _seed(self, folder: JobFolder, job: Job, seed: int) -> Outcome:
+    def _mark(self, job: Job, seed: int) -> str:
         if self._content is None:
             self._content = self.settings.content()
-        mark = fingerprint(job, seed, self._content)
-        if not self.settings.overwrite and folder.finished(seed, mark):
+        return fingerprint(job, seed, self._content)
+
+    def _seed(self, folder: JobFolder, job: Job, seed: int) -> Outcome:
+        mark = self._mark(job, seed)
+        flaw = "" if self.settings.overwrite else folder.flaw(seed, mark)
+        if flaw is None:
             self.reporter.line(f"{job.name}, seed {seed}: there already")
             return Outcome(job.name, seed, "there already")
-        forget_seed(folder, seed)
-        predictor = self._loaded()
-        example = predictor.featurize(job, seed)
+        if flaw:
+            self.reporter.line(f"{job.name}, seed {seed}: made again, since {flaw}")
+        folder.forget(seed)
+        example = self.featurize(self.settings, job, seed)
         self._check_memory(job, example.features)
+        predictor = self._loaded()
         progress = self.reporter.progress(job.name, seed)
         result = predictor.predict(job, seed, progress, example)
-        if self.settings.plots and can_plot():
-            draw_seed(folder, result, self.settings.label)
-        write_seed(folder, result, self.settings.ccd, self.settings.label, mark,
-                   self.settings.full_data)
+        outcome = Outcome(job.name, seed, "done", seconds=result.seconds)
+        self._write(folder, result, outcome, mark)
         best = result.samples[0].summary
         self.reporter.line(
-            f"{job.name}, seed {seed}: {len(result.samples)} samples in "
+            f"{job.name}, seed {seed}: {_counted(len(result.samples), 'sample')} in "
             f"{sum(result.seconds.values()):.1f} s, best ranking score "
             f"{best['ranking_score']:.3f} (pLDDT {best['plddt']:.1f})"
         )
-        return Outcome(job.name, seed, "done", seconds=result.seconds)
+        return outcome
+
+    def _write(self, folder: JobFolder, result: SeedResult, outcome: Outcome, mark: str) -> None:
+        """All files of a seed, its line in `run.json`, and last its mark; or none of them."""
+        try:
+            if self.settings.plots and can_plot():
+                draw_seed(folder, result, self.settings.label)
+            write_seed(folder, result, self.settings.ccd, self.settings.label,
+                       self.settings.full_data)
+            with suppress(BusyError), folder.lock(None, _RANKING_PATIENCE):
+                update_record(folder, self._record(result.job), {result.seed: _entry(outcome)})
+            folder.mark(result.seed, mark)
+        except OutputError:
+            folder.forget(result.seed)  # half a result only fills the disk
+            raise
 
     def _loaded(self) -> Predictor:
         if self._predictor is None:
@@ -149,25 +189,51 @@ class Batch:
         n_token, n_atom = len(features["asym_id"]), len(features["atom_to_token_idx"])
         size = Size(n_token, n_atom, len(features["msa"]), config.sample_diffusion.N_sample)
         needed = estimate_bytes(config, size)
-        self.reporter.line(f"{job.name}: {n_token} tokens, {n_atom} atoms, {size.msa_rows} "
-                           f"alignment rows, about {needed / 1e9:.1f} GB of memory")
+        self.reporter.line(f"{job.name}: {_counted(n_token, 'token')}, "
+                           f"{_counted(n_atom, 'atom')}, "
+                           f"{_counted(size.msa_rows, 'alignment row')}, "
+                           f"about {needed / 1e9:.1f} GB of memory")
         if self.settings.check_memory:
             require_memory(config, size, job.name)
 
     def _finish(self, folder: JobFolder, job: Job, outcomes: list[Outcome]) -> list[Outcome]:
-        """Ranking and `run.json` of a job over its finished seeds; a failure is an outcome."""
-        kept = [o.seed for o in outcomes if folder.marker(o.seed).is_file()]
-        if not kept:
-            return []
+        """Ranking and `run.json` of a job over all its finished seeds; a failure is an outcome.
+
+        Seeds that other processes made under the same settings count too.
+        """
         try:
-            rows = write_ranking(folder, kept)
-            if any(o.state in ("done", "interrupted") for o in outcomes):
-                write_record(folder.path / "run.json", self._record(job, outcomes, rows))
+            if not folder.seeds():
+                return []
+            with folder.lock(None, _RANKING_PATIENCE):
+                finished = self._finished(folder, job)
+                if finished:
+                    rows = write_ranking(folder, finished)
+                    entries = {o.seed: _entry(o) for o in outcomes
+                               if o.state in ("done", "failed", "interrupted")}
+                    entries |= {s: _entry(Outcome(job.name, s, "done")) for s in finished}
+                    update_record(folder, self._record(job), entries, rows[0])
+        except KeyboardInterrupt:
+            again = self._finish(folder, job, outcomes)
+            return [*again, Outcome(job.name, None, "interrupted", "finished seeds are kept")]
         except (ProtenixError, *DEFECTS) as error:
-            return [Outcome(job.name, None, "failed", f"ranking: {error}")]
+            return [Outcome(job.name, None, "failed", f"ranking: {explain(error)}")]
         return []
 
-    def _record(self, job: Job, outcomes: list[Outcome], rows: list[dict]) -> dict:
+    def _finished(self, folder: JobFolder, job: Job) -> list[int]:
+        """Seeds on disk that are whole and of these settings; the others are named."""
+        finished, others = [], []
+        for seed in folder.seeds():
+            try:
+                if folder.flaw(seed, self._mark(job, seed)) is None:
+                    finished.append(seed)
+            except OutputError:
+                others.append(str(seed))
+        if others:
+            self.reporter.line(f"{job.name}: not ranked, since made of another input, "
+                               f"configuration, weights or version: seed {', '.join(others)}")
+        return finished
+
+    def _record(self, job: Job) -> dict:
         settings = self.settings
         return {
             "job": job.name,
@@ -179,7 +245,13 @@ class Batch:
             "ccd_file": str(settings.ccd.path),
             "notes": list(collect_notes(job, settings)),
             "chains": name_chains(job),
-            "seeds": {str(o.seed): {"state": o.state, "detail": o.detail, "seconds": o.seconds}
-                      for o in outcomes},
-            "best": rows[0] if rows else None,
         }
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _entry(outcome: Outcome) -> dict:
+    """What `run.json` says of a seed."""
+    return {"state": outcome.state, "detail": outcome.detail, "seconds": outcome.seconds}

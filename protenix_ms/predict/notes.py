@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
 from protenix_ms.features.assembly import chain_names
 from protenix_ms.features.msa import note_pairing
+from protenix_ms.features.msa_chain import SHORTEST_ALIGNED
 from protenix_ms.job import Job, Polymer
-from protenix_ms.msa.chain import SHORTEST_ALIGNED
 from protenix_ms.predict.settings import Settings, default_options
 
 _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
@@ -26,7 +27,7 @@ _EMBEDDERS = (
 def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     """List the notes of a job under `settings`, each once, those of its reader first."""
     notes = (*job.notes, *unused_input(job, settings.config), *_note_missing_alignments(job),
-             *note_pairing(job, settings.options))
+             *note_pairing(job, settings.options), *_note_gaps(job, settings))
     return tuple(dict.fromkeys(notes))
 
 
@@ -60,6 +61,20 @@ def _why_no_constraint(config: ConfigDict) -> str:
         return "this program does not pass constraints to the model yet; ignored"
     return (f"this model takes none, only {_CONSTRAINT_MODEL} does; ignored "
             "(nor does this program pass any to that one yet)")
+
+
+def _note_gaps(job: Job, settings: Settings) -> Iterator[str]:
+    """Say which neighbours upstream leaves without a bond; without quirks they are refused."""
+    for number, entity in dict(job.numbered_entities()).items():
+        changed = isinstance(entity, Polymer) and entity.modifications
+        if not changed or not settings.options.upstream_quirks:
+            continue
+        chain = build_polymer(entity.kind, entity.sequence, entity.modifications, settings.ccd,
+                              upstream_quirks=True)
+        for place in unbonded_neighbours(chain):
+            first, second = (chain.res_name[chain.res_id == i][0] for i in (place, place + 1))
+            yield (f"entity {number}: upstream makes no bond between {first} {place} and "
+                   f"{second} {place + 1}")
 
 
 def _note_missing_alignments(job: Job) -> Iterator[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from protenix_ms import __version__
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import OutputError
-from protenix_ms.io.atomic import write_bytes, write_text
+from protenix_ms.io.atomic import write_bytes
 from protenix_ms.io.confidence_write import (
     choose_suffixes,
     write_full_data,
@@ -20,51 +20,13 @@ from protenix_ms.io.confidence_write import (
 )
 from protenix_ms.io.mmcif_write import StructureInfo, write_mmcif
 from protenix_ms.job import Job, Polymer
+from protenix_ms.predict.job_folder import JobFolder
 from protenix_ms.predict.predictor import SeedResult
 
 _DESCRIPTION = 1000  # letters of an entity's description
-RANKING = ("rank", "seed", "sample", "ranking_score", "plddt", "ptm", "iptm", "gpde", "has_clash",
-           "interface", "ipsae", "pdockq2", "lis", "file")
-
-
-@dataclass(frozen=True)
-class JobFolder:
-    """Names and places of a job's results: `<output>/<name>/...`."""
-
-    root: Path
-    name: str
-
-    @property
-    def path(self) -> Path:
-        return self.root / self.name
-
-    def seed(self, seed: int) -> Path:
-        return self.path / f"seed_{seed}"
-
-    def sample(self, seed: int, kind: str, rank: int, suffix: str) -> Path:
-        """File of a sample; `kind` is "", "summary_confidence_", "full_data_", "confidence_"."""
-        return self.seed(seed) / "predictions" / f"{self.name}_{kind}sample_{rank}{suffix}"
-
-    def marker(self, seed: int) -> Path:
-        """Written last: its presence means the seed is finished, its text under what settings."""
-        return self.seed(seed) / "fingerprint.txt"
-
-    def finished(self, seed: int, fingerprint: str) -> bool:
-        """Whether the seed is done under the same fingerprint.
-
-        Raises:
-            OutputError: it is done under another one.
-        """
-        marker = self.marker(seed)
-        if not marker.is_file():
-            return False
-        if marker.read_text(encoding="utf-8").strip() == fingerprint:
-            return True
-        raise OutputError(
-            "results of another input, configuration, weights or version are there",
-            where=str(self.seed(seed)),
-            fix="add --overwrite to redo them, or choose another --output",
-        )
+FROM_SUMMARY = ("ranking_score", "plddt", "ptm", "iptm", "gpde", "has_clash")
+INTERFACE = ("interface", "ipsae", "pdockq2", "lis")
+RANKING = ("rank", "seed", "sample", *FROM_SUMMARY, *INTERFACE, "file")
 
 
 def structure_info(
@@ -86,10 +48,10 @@ def structure_info(
 
 
 def write_seed(
-    folder: JobFolder, result: SeedResult, ccd: ComponentDictionary, label: str, fingerprint: str,
+    folder: JobFolder, result: SeedResult, ccd: ComponentDictionary, label: str,
     full_data: str = "auto",
 ) -> None:
-    """All files of a seed, the finished mark last.
+    """Write all files of a seed but its mark.
 
     Args:
         label: how the structures were made, for titles (model, weights).
@@ -109,16 +71,6 @@ def write_seed(
             write_full_data(path, sample.full_data)
         path = folder.sample(result.seed, "summary_confidence_", rank, ".json")
         write_summary(path, sample.summary)
-    write_text(folder.marker(result.seed), fingerprint + "\n")
-
-
-def forget_seed(folder: JobFolder, seed: int) -> None:
-    """Before redoing a seed: remove its finished mark and the samples it had."""
-    folder.marker(seed).unlink(missing_ok=True)
-    predictions = folder.sample(seed, "", 0, "").parent
-    for path in predictions.iterdir() if predictions.is_dir() else ():
-        if path.name.startswith(f"{folder.name}_"):
-            path.unlink()
 
 
 def choose_interface(summary: dict) -> dict:
@@ -132,7 +84,7 @@ def choose_interface(summary: dict) -> dict:
     pairs = [(-values[i][j], i, j) for i in range(len(values)) for j in range(i + 1, len(values))
              if values[i][j] is not None]
     if not pairs:
-        return dict.fromkeys(("interface", "ipsae", "pdockq2", "lis"))
+        return dict.fromkeys(INTERFACE)
     _, i, j = min(pairs)
     names = summary["chain_ids"]
     return {"interface": f"{names[i]}-{names[j]}", "ipsae": values[i][j],
@@ -140,25 +92,43 @@ def choose_interface(summary: dict) -> dict:
             "lis": summary["chain_pair_lis_mean"][i][j]}
 
 
-def ranking(folder: JobFolder, seeds: list[int]) -> list[dict]:
-    """Every finished sample of the seeds, best first, as rows of `RANKING`; read from disk."""
+def ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
+    """Read every sample of finished seeds, best first, as rows of `RANKING`.
+
+    Raises:
+        OutputError: a summary cannot be read.
+    """
     rows = []
     for seed in seeds:
-        if not folder.marker(seed).is_file():
-            continue
         rank = 0
         while (path := folder.sample(seed, "summary_confidence_", rank, ".json")).is_file():
-            summary = json.loads(path.read_text(encoding="utf-8"))
             place = folder.sample(seed, "", rank, ".cif").relative_to(folder.path)
-            rows.append({**summary, **choose_interface(summary), "seed": seed, "sample": rank,
-                         "file": place.as_posix()})
+            scores = {"seed": seed, "sample": rank, "file": place.as_posix()}
+            rows.append(_read_summary(path) | scores)
             rank += 1
     rows.sort(key=lambda row: -row["ranking_score"])
     return [{key: {**row, "rank": i}[key] for key in RANKING} for i, row in enumerate(rows)]
 
 
-def write_ranking(folder: JobFolder, seeds: list[int]) -> list[dict]:
-    """`ranking.csv`, and copies of the best model and its summary at the top; the table's rows."""
+def _read_summary(path: Path) -> dict:
+    """A summary with the columns that a ranking takes from it. Raises OutputError."""
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        return {key: summary[key] for key in FROM_SUMMARY} | choose_interface(summary)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise OutputError(f"this is no summary of a sample ({error})", where=str(path),
+                          fix="add --overwrite to make the seed again") from error
+
+
+def write_ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
+    """Write `ranking.csv`, and copies of the best model and its summary at the top.
+
+    Returns:
+        The table's rows.
+
+    Raises:
+        OutputError: a file cannot be read or written.
+    """
     rows = ranking(folder, seeds)
     if rows:
         write_table(folder.path / "ranking.csv", RANKING, rows)

@@ -16,7 +16,7 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.features.build import Example, build
 from protenix_ms.features.options import FeatureOptions
-from protenix_ms.job import Job, Polymer
+from protenix_ms.job import Job, Polymer, require_seed
 from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
 from protenix_ms.metrics.interface import Residues, score_interfaces
 from protenix_ms.model.protenix import Prediction, Protenix
@@ -86,9 +86,8 @@ class Predictor:
     options: FeatureOptions = FeatureOptions()
 
     def featurize(self, job: Job, seed: int) -> Example:
-        """Model inputs of a job; the seed drives conformers and reference placements."""
-        key = np.random.SeedSequence((seed, crc32(job.name.encode()), crc32(b"features")))
-        return build(job, self.ccd, np.random.Generator(np.random.Philox(key)), self.options)
+        """Make the model's inputs of a job (see the function)."""
+        return featurize(job, seed, self.ccd, self.options)
 
     def predict(
         self, job: Job, seed: int = 101, progress: Progress | None = None,
@@ -101,9 +100,11 @@ class Predictor:
             example: features made before by `featurize`.
 
         Raises:
+            InputError: a seed outside 0 to 2^32-1.
             InputError, ChemistryError: the job cannot be built.
             NonFiniteError: naming the stage.
         """
+        require_seed(seed)
         seconds, start = {}, time.perf_counter()
         example = example or self.featurize(job, seed)
         seconds["features"] = time.perf_counter() - start
@@ -115,6 +116,14 @@ class Predictor:
         samples = rank(prediction, example, job, self.config)
         seconds["scores"] = time.perf_counter() - start
         return SeedResult(job, seed, example.atoms, samples, seconds)
+
+
+def featurize(
+    job: Job, seed: int, ccd: ComponentDictionary, options: FeatureOptions
+) -> Example:
+    """Make the model's inputs of a job; the seed drives conformers and reference placements."""
+    key = np.random.SeedSequence((seed, crc32(job.name.encode()), crc32(b"features")))
+    return build(job, ccd, np.random.Generator(np.random.Philox(key)), options)
 
 
 def require_finite(prediction: Prediction, where: str) -> None:

@@ -14,6 +14,7 @@ from ckpt_convert.official import address
 from protenix_ms.config.home import weights_dir
 from protenix_ms.config.manifest import manifest
 from protenix_ms.errors import CheckpointError
+from protenix_ms.job import require_seed
 from protenix_ms.train.checkpoint import AVERAGE, MODEL, snapshots
 from protenix_ms.typing import Array, Float
 
@@ -73,7 +74,7 @@ def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | No
         CheckpointError: no such file; says how to get it.
     """
     if random_seed is not None:
-        return Weights(random_seed=random_seed)
+        return Weights(random_seed=require_seed(random_seed, "random weights"))
     if checkpoint is not None:
         return Weights(_file_of(checkpoint))
     for suffix in _SUFFIXES:
@@ -84,9 +85,14 @@ def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | No
     raise CheckpointError(
         f"no weights of {model_name}: expected {path.name}",
         where=str(weights_dir()),
-        fix=f"run `protenix-ms fetch {model_name}`, or download {address(model_name)} and "
-        f"run `python -m ckpt_convert {model_name}.pt {path}`, or name a file with --checkpoint, "
-        "or try the program with --random-weights 0",
+        fix="get them in one of these ways",
+        remedies=(
+            f"protenix-ms fetch {model_name}",
+            f"download {address(model_name)} and run "
+            f"`python -m ckpt_convert {model_name}.pt {path}`",
+            "name a file with --checkpoint FILE",
+            "try the program, without a meaningful structure, with --random-weights 0",
+        ),
     )
 
 

@@ -1,30 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of the machine and of this process."""
+"""Memory of the machine and of this process, and how MindSpore gives some back."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
+from protenix_ms.runtime.policy import policy
 
-def available_bytes() -> float | None:
-    """Memory the process may still take: the machine's, or its container's limit; None unknown."""
+# Files of a control group: limits, what is used, and in `memory.stat` what can be dropped.
+_VERSION_2 = ("memory.max", "memory.high"), "memory.current", "inactive_file"
+_VERSION_1 = ("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"
+
+
+def available_bytes(root: Path = Path("/")) -> float | None:
+    """Measure what the process may still take, in bytes; None where the system does not say.
+
+    The least counts: the machine's free memory, the limit of every group (cgroup, version 1 or 2)
+    that the process is in, and its own limits (ulimit).
+
+    Args:
+        root: where /proc and /sys are; another place in tests.
+    """
+    free = [*_groups(root), *_own_limits(root)]
+    for line in _lines(root / "proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            free.append(float(line.split()[1]) * 1024)
+    return max(min(free), 0.0) if free else None
+
+
+def _groups(root: Path) -> Iterator[float]:
+    """What is left to each control group of the process, its ancestors included.
+
+    In a container the path may be the host's, and only its end or the top is to be seen.
+    """
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        if not controllers:
+            tops, names = ("", "unified"), _VERSION_2
+        elif "memory" in controllers.split(","):
+            tops, names = ("memory", controllers), _VERSION_1
+        else:
+            continue
+        parts = Path(path).parts[1:]
+        for top in tops:
+            for depth in range(len(parts) + 1):
+                yield from _group(root.joinpath("sys/fs/cgroup", top, *parts[:depth]), names)
+
+
+def _group(folder: Path, names: tuple[tuple[str, ...], str, str]) -> Iterator[float]:
+    """What is left to one group: limits less what is used, but for files that can be dropped."""
+    limits, usage, dropped = names
+    used = _number(folder / usage)
+    if used is None:
+        return
+    for line in _lines(folder / "memory.stat"):
+        if line.split()[:1] == [dropped]:
+            used -= min(float(line.split()[1]), used)
+    for limit in (_number(folder / name) for name in limits):
+        if limit is not None:
+            yield limit - used
+
+
+def _own_limits(root: Path) -> Iterator[float]:
+    """What is left of this process's limits on addresses and on data."""
+    words = " ".join(_lines(root / "proc/self/statm")).split()
+    for kind, word in ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)):
+        limit = resource.getrlimit(kind)[0]
+        if limit != resource.RLIM_INFINITY and len(words) > word:
+            yield limit - float(words[word]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a file of the system; none where it is absent."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return None
-    table = {line.split(":")[0]: float(line.split()[1]) * 1024 for line in lines}
-    free = table.get("MemAvailable")
-    limit, used = _number("/sys/fs/cgroup/memory.max"), _number("/sys/fs/cgroup/memory.current")
-    if limit is not None and used is not None:
-        free = limit - used if free is None else min(free, limit - used)
-    return free
+        return []
 
 
-def _number(path: str) -> float | None:
+def _number(path: Path) -> float | None:
     """The number a file of the system holds; None without one ("max", or no such file)."""
     try:
-        return float(Path(path).read_text())
+        return float(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -36,3 +97,18 @@ def resident_bytes() -> float:
     except OSError:
         return 0.0
     return float(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def forget_shapes() -> None:
+    """Drop what MindSpore has compiled for the shapes of past jobs, which it keeps for ever.
+
+    Its operators that are not `pyboost` ones (gather, zeros_like) keep 30 to 60 kB per shape.
+    What lay between is then given back to the system, where the C library can do that.
+    """
+    if policy().device == "CPU":
+        from mindspore.common.api import _pynative_executor
+
+        _pynative_executor.clear_res()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

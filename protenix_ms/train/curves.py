@@ -49,7 +49,8 @@ def curves_png(log: list[dict], evaluation: list[dict]) -> bytes:
     _curve(panels[2], step, _column(log, "rate"), "learning rate")
     for axes, title in zip(panels, ("loss", "terms", "gradient norm and rate")):
         axes.set(title=title, xlabel="update", yscale="log")
-        axes.legend(fontsize=8)
+        if axes.get_lines():  # none where every value was left out
+            axes.legend(fontsize=8)
     if judged:
         _draw_scores(panels[3:], judged)
     buffer = io.BytesIO()

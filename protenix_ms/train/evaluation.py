@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from ml_collections import ConfigDict
 
+from protenix_ms.data.dataset import Drawn
+from protenix_ms.data.example import TrainingExample
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.metrics.confidence import Layout, summarize
 from protenix_ms.metrics.quality import KnownComplex, Quality, judge
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.runtime.draws import SeededDraws
-from protenix_ms.structures.dataset import Drawn
-from protenix_ms.structures.example import TrainingExample
 from protenix_ms.train.permutation import permute_labels
 
 SCORES = {"lddt": True, "rmsd": False, "tm_score": True}  # whether more is better

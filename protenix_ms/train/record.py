@@ -7,8 +7,11 @@ made again. Curves are drawn anew from the lines, so they cannot disagree.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +22,34 @@ from protenix_ms.io.atomic import write_bytes, write_text
 from protenix_ms.train.curves import can_draw, curves_png
 
 LOG, EVALUATION, CURVES, BOARD = "log.jsonl", "evaluation.jsonl", "curves.png", "tensorboard"
+LOCK = "training.lock"
+
+
+@contextmanager
+def sole_training(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder for the block; the lock dies with its process.
+
+    The file `LOCK` stays: without a training that holds it, it means nothing.
+
+    Raises:
+        OutputError: another training holds it, or the folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise
+    except BlockingIOError:
+        raise OutputError("another training is at work in this folder", where=str(folder),
+                          fix="wait for its end, or choose another --output") from None
+    except OSError as error:
+        raise OutputError(f"cannot be written ({error.strerror or error})", where=str(folder),
+                          fix="check permissions, or choose another --output") from error
+    with file:
+        yield
 
 
 class Record:
@@ -35,11 +66,12 @@ class Record:
         self._board: Any = None
 
     def add(self, file: str, line: dict) -> None:
-        """Add a line to `LOG` or `EVALUATION`. Raises OutputError."""
+        """Add a line to `LOG` or `EVALUATION`; what is not finite is null. Raises OutputError."""
+        line = _without_non_finite(line)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / file).open("ab", buffering=0) as stream:
-                stream.write(f"{json.dumps(line)}\n".encode())
+                stream.write(f"{json.dumps(line, allow_nan=False)}\n".encode())
         except OSError as error:
             raise OutputError(f"cannot be written ({error.strerror})",
                               where=str(self.folder / file),
@@ -80,7 +112,16 @@ def _whole(content: bytes) -> Iterator[dict]:
         except ValueError:  # torn, or the empty end
             continue
         if isinstance(line, dict) and "step" in line:
-            yield line
+            yield _without_non_finite(line)  # of a run before they were left out
+
+
+def _without_non_finite(value: Any) -> Any:
+    """JSON knows neither NaN nor Infinity: None stands for them, at any depth."""
+    if isinstance(value, dict):
+        return {key: _without_non_finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_non_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _new_board(folder: Path) -> Any:

@@ -16,7 +16,8 @@ def learning_rate(step: int, config: ConfigDict) -> float:
     """Rate of an update, the first of which is step 0.
 
     "af3" (SI section 5.4) rises linearly from 0 at step 0 and then falls by `decay_factor` every
-    `decay_every_n_steps`; "cosine_annealing" rises and falls to `min_lr_ratio` at `max_steps`.
+    `decay_every_n_steps`; without warm-up it starts at the full rate. "cosine_annealing" rises and
+    falls to `min_lr_ratio` at `max_steps`.
 
     Args:
         config: the training tree, or its `finetune` part.
@@ -28,8 +29,8 @@ def learning_rate(step: int, config: ConfigDict) -> float:
     if c.lr_scheduler == "constant":
         return c.lr
     if c.lr_scheduler == "af3":
-        if step <= c.warmup_steps:
-            return step / max(1, c.warmup_steps) * c.lr
+        if step <= c.warmup_steps and c.warmup_steps:
+            return step / c.warmup_steps * c.lr
         return c.lr * c.decay_factor ** (step // c.decay_every_n_steps)
     if c.lr_scheduler == "cosine_annealing":
         return _cosine(step, c)

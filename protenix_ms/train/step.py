@@ -30,7 +30,7 @@ from protenix_ms.typing import Array, Float, Int
 
 @runtime_checkable
 class Example(Protocol):
-    """What a step reads; `structures.example.TrainingExample` is one."""
+    """What a step reads; `data.example.TrainingExample` is one."""
 
     features: Mapping[str, Array]
     labels: Mapping[str, Array]

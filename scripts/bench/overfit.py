@@ -35,14 +35,14 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
 from protenix_ms.config import get_config
 from protenix_ms.config.training import training_config
+from protenix_ms.data.crop import CropOptions, EmptyCropError
+from protenix_ms.data.dataset import Drawn
+from protenix_ms.data.entry import read_entry
+from protenix_ms.data.example import ExampleOptions, TrainingExample, training_example
+from protenix_ms.data.symmetry import Symmetries
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.geometry.superposition import superpose
 from protenix_ms.io.atomic import write_bytes, write_text
-from protenix_ms.structures.crop import CropOptions, EmptyCropError
-from protenix_ms.structures.dataset import Drawn
-from protenix_ms.structures.entry import read_entry
-from protenix_ms.structures.example import ExampleOptions, TrainingExample, training_example
-from protenix_ms.structures.symmetry import Symmetries
 
 # Proteins, one of two chains, and a polymerase with its DNA.
 ENTRIES = ("1aki", "1ay7", "1k1a", "1k6p", "1mol", "3o5r", "5ugo", "7zzx")

@@ -87,10 +87,10 @@ def make_example(path: Path, tokens: int):
     import numpy as np
 
     from protenix_ms.chem.ccd import ComponentDictionary
-    from protenix_ms.structures.crop import CropOptions
-    from protenix_ms.structures.entry import read_entry
-    from protenix_ms.structures.example import ExampleOptions, training_example
-    from protenix_ms.structures.symmetry import Symmetries
+    from protenix_ms.data.crop import CropOptions
+    from protenix_ms.data.entry import read_entry
+    from protenix_ms.data.example import ExampleOptions, training_example
+    from protenix_ms.data.symmetry import Symmetries
 
     rng, ccd = np.random.default_rng(0), ComponentDictionary.load()
     entry = read_entry(path, ccd)

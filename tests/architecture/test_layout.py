@@ -20,8 +20,8 @@ EVERYTHING = [*PRODUCT, *THIN, *TESTS]
 FLOORS = [
     ["errors", "typing", "constants", "config", "geometry", "job"],
     ["chem", "io"],
-    ["msa", "templates"],
-    ["features", "structures"],
+    ["guidance"],
+    ["features", "search", "data"],
     ["runtime", "ops"],
     ["nn", "sampler", "model"],  # the sampler knows no network, the model calls it
     ["loss", "metrics"],

@@ -49,6 +49,7 @@ _JOBS = [
     BadInput("no name", '[{"sequences": []}]', ("job 1", "name is missing")),
     BadInput("name is a number", '[{"name": 3, "sequences": []}]', ("name is a whole number",)),
     BadInput("name is a path", '[{"name": "../x", "sequences": []}]', ("job name '../x'",)),
+    BadInput("name that is no text", '[{"name": "a\\udce9", "sequences": []}]', ("not UTF-8",)),
     BadInput("name too long", json.dumps([{"name": "n" * 300}]), ("200",)),
     BadInput("no sequences", '[{"name": "j"}]', ("job 1 'j'", "sequences is missing")),
     BadInput("empty sequences", job(), ("sequences is empty",)),

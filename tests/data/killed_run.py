@@ -17,6 +17,15 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def prepare_or_die(path, preparation):
+    """Stands in for `data.preparation.prepare_file`: a file called bad kills its process."""
+    from protenix_ms.data.preparation import Outcome
+
+    if "bad" in path.name:
+        die()
+    return Outcome(path.stem, "made")
+
+
 def plant(point):
     """Replace what happens at the point, the second time it is reached."""
     from protenix_ms.train import checkpoint

@@ -23,10 +23,10 @@ def test_a_trace_of_one_denoising_step(tmp_path):
     end = whole["ts"] + whole["dur"]
     slack = 1000.0  # microseconds: two clocks are read
     assert all(-slack < e["ts"] - whole["ts"] and e["ts"] + e["dur"] < end + slack for e in events)
-    products = [e for e in events if e["pid"] == 2 and e["name"] == "MatMul"]
+    products = [e for e in events if e["pid"] == 2 and e["name"] in ("MatMul", "Custom")]
     linears = [e for e in modules if e["cat"] == "Linear"]
     assert len(linears) > 50
-    assert 0 < len(products) <= len(linears)  # the others are kernels of ours, "Custom"
+    assert len(products) > 50  # whole layers are one kernel of ours, "Custom"
     table = json.loads((tmp_path / "modules.json").read_text(encoding="utf-8"))["modules"]
     own = sum(row["self_us"] for row in table.values())
     assert abs(own - whole["dur"]) < 1e-3 * whole["dur"]  # every moment belongs to one module

@@ -16,6 +16,7 @@ import pytest
 from protenix_ms.chem.ccd import SHIPPED
 from protenix_ms.metrics.confidence import KEYS
 from protenix_ms.metrics.interface import INTERFACE_KEYS
+from protenix_ms.ops import native
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
@@ -41,6 +42,8 @@ JOBS = [
     {"name": "unbuildable", "sequences": [
         {"ligand": {"ligand": "[Xx]", "count": 1}}]},
 ]
+ONEDNN = {"plain": "SSE41", "avx2": "AVX2", "avx512": "AVX512_CORE"}
+"""Names of instruction sets in PROTENIX_MS_ISA, and in the variable of MindSpore's products."""
 
 pytestmark = pytest.mark.skipif(not SHIPPED.is_file(), reason="no component table yet")
 
@@ -124,21 +127,24 @@ def test_a_rerun_skips_what_is_finished(done, folder):
     assert files(folder / "one") == before
 
 
-def test_an_interrupt_keeps_finished_seeds(folder):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_finished_seeds(folder, number):
     """MindSpore installs a handler of its own, which would end the process at once."""
+    output = folder / f"stopped{number}"
     command = [sys.executable, "scripts/predict.py", "--input", folder / "jobs.json", "--config",
                folder / "config.py", "--random-weights", "0", "--seeds", "5,6,7,8", "--output",
-               folder / "stopped"]
+               output]
     with subprocess.Popen([str(word) for word in command], cwd=ROOT, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         lines = []
         for line in process.stdout:
             lines.append(line)
             if "seed 5: 2 samples" in line:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
         assert process.wait(timeout=60) == 1, "".join(lines)
     assert any("interrupted" in line for line in lines)
-    job = folder / "stopped" / "mixed"
+    job = output / "mixed"
+    assert json.loads((job / "run.json").read_text())["seeds"]["5"]["state"] == "done"
     assert (job / "mixed_model.cif").is_file() and (job / "ranking.csv").is_file()
     assert not (job / "seed_8").exists()
 
@@ -150,6 +156,31 @@ def test_one_core_gives_the_same_bytes(done, folder):
     again = predict(folder, "--output", folder / "two", "--quiet", cores={core})
     assert again.returncode == 1 and again.stdout == ""
     assert files(folder / "two") == files(folder / "one")
+
+
+@pytest.mark.parametrize("isa", ONEDNN)
+def test_one_core_gives_the_same_bytes_on_every_instruction_set(folder, isa):
+    library = native.library()
+    if library is None:
+        pytest.skip("this machine has no C++ compiler, and other products depend on its cores")
+    if native.INSTRUCTION_SETS.index(isa) + 1 > library.pms_best_isa():
+        pytest.skip(f"this machine has no {isa}")
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has no second core, or does not pin processes")
+    # 86 atoms in three windows: an odd batch, which two threads do not divide
+    (folder / "odd.json").write_text(json.dumps([{"name": "odd", "sequences": [
+        {"proteinChain": {"sequence": "GWHKLE", "count": 1}},
+        {"ligand": {"ligand": "CCD_ATP", "count": 1}}]}]))
+    written = []
+    for count in (1, 2):
+        cores = set(sorted(os.sched_getaffinity(0))[:count])
+        output = folder / isa / str(count)
+        run = predict(folder, "--input", folder / "odd.json", "--output", output, "--quiet",
+                      "--no-plots", "--seeds", "1", "--samples", "1", "--cycles", "1", "--steps",
+                      "2", cores=cores, PROTENIX_MS_ISA=isa, ONEDNN_MAX_CPU_ISA=ONEDNN[isa])
+        assert run.returncode == 0, run.stdout + run.stderr
+        written.append(files(output))
+    assert written[0] == written[1] and any(name.endswith(".cif") for name in written[0])
 
 
 def test_the_library_gives_what_the_command_writes(done, folder):

@@ -142,9 +142,9 @@ void triangle_attention(int64_t n, int64_t c, int64_t heads, int64_t width, bool
 void edge_product(int64_t channels, int64_t n, int incoming, int isa, int threads) {
   Floats a(channels * n * n), y(channels * n * n, false);
   const Floats b = matrix(channels * n, n);
-  const PmsEdgeProduct e = {a, b, y, channels, n, incoming};
+  const PmsProduct p = {a, b, y, channels, n, n, n, incoming, !incoming};
   const auto sizes = {channels, n, int64_t(incoming)};
-  expect(pms_edge_product(&e, isa, threads), PMS_OK, 0, "status", sizes);
+  expect(pms_product(&p, isa, threads), PMS_OK, 0, "status", sizes);
   for (int64_t at = 0; at < y.size; at++) {
     expect(std::isfinite(y[at]), 1, 0, "finite edge product", sizes);
     if (at % 5) continue;
@@ -305,9 +305,11 @@ void borrowed_memory() {
   waitpid(child, &status, 0);
   expect(status, 0, 0, "kernels in a child process", {});
   if (!__sanitizer_get_current_allocated_bytes) return;
+  for (int i = 0; i < 4; i++) round();  // which blocks the threads left is chance
   const size_t before = __sanitizer_get_current_allocated_bytes();
   for (int i = 0; i < 20; i++) round();
   ones(4200, 2);  // packed weights of 70 MB are not kept
   const size_t after = __sanitizer_get_current_allocated_bytes();
-  expect(double(after) - double(before), 0, 4 << 20, "bytes kept after more calls", {});
+  expect(after > before ? double(after - before) : 0, 0, 4 << 20, "bytes kept after more calls",
+         {});
 }

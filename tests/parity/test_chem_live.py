@@ -85,7 +85,7 @@ def json_polymer(kind, sequence, modifications, count=1):
 def test_polymer(case, ccd):
     kind, sequence, modifications = POLYMERS[case]
     theirs = json_parser.build_polymer(json_polymer(kind, sequence, modifications))["atom_array"]
-    ours = build_polymer(kind, sequence, tuple(Modification(*m) for m in modifications), ccd)
+    ours = build_polymer(kind, sequence, tuple(Modification(*m) for m in modifications), ccd, True)
     assert_same(ours, theirs)
     np.testing.assert_array_equal(ours.ref_pos, theirs.ref_pos)
 
@@ -255,7 +255,7 @@ def test_random_chains(seed, ccd):
     places = rng.permutation(length)[: rng.integers(0, length + 1)] + 1
     modifications = [(str(rng.choice(codes)), int(p)) for p in places]
     theirs = json_parser.build_polymer(json_polymer(kind, sequence, modifications))["atom_array"]
-    ours = build_polymer(kind, sequence, tuple(Modification(*m) for m in modifications), ccd)
+    ours = build_polymer(kind, sequence, tuple(Modification(*m) for m in modifications), ccd, True)
     assert_same(ours, theirs)
     np.testing.assert_array_equal(ours.ref_pos, theirs.ref_pos)
 

@@ -70,7 +70,7 @@ def test_random_job(seed, upstream_features, ccd, tmp_path):
     job = {"name": "x", "sequences": [protein, *[random_entity(rng) for _ in range(4)]]}
     path = tmp_path / "job.json"
     path.write_text(json.dumps([job]))
-    atoms = assemble(read_jobs(path)[0], ccd, np.random.default_rng(0))
+    atoms = assemble(read_jobs(path)[0], ccd, np.random.default_rng(0), True)
     job["covalent_bonds"] = random_bonds(rng, atoms, ccd)
     path.write_text(json.dumps([job]))
 

@@ -49,7 +49,7 @@ OF_ATOMS = (
 def featurized(folder: Path, job_file: Path, ccd: ComponentDictionary) -> Example:
     rng = np.random.default_rng(0)
     job = read_jobs(job_file)[0]
-    atoms = assemble(job, ccd, rng)
+    atoms = assemble(job, ccd, rng, upstream_quirks=True)
     if (folder / "atoms.npz").exists():
         atoms = with_recorded_ligands(atoms, np.load(folder / "atoms.npz"))
     reads_msa = not folder.name.startswith(("protenix_mini_esm", "protenix_mini_ism"))

@@ -9,9 +9,10 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.covalent import apply_covalent_bonds, selenomethionine_to_methionine
 from protenix_ms.chem.leaving import leaving_groups, lost_atoms
 from protenix_ms.chem.ligand import build_ligand
-from protenix_ms.chem.polymer import build_polymer
+from protenix_ms.chem.polymer import RESIDUES, build_polymer, unbonded_neighbours
 from protenix_ms.errors import ChemistryError
-from protenix_ms.job import AtomAddress, CovalentBond, Ligand, Modification
+from protenix_ms.features.assembly import assemble
+from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Modification, Polymer
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,85 @@ def test_nucleic_acids_keep_the_first_op3(ccd):
         assert "OP3" in names(table, 1) and "OP3" not in names(table, 2)
 
 
+def changed(ccd, sequence, *codes, kind="protein", quirks=False):
+    """A chain with components at positions, e.g. ("NH2", 3), and the bonds between residues."""
+    changes = tuple(Modification(*code) for code in codes)
+    table = build_polymer(kind, sequence, changes, ccd, quirks)
+    between = table.bonds[table.res_id[table.bonds[:, 0]] != table.res_id[table.bonds[:, 1]], :2]
+    return table, {tuple(f"{table.atom_name[i]}{table.res_id[i]}" for i in pair)
+                   for pair in between.tolist()}
+
+
+@pytest.mark.parametrize("code, position, lone", [
+    ("NH2", 3, ["N"]), ("NME", 3, ["N", "C"]), ("ACE", 1, ["C", "O", "CH3"]),
+    ("FOR", 1, ["C", "O"]), ("IVA", 1, ["CA", "CB", "CG1", "CG2", "C", "O"]),
+    ("BAL", 2, ["N", "CB", "CA", "C", "O"]), ("ABA", 2, ["N", "CA", "C", "O", "CB", "CG"]),
+    ("DAL", 2, ["N", "CA", "CB", "C", "O"]),
+    ("STA", 2, ["N", "CA", "CB", "CG", "CD1", "CD2", "CH", "OH", "CM", "C", "O"]),
+])
+def test_caps_and_odd_residues_are_bonded_without_surplus_oxygen(ccd, code, position, lone):
+    table, bonds = changed(ccd, "LLL", (code, position))
+    assert bonds == {("C1", "N2"), ("C2", "N3")} and unbonded_neighbours(table) == []
+    assert sorted(names(table, position)) == sorted(lone)
+    assert "OXT" not in names(table, 1) + names(table, 2)
+    carbon = np.flatnonzero((table.res_id == 2) & (table.atom_name == "C"))[0]
+    orders = table.bonds[(table.bonds[:, :2] == carbon).any(axis=1), 2]
+    assert orders.sum() == 4  # carbonyl, alpha carbon, nitrogen
+
+
+def test_both_caps_at_once_and_on_one_residue(ccd):
+    for first in ("ACE", "FOR"):
+        for last in ("NH2", "NME"):
+            table, bonds = changed(ccd, "AGA", (first, 1), (last, 3))
+            assert bonds == {("C1", "N2"), ("C2", "N3")}
+            assert names(table, 2) == ["N", "CA", "C", "O"]
+
+
+def test_upstream_leaves_amides_without_a_bond(ccd):
+    table, bonds = changed(ccd, "AAA", ("NH2", 3), quirks=True)
+    assert bonds == {("C1", "N2")} and unbonded_neighbours(table) == [2]
+    assert unbonded_neighbours(changed(ccd, "AAA", ("FOR", 1), quirks=True)[0]) == [1]
+
+
+def chain_job(*codes, sequence="AAAA", kind="protein", bonds=(), count=1):
+    chain = Polymer(kind, sequence, count, modifications=tuple(Modification(*c) for c in codes))
+    return Job("j", (Ligand(codes=("ZN",)), chain), tuple(bonds), source="f.json, job 1")
+
+
+@pytest.mark.parametrize("codes, kind, sequence, says", [
+    ([("NME", 1)], "protein", "AAAA", "positions 1 and 2: NME and ALA are neighbours that nothing"),
+    ([("ACE", 4)], "protein", "AAAA", "positions 3 and 4: ALA and ACE"),
+    ([("NH2", 2)], "protein", "AAAA", "positions 2 and 3: NH2 and ALA"),
+    ([("CRO", 3)], "protein", "AAAA", "positions 2 and 3: ALA and CRO .* a carbonyl atom C"),
+    ([("DA", 2)], "protein", "AAAA", "positions 1 and 2: ALA and DA"),
+    ([("GTP", 1)], "rna", "GACU", "positions 1 and 2: GTP and A .*O3' and P"),
+    ([("2DA", 2)], "dna", "AAAA", "positions 2 and 3: 2DA and DA"),
+    ([("ALA", 2)], "dna", "ACGT", "positions 1 and 2: DA and ALA"),
+])
+def test_neighbours_without_a_bond_are_refused_by_name(ccd, codes, kind, sequence, says):
+    job = chain_job(*codes, kind=kind, sequence=sequence, count=2)
+    with pytest.raises(ChemistryError, match=f"^f.json, job 1 'j', entity 2, {says}.*covalent_b"):
+        assemble(job, ccd, np.random.default_rng(0))
+    assemble(job, ccd, np.random.default_rng(0), upstream_quirks=True)
+
+
+def test_a_bond_of_the_job_joins_neighbours(ccd):
+    bonds = (bond((2, 2, "C"), (2, 3, "N1")), bond((2, 3, "C3"), (2, 4, "N")))
+    atoms = assemble(chain_job(("CRO", 3), bonds=bonds, count=2), ccd, np.random.default_rng(0))
+    assert (atoms.atom_name == "OXT").sum() == 2  # of the last residues
+    start = (bond((2, 1, "O3'"), (2, 2, "P")),)
+    job = chain_job(("GTP", 1), kind="rna", sequence="GACU", bonds=start)
+    assert len(assemble(job, ccd, np.random.default_rng(0)))
+
+
+def test_every_letter_is_bonded(ccd):
+    for kind, letters in RESIDUES.items():
+        assert unbonded_neighbours(build_polymer(kind, "".join(letters) * 2, (), ccd)) == []
+
+
 def test_n_methyl_amide_cap_keeps_oxt_as_upstream(ccd):
     capped = (Modification("ACE", 1), Modification("NME", 3))
-    table = build_polymer("protein", "AAA", capped, ccd)
+    table = build_polymer("protein", "AAA", capped, ccd, upstream_quirks=True)
     assert names(table, 1) == ["C", "O", "CH3"] and "OXT" in names(table, 2)
     ends = {tuple(sorted(table.res_id[b[:2]].tolist())) for b in table.bonds}
     assert {(1, 2), (2, 3)} <= ends

@@ -2,18 +2,20 @@
 """Ligands from codes, SMILES and files; conformers; every refusal."""
 
 import os
+import subprocess
 import time
 
 import numpy as np
 import pytest
 from rdkit import Chem
 
-from protenix_ms.chem import conformer
+from protenix_ms.chem import conformer, ligand_file
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.conformer import ConformerSource, embed, ligand_conformer
 from protenix_ms.chem.ligand import build_ligand, molecule_from_smiles
-from protenix_ms.errors import ChemistryError
-from protenix_ms.job import Ligand
+from protenix_ms.errors import ChemistryError, InputError
+from protenix_ms.io import validate
+from protenix_ms.job import Job, Ligand
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
@@ -90,14 +92,13 @@ def test_refused_codes(ccd):
 
 
 def write_files(folder) -> Chem.Mol:
-    """A chiral molecule in every format; two molecules in the SDF, ours first."""
+    """A chiral molecule in every format."""
     mol = Chem.AddHs(Chem.MolFromSmiles("C[C@H](O)c1ccncc1"))
     conformer_id = mol.AddConformer(Chem.Conformer(mol.GetNumAtoms()))
     mol.GetConformer(conformer_id).SetPositions(embed(mol, 1)[0].astype(float))
     mol.GetConformer(conformer_id).Set3D(True)
     with Chem.SDWriter(str(folder / "x.sdf")) as writer:
         writer.write(mol)
-        writer.write(Chem.MolFromSmiles("CCO"))
     Chem.MolToMolFile(mol, str(folder / "x.mol"))
     Chem.MolToPDBFile(Chem.RemoveHs(mol), str(folder / "x.pdb"))
     (folder / "x.mol2").write_text(MOL2)
@@ -133,6 +134,176 @@ def test_files(ccd, tmp_path):
     assert mol2.atom_name.tolist() == ["C1", "C2", "O1"]
     (tmp_path / "X.SDF").write_bytes((tmp_path / "x.sdf").read_bytes())
     assert len(build(ccd, file=tmp_path / "X.SDF")) == 9
+
+
+def drawn(smiles, hydrogens=True) -> Chem.Mol:
+    """A molecule with coordinates."""
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    conformer_id = mol.AddConformer(Chem.Conformer(mol.GetNumAtoms()))
+    mol.GetConformer(conformer_id).SetPositions(embed(mol, 1)[0].astype(float))
+    mol.GetConformer(conformer_id).Set3D(True)
+    return mol if hydrogens else Chem.RemoveHs(mol)
+
+
+def once_per_bond(pdb: str, both_ends: bool = False) -> str:
+    """CONECT records as most programs write them, without repeats for double bonds."""
+    lines, seen = [], set()
+    for line in pdb.splitlines():
+        if line.startswith("CONECT"):
+            first, *others = line[6:].split()
+            others = [o for o in dict.fromkeys(others) if both_ends or (o, first) not in seen]
+            seen |= {(first, other) for other in others}
+            line = "CONECT" + "".join(f"{n:>5}" for n in (first, *others))
+            if not others:
+                continue
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("edit", [
+    once_per_bond, lambda pdb: once_per_bond(pdb, both_ends=True),
+    lambda pdb: "\n".join(line for line in pdb.splitlines() if "CONECT" not in line),
+    lambda pdb: pdb.replace(next(li for li in pdb.splitlines() if "CONECT" in li), "REMARK", 1),
+], ids=["once", "once from both ends", "none", "one record missing"])
+@pytest.mark.parametrize("hydrogens", [True, False])
+def test_pdb_that_does_not_tell_bond_orders(ccd, tmp_path, edit, hydrogens):
+    block = Chem.MolToPDBBlock(drawn("C#CCc1cnccc1C(=O)O", hydrogens))
+    (tmp_path / "a.pdb").write_text(block)
+    assert sorted(build(ccd, file=tmp_path / "a.pdb").bonds[:, 2].tolist())[-5:] == [2, 2, 2, 2, 3]
+    (tmp_path / "b.pdb").write_text(edit(block))
+    if hydrogens and "REMARK" in edit(block):
+        return  # the missing record may be of a hydrogen, which tells nothing about orders
+    with pytest.raises(ChemistryError, match="b.pdb: a PDB file does not tell bond orders; give "):
+        build(ccd, file=tmp_path / "b.pdb")
+
+
+def test_pdb_whose_hydrogens_tell_that_all_bonds_are_single(ccd, tmp_path):
+    block = once_per_bond(Chem.MolToPDBBlock(drawn("OCC1CCCN1C")))
+    (tmp_path / "a.pdb").write_text(block)
+    assert set(build(ccd, file=tmp_path / "a.pdb").bonds[:, 2]) == {1}
+    (tmp_path / "ion.pdb").write_text(
+        "HETATM    1 ZN    ZN A   1       1.000   2.000   3.000  1.00  0.00          ZN\n")
+    assert build(ccd, file=tmp_path / "ion.pdb").element.tolist() == ["ZN"]
+
+
+def several(folder) -> dict[str, str]:
+    """Files of several molecules, and what is said of them."""
+    mol = drawn("NCCO")
+    sdf, pdb = Chem.MolToMolBlock(mol), Chem.MolToPDBBlock(mol)
+    moved = pdb.replace("UNL     1", "UNL     2").replace("END\n", "")
+    atoms = "".join(line + "\n" for line in pdb.splitlines() if line.startswith("HETATM"))
+    files = {
+        "three.sdf": (f"{sdf}$$$$\n" * 3, "3 molecules"),
+        "crlf.SDF": ((f"{sdf}$$$$\n" * 2).replace("\n", "\r\n"), "2 molecules"),
+        "unended.sdf": (f"{sdf}$$$$\n{sdf}", "2 molecules"),
+        "renamed.mol": (f"{sdf}$$$$\n" * 4, "4 molecules"),
+        "joined.mol": (sdf * 2, "2 molecules"),
+        "broken_second.sdf": (f"{sdf}$$$$\nnonsense\n$$$$\n", "2 molecules"),
+        "two.mol2": (MOL2 * 2, "2 molecules"),
+        "residues.pdb": (moved + pdb, "2 residues"),
+        "chains.pdb": (atoms + atoms.replace("UNL     1", "UNL A   1"), "2 residues"),
+        "models.pdb": ("".join(f"MODEL     {i}\n{atoms}ENDMDL\n" for i in (1, 2)), "2 models"),
+        "ends.pdb": (pdb * 2, "2 models"),
+        "altloc.pdb": (atoms.replace("C1  UNL", "C1 AUNL").replace("C2  UNL", "C2 BUNL"),
+                       "2 alternative positions"),
+    }
+    for name, (text, _) in files.items():
+        (folder / name).write_bytes(text.encode())
+    return {name: words for name, (_, words) in files.items()}
+
+
+def test_several_molecules_are_refused_with_their_number(ccd, tmp_path):
+    for name, words in several(tmp_path).items():
+        with pytest.raises(ChemistryError, match=f"{name}: it holds {words}.*; give one molecule"):
+            build(ccd, file=tmp_path / name)
+
+
+def test_one_molecule_with_what_stands_around_it(ccd, tmp_path):
+    sdf = Chem.MolToMolBlock(drawn("NCCO"))
+    texts = {"fields.sdf": f"{sdf}>  <ID>\n3\n\n$$$$\n\n\n", "cr.mol": sdf.replace("\n", "\r"),
+             "bom.sdf": f"\ufeff{sdf}$$$$\n", "long.sdf": f"{sdf}>  <X>\n{'x' * 2**21}\n\n$$$$\n",
+             "model.pdb": f"MODEL        1\n{Chem.MolToPDBBlock(drawn('NCCO'))}"}
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text.encode())
+        assert len(build(ccd, file=tmp_path / name)) == 4, name
+
+
+def large_files() -> dict[str, str]:
+    flat = Chem.MolFromSmiles("C" * 501)
+    flat.AddConformer(Chem.Conformer(501))
+    atom = "HETATM{:5d}  C   UNL     1       1.000   2.000   3.000  1.00  0.00           C\n"
+    head, rest = MOL2.split(" 1 CA")
+    v3000 = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO"), forceV3000=True)
+    return {
+        "heavy.mol": Chem.MolToMolBlock(flat),
+        "many.pdb": "".join(atom.format(i % 99999) for i in range(3000)),
+        "many.mol2": head + " 1 CA 0 0 0 C.3 1 LIG 0.0\n" * 3000 + " 1 CA" + rest,
+        "many.sdf": v3000.replace("COUNTS 3", "COUNTS 99999999"),
+        "text.mol": "\n" * 2**20 + "M  END\n",
+    }
+
+
+def test_a_large_ligand_is_refused_before_rdkit_reads_it(ccd, tmp_path, monkeypatch):
+    for name, text in large_files().items():
+        (tmp_path / name).write_text(text)
+        if name == "text.mol":  # the others too, but for one whose text does not tell
+            monkeypatch.setattr(ligand_file, "_read", None)
+        with pytest.raises(ChemistryError, match=f"{name}: it (has|holds) .*at most 500"):
+            build(ccd, file=tmp_path / name)
+
+
+@pytest.mark.parametrize("smiles, says", [
+    ("C" * 501, "501 heavy atoms, a ligand at most 500"),
+    ("C" * 6000, "6000 heavy atoms"),
+    ("[C@@H](Cl)(Br)" * 167 + "[2H][H+]", "501 heavy atoms"),
+    ("c1ccccc1" * 5000, "40000 characters"),
+    ("[Hg]" * 501, "501 heavy"),
+])
+def test_a_long_smiles_is_refused_by_its_text(monkeypatch, ccd, smiles, says):
+    monkeypatch.setattr(Chem, "MolFromSmiles", None)
+    with pytest.raises(ChemistryError, match=says):
+        build(ccd, smiles=smiles)
+    with pytest.raises(InputError, match=f"entity 1, SMILES .*{says}"):
+        validate(Job("j", (Ligand(smiles=smiles),)), ccd)
+
+
+def test_five_hundred_heavy_atoms_are_read():
+    assert molecule_from_smiles("C" * 499 + "[Si]([2H])[H]").GetNumHeavyAtoms() == 500
+
+
+def test_a_bad_ligand_file_is_refused_with_the_job(ccd, tmp_path):
+    (tmp_path / "two.mol2").write_text(MOL2 * 2)
+    job = Job("j", (Ligand(codes=("ATP",)), Ligand(file=tmp_path / "two.mol2")), source="j.json")
+    with pytest.raises(InputError, match="^j.json 'j', entity 2, ligand file .*2 molecules"):
+        validate(job, ccd)
+
+
+@pytest.mark.parametrize("smiles, says", [
+    ("CC(=O)N1C[C@H]2CC[C@H]1c1ccccc12",
+     r"its stereocentres cannot be satisfied together \(atoms 6, 9\)"),
+    ("O1C[C@@H]2C[C@@]1(C)CC2", None),  # the same kind of bridge, with tags that agree
+])
+def test_contradictory_stereocentres_are_named(smiles, says):
+    mol = molecule_from_smiles(smiles)
+    if says is None:
+        assert np.isfinite(ligand_conformer(mol, 1, seconds=6.0)).all()
+        return
+    with pytest.raises(ChemistryError, match=f"{says}; check @ and @@"):
+        ligand_conformer(mol, 1, seconds=3.0)
+
+
+def test_a_child_keeps_to_its_memory(monkeypatch):
+    monkeypatch.setattr(conformer, "LARGE", 3)
+    script = ("import resource; from protenix_ms.chem import conformer\n"
+              "conformer.embed = lambda *_: bytearray(conformer.CHILD_MEMORY)\n"
+              "conformer._child()")
+    done = subprocess.run([conformer.sys.executable, "-c", script, "1", "1"],
+                          input=molecule_from_smiles("C").ToBinary(),
+                          env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True)
+    assert done.returncode == conformer._NO_MEMORY
+    monkeypatch.setattr(conformer.subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(ChemistryError, match="more than 4 GiB of memory .*7 heavy atoms"):
+        ligand_conformer(molecule_from_smiles("CC(=O)NCCO"), 5)
 
 
 def flat_sdf(path):

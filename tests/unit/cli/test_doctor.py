@@ -12,8 +12,8 @@ from protenix_ms.config.home import ASCEND_HEADER
 from protenix_ms.ops.evoformer_attention import dispatch
 
 CPU = argparse.Namespace(device="CPU")
-SUBJECTS = ["python", "numpy", "mindspore", "device", "ascend", "memory", "compiler", "ccd",
-            "plots", "weights"]
+SUBJECTS = ["python", "numpy", "memory", "compiler", "plots", "ccd", "weights", "mindspore",
+            "device", "ascend"]
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,19 @@ def test_one_line_each(capsys, monkeypatch, tmp_path):
     assert doctor.run(CPU) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == SUBJECTS
-    assert "ba7816bf8f01cfea" in lines[-1]
+    assert "ba7816bf8f01cfea" in lines[SUBJECTS.index("weights")]
+
+
+def test_lines_come_before_mindspore_is_imported():
+    """Whoever waits for the import has read everything else by then."""
+    code = ("import sys\nfrom protenix_ms.cli import doctor, launch\n"
+            "def stop(device): sys.exit('mindspore' in sys.modules)\n"
+            "launch.configure = stop\n"
+            "import argparse\ndoctor.run(argparse.Namespace(device='CPU'))")
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    shown = [line.split()[1] for line in done.stdout.splitlines()]
+    assert shown == SUBJECTS[:SUBJECTS.index("device")]
 
 
 def test_a_failure_has_a_fix_and_an_exit_code(capsys, monkeypatch, tmp_path):

@@ -113,9 +113,9 @@ def refusals(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name, says", [
-    ("model", ("unknown model 'protenix_tiny'", "did you mean")),
-    ("seeds", ("seeds are numbers like 101,102",)),
-    ("samples", ("at least 1",)),
+    ("model", ("unknown model 'protenix_tiny'", "did you mean 'protenix_tiny_default_v0.5.0'")),
+    ("seeds", ("'a' is no seed; write numbers like 101,102",)),
+    ("samples", ("1 or more",)),
     ("bf16", ("bf16 runs on Ascend only", "--dtype fp32")),
     ("esm", ("esm2-3b", "esm_token_embedding", "choose a variant")),
     ("setting", ("'N_stepp'", "did you mean 'N_step'")),
@@ -129,7 +129,7 @@ def refusals(tmp_path_factory):
     ("full data", ("--full-data", "auto", "npz", "json", "both", "none")),
     ("weights", (f"{MODEL}.safetensors", "ckpt_convert", "--random-weights")),
     ("nothing", ("--input",)),
-    ("command", ("invalid choice",)),
+    ("command", ("unknown command 'predictt'; did you mean predict?",)),
 ])
 def test_a_wrong_choice(refusals, name, says, monkeypatch):
     result = refusals[name]

@@ -2,8 +2,12 @@
 """Bars on terminals, lines elsewhere, silence on request."""
 
 import io
+import subprocess
+import sys
 
-from protenix_ms.cli.report import Console, table
+import pytest
+
+from protenix_ms.cli.report import Console, lasting_streams, table
 
 
 class Terminal(io.StringIO):
@@ -50,3 +54,42 @@ def test_tracebacks_only_under_debug():
 def test_table():
     assert table(("job", "seed", ""), [("a", 101, "x y"), ("long name", 1, "")]) == (
         "job        seed\na          101   x y\nlong name  1")
+
+
+class Broken(io.StringIO):
+    """Nobody reads what is written here."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stream", [None, Broken(), io.TextIOWrapper(io.BytesIO(), "ascii")])
+def test_streams_that_cannot_show_a_line_cost_only_the_line(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with lasting_streams():
+        console = Console()
+        for _ in range(2):
+            console.line("job \u00e9 \udcff")
+            walk(console.progress("\u00e9", 101))
+            print("\u00e9", file=sys.stderr, flush=True)
+    assert sys.stdout is stream
+    if isinstance(stream, io.TextIOWrapper):
+        assert b"job \\xe9 \\udcff\n" in stream.buffer.getvalue()
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", ">&-", ">&- 2>&- <&-", "| true", "> /dev/full"])
+def test_a_process_ends_with_its_own_code(tmp_path, redirection):
+    """Descriptors 0 to 2 never become a result's file, and the last flush does not count."""
+    script = tmp_path / "s.py"
+    script.write_text(
+        "import os, sys, time\nfrom protenix_ms.cli.report import lasting_streams\n"
+        "with lasting_streams():\n"
+        "    time.sleep(0.3)\n    print('x' * 100000)\n    print('y', file=sys.stderr)\n"
+        "    file = open(sys.argv[1], 'w')\n    os.write(2, b'log')\n    file.write('result')\n"
+        "    file.close()\nsys.exit(7)\n")
+    command = f"{sys.executable} {script} {tmp_path}/out {redirection}"
+    command += "; exit ${PIPESTATUS[0]}"
+    done = subprocess.run(["bash", "-c", command], timeout=60, capture_output=True, text=True)
+    assert done.returncode == 7 and "Error" not in done.stderr
+    assert (tmp_path / "out").read_text() == "result"

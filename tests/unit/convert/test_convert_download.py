@@ -2,11 +2,14 @@
 """Fetching from a server that drops, lies, refuses or answers with a page."""
 
 import hashlib
+import socketserver
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from ckpt_convert import download
 from ckpt_convert.download import Download
 from ckpt_convert.official import FILES, OfficialFile, address
 from protenix_ms.config import VARIANTS
@@ -100,6 +103,18 @@ def test_server_without_ranges_starts_again(fetch):
     assert fetch(answer, begun=CONTENT[:1000]) == ["bytes=1000-"]
 
 
+def test_server_without_ranges_costs_nothing_that_is_there(fetch, tmp_path):
+    text = refused(fetch, tmp_path, lambda h: answer(h, cut=300_000), error=ResourceError,
+                   begun=CONTENT[:600_000])
+    assert "600000 bytes are there" in text
+    assert (tmp_path / "a.pt.part").read_bytes() == CONTENT[:600_000]
+    assert fetch(answer)[-1] == "bytes=600000-"
+
+
+def test_another_file_from_a_server_without_ranges_replaces_the_part(fetch):
+    fetch(answer, begun=CONTENT[:500] + b"x" * 500)
+
+
 def test_unknown_size_and_no_length(fetch):
     fetch(lambda h: answer(h, Content_Length=None), known=None)
     fetch(dropping, known=None)
@@ -127,6 +142,68 @@ def test_longer_part_is_discarded(fetch):
 def test_connection_that_never_delivers(fetch, tmp_path):
     text = refused(fetch, tmp_path, lambda h: ranged(h, cut=0), error=ResourceError)
     assert "keeps failing" in text and "goes on from there" in text
+
+
+def trickle(handler):
+    """The file, one byte at a time."""
+    start = int((handler.headers.get("Range") or "bytes=0-")[6:-1])
+    stated = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
+    answer(handler, CONTENT[start:], 206 if start else 200, cut=0, **stated)
+    try:
+        for i in range(start, len(CONTENT)):
+            handler.wfile.write(CONTENT[i:i + 1])
+            time.sleep(0.02)
+    except OSError:  # the client has gone
+        return
+
+
+@pytest.mark.parametrize("limits, says", [
+    ({"deadline": 0.4}, "not complete after 0.00667 minutes"),
+    ({"window": 0.2}, r"keeps failing \(\d+ bytes a second\)"),
+])
+def test_a_slow_server_ends_and_every_byte_is_kept(server, fetch, tmp_path, limits, says):
+    server.script[:] = [trickle]
+    began = time.monotonic()
+    with pytest.raises(ResourceError, match=f"{says}.*goes on from there"):
+        Download(server.url, tmp_path / "a.pt", "", KNOWN, pause=0.0, attempts=2, **limits).run()
+    assert time.monotonic() - began < 5
+    part = (tmp_path / "a.pt.part").read_bytes()
+    assert 2 < len(part) < 1000 and CONTENT.startswith(part)
+    assert fetch(ranged)[-1] == f"bytes={len(part)}-"
+
+
+def test_a_page_byte_by_byte_is_refused(fetch, tmp_path):
+    def page(handler):
+        answer(handler, CONTENT, cut=0)
+        for byte in b"PK<html>":
+            handler.wfile.write(bytes([byte]))
+            time.sleep(0.02)
+
+    assert "starts with" in refused(fetch, tmp_path, page)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_announcement_byte_by_byte_ends(tmp_path, monkeypatch):
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            try:
+                for _ in range(200):
+                    self.request.sendall(b"a")
+                    time.sleep(0.05)
+            except OSError:
+                return
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(download, "SILENCE", 0.3)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as running:
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(ResourceError, match="keeps failing"):
+            Download(f"http://127.0.0.1:{running.server_address[1]}/x.pt", tmp_path / "a.pt",
+                     pause=0.0, attempts=2).run()
+        assert time.monotonic() - began < 5
+        running.shutdown()
 
 
 def test_nobody_listens(tmp_path):

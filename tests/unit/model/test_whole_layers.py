@@ -25,7 +25,7 @@ from protenix_ms.runtime.recompute import recomputed
 
 RNG = np.random.default_rng(0)
 ATTENTION = {"projection", "triangle_attention"}
-MULTIPLICATION = {"edges", "edge_product", "gated_output"}
+MULTIPLICATION = {"edges", "gated_output"}
 PAIR_BIAS = {"qkvg", "attended"}
 MODULES = {  # module of c channels, kernels of its `added`
     "outgoing": (lambda c: TriangleMultiplication(c, c + 16, True), MULTIPLICATION),

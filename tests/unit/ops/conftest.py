@@ -75,12 +75,13 @@ class PairLayerArgs(ctypes.Structure):
     ]
 
 
-class EdgeProductArgs(ctypes.Structure):
-    """`PmsEdgeProduct` of csrc/cpu/kernels.h."""
+class ProductArgs(ctypes.Structure):
+    """`PmsProduct` of csrc/cpu/kernels.h."""
 
     _fields_ = [
-        *[(n, POINTER) for n in "aby"], ("channels", c_int64), ("tokens", c_int64),
-        ("incoming", c_int),
+        *[(n, POINTER) for n in "aby"],
+        *[(n, c_int64) for n in ("batch", "rows", "columns", "depth")],
+        ("turned_a", c_int), ("turned_b", c_int),
     ]
 
 
@@ -245,10 +246,11 @@ class Kernels:
         assert not self.library.pms_conditioned(ctypes.byref(a), ISA.get(isa, 0), threads)
         return results
 
-    def edge_product(self, a, b, incoming, isa=0, threads=1):
-        y = empty_as(a)
-        e = EdgeProductArgs(*map(address, (a, b, y)), *a.shape[:2], incoming)
-        assert not self.library.pms_edge_product(ctypes.byref(e), ISA.get(isa, 0), threads)
+    def product(self, a, b, turned_a=False, turned_b=False, isa=0, threads=1):
+        rows, depth = a.shape[:0:-1] if turned_a else a.shape[1:]
+        y = aligned((len(a), rows, b.shape[1 if turned_b else 2]))
+        p = ProductArgs(*map(address, (a, b, y)), *y.shape, depth, turned_a, turned_b)
+        assert not self.library.pms_product(ctypes.byref(p), ISA.get(isa, 0), threads)
         return y
 
     def outer_product(self, x, left, right, weight, bias, scale, isa=0, threads=1):

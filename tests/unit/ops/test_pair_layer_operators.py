@@ -17,7 +17,6 @@ SHAPES = {  # of all inputs but the settings
     "linear": ((N, C), (H, C), (H,)),
     "transition": (PAIR, *NORM_C, (H, C), (H, C), (C, H)),
     "edges": (PAIR, *NORM_C, *((H, C),) * 4),
-    "edge_product": (EDGES, EDGES),
     "gated_output": (PAIR, *NORM_C, EDGES, *NORM_H, (C, H), (C, C)),
     "triangle_attention": (PAIR, *NORM_C, LOGITS, *((WIDTH, C),) * 4, (C, WIDTH)),
     "qkvg": (TOKENS, *(SHARED,) * 4, *((C, C),) * 4, (C,)),

@@ -170,7 +170,7 @@ def edges(a, b, incoming):
 @pytest.mark.parametrize("tokens", [1, 5, 12, 37, 70, 256, 261])  # a sum goes by 256 terms
 def test_edge_product_equals_float64(kernels, isa, incoming, tokens):
     a, b = normal(np.random.default_rng(tokens), 2, 3, tokens, tokens)
-    assert_close(kernels.edge_product(a, b, incoming, isa), edges(a, b, incoming))
+    assert_close(kernels.product(a, b, incoming, not incoming, isa), edges(a, b, incoming))
 
 
 def outer_arguments(rows, tokens, hidden, channels):
@@ -303,10 +303,10 @@ def test_nan_stays_in_its_row_of_attention(kernels, isa, ending):
 @pytest.mark.parametrize("incoming", [False, True], ids=["outgoing", "incoming"])
 def test_nan_stays_in_its_edges(kernels, isa, incoming):
     a, b = normal(np.random.default_rng(0), 2, 3, 37, 37)
-    clean = kernels.edge_product(a, b, incoming, isa)
+    clean = kernels.product(a, b, incoming, not incoming, isa)
     at = (1, 20, 7) if incoming else (1, 7, 20)
-    for ours, row in ((kernels.edge_product(nan_at(a, *at), b, incoming, isa), True),
-                      (kernels.edge_product(a, nan_at(b, *at), incoming, isa), False)):
+    for ours, row in ((kernels.product(nan_at(a, *at), b, incoming, not incoming, isa), True),
+                      (kernels.product(a, nan_at(b, *at), incoming, not incoming, isa), False)):
         expected = nan_at(clean, 1, 7) if row else nan_at(clean, 1, slice(None), 7)
         np.testing.assert_array_equal(ours, expected)
 
@@ -330,7 +330,7 @@ def jobs():
     for ending in (False, True):
         yield "attention", lambda k, threads, e=ending: [attention.run(k, e, threads=threads)]
     a, b = normal(np.random.default_rng(0), 2, 5, 130, 130)
-    yield "edge product", lambda k, threads: [k.edge_product(a, b, False, threads=threads)]
+    yield "product", lambda k, threads: [k.product(a, b, threads=threads)]
     given = outer_arguments(50, 37, 20, 48)
     yield "outer product", lambda k, threads: [k.outer_product(*given, threads=threads)]
 

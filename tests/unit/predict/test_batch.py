@@ -35,7 +35,8 @@ def run(predictor, jobs, make_settings):
         reporter = Silent()
         loaded = []
         batch = Batch(make_settings(**changes), reporter,
-                      load=lambda s: loaded.append(s) or predictor)
+                      load=lambda s: loaded.append(s) or predictor,
+                      featurize=lambda s, job, seed: predictor.featurize(job, seed))
         outcomes = batch.run(jobs)
         return [(o.job, o.seed, o.state) for o in outcomes], reporter.lines, len(loaded)
 
@@ -52,8 +53,8 @@ def files(folder) -> dict[str, bytes]:
 
 
 def test_everything_is_written_and_one_model_serves(run, tmp_path):
-    states, _, loads = run()
-    assert states == DONE and loads == 1
+    states, lines, loads = run()
+    assert states == DONE and loads == 1, lines
     names = set(files(tmp_path / "out" / "first"))
     sample = "seed_101/predictions/first_{}sample_1.{}"
     assert {sample.format("", "cif"), sample.format("summary_confidence_", "json"),
@@ -216,9 +217,10 @@ def test_seeds_of_the_command_win_over_the_jobs(make_settings, jobs):
     assert make_settings(seeds=()).seeds_of(jobs[0]) == (101,)
 
 
-def test_unusable_weights_end_the_run(jobs, make_settings):
+def test_unusable_weights_end_the_run(jobs, make_settings, predictor):
     def damaged(_):
         raise CheckpointError("cut short", where="w.pt")
 
     with pytest.raises(CheckpointError, match="cut short"):
-        Batch(make_settings(), Silent(), load=damaged).run(jobs)
+        Batch(make_settings(), Silent(), load=damaged,
+              featurize=lambda s, job, seed: predictor.featurize(job, seed)).run(jobs)

@@ -3,9 +3,22 @@
 
 import pytest
 
+from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config import VARIANTS, get_config
-from protenix_ms.job import Alignment, AtomAddress, Contact, Job, Ligand, Pocket, Polymer
+from protenix_ms.features.options import FeatureOptions
+from protenix_ms.job import (
+    Alignment,
+    AtomAddress,
+    Contact,
+    Job,
+    Ligand,
+    Modification,
+    Pocket,
+    Polymer,
+)
 from protenix_ms.predict.notes import collect_notes, unused_input
+from protenix_ms.predict.settings import Settings
+from protenix_ms.predict.weights import Weights
 
 MSA = Alignment(">q\nMKTAY\n>r\nMKTAA\n", "inline")
 CONSTRAINT, TINY = "protenix_base_constraint_v0.5.0", "protenix_tiny_default_v0.5.0"
@@ -56,3 +69,18 @@ def test_the_run_says_it(make_settings):
     job = Job("j", (CHAIN, Ligand(codes=("ATP",))), contacts=(CONTACT,), notes=("X is Y",))
     notes = collect_notes(job, make_settings())
     assert notes[0] == "X is Y" and notes[1].startswith("1 contact constraint: ")
+
+
+@pytest.mark.parametrize("code, position, said", [
+    ("NH2", 4, "entity 1: upstream makes no bond between LYS 3 and NH2 4"),
+    ("FOR", 1, "entity 1: upstream makes no bond between FOR 1 and ALA 2"),
+    ("ACE", 1, None),
+])
+def test_gaps_that_upstream_leaves_are_said_under_its_quirks_only(tmp_path, code, position, said):
+    job = Job("j", (Polymer("protein", "GAKV", modifications=(Modification(code, position),)),))
+    for quirks in (True, False):
+        settings = Settings(
+            tmp_path, get_config("protenix_tiny_default_v0.5.0"), Weights(random_seed=0),
+            ComponentDictionary.load(), FeatureOptions(upstream_quirks=quirks))
+        gaps = [note for note in collect_notes(job, settings) if "no bond" in note]
+        assert gaps == ([said] if quirks and said else [])

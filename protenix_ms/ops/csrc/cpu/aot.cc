@@ -442,17 +442,37 @@ PMS_API int pms_ms_triangle_attention(int count, void **data, int *ranks, int64_
   return pms_pair_layer(&a, PMS_AUTO, threads_of(call, 9));
 }
 
-// a, b [channels, n, n], settings (unused, threads, incoming). Output as a.
-PMS_API int pms_ms_edge_product(int count, void **data, int *ranks, int64_t **shapes,
-                                const char **dtypes, void *, void *) {
-  const Call call = {count, data, ranks, shapes, dtypes};
-  if (!call.valid(4) || ranks[0] != 3 || !same(call, 0, 1) || shapes[0][1] != shapes[0][2] ||
-      !vector(call, 2, SETTINGS) || !same(call, 0, 3))
+namespace {
+
+// a [batch, rows, depth] and b [batch, depth, columns], or without a batch, each with its last two
+// axes in turn where it is `turned`; settings (unused, threads, unused). Output [batch, rows,
+// columns].
+int product(const Call &call, bool turned_a, bool turned_b) {
+  const int rank = call.ranks[0], last = rank - 1, row = rank - 2;
+  if (!call.valid(4) || (rank != 2 && rank != 3) || call.ranks[1] != rank ||
+      call.ranks[3] != rank || !vector(call, 2, SETTINGS))
     return PMS_BAD_ARGUMENT;
-  const PmsEdgeProduct e = {call.f(0), call.f(1), call.to(3), shapes[0][0], shapes[0][1],
-                            call.f(2)[2] != 0.f};
-  return pms_edge_product(&e, PMS_AUTO, threads_of(call, 2));
+  const int64_t *a = call.shapes[0], *b = call.shapes[1], *y = call.shapes[3];
+  const int64_t batch = rank == 3 ? a[0] : 1;
+  const PmsProduct p = {call.f(0), call.f(1), call.to(3), batch, a[turned_a ? last : row],
+                        b[turned_b ? row : last], a[turned_a ? row : last], turned_a, turned_b};
+  const bool fits = (rank == 2 || (b[0] == batch && y[0] == batch)) && y[row] == p.rows &&
+                    y[last] == p.columns && b[turned_b ? last : row] == p.depth;
+  return fits ? pms_product(&p, PMS_AUTO, threads_of(call, 2)) : PMS_BAD_ARGUMENT;
 }
+
+}  // namespace
+
+#define PMS_MS_PRODUCT(NAME, TURNED_A, TURNED_B)                                            \
+  PMS_API int NAME(int count, void **data, int *ranks, int64_t **shapes, const char **dtypes, \
+                   void *, void *) {                                                        \
+    return product({count, data, ranks, shapes, dtypes}, TURNED_A, TURNED_B);               \
+  }
+PMS_MS_PRODUCT(pms_ms_product, false, false)
+PMS_MS_PRODUCT(pms_ms_product_turned_b, false, true)
+PMS_MS_PRODUCT(pms_ms_product_turned_a, true, false)
+PMS_MS_PRODUCT(pms_ms_product_turned_both, true, true)
+#undef PMS_MS_PRODUCT
 
 // x [n, n, c], left [rows, n, h], right [h, rows, n], W [c, h^2], bias [c], settings (scale,
 // threads, unused). Output as x.

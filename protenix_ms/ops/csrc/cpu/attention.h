@@ -165,6 +165,9 @@ static void score_block(const Start &start, const float *columns, const float *p
       from = start.bias + p * P;
       step = start.keys;
     }
+    if (start.bias && p + 1 < count)
+      for (int u = 0; u < start.queries; u++)
+        __builtin_prefetch(start.bias + u * start.keys + (p + 1) * P);
     for (int r = 0; r < BLOCK; r += TILE_ROWS)
       multiply_onto<TILE_ROWS, 2, 1, COLUMN, true>(from + r * step, step, columns + r, 0, 1, width,
                                                    panels, P, scores + r * P, P);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plain C entry points: choice of instruction set, cutting of the work into units.
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels.h"
 
@@ -58,7 +59,9 @@ int64_t vectors_per_unit(const PmsLayerNorm &a) {
 
 }  // namespace
 
-int pms_best_isa() {
+namespace {
+
+int machines_isa() {
 #ifdef PMS_X86
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -67,6 +70,21 @@ int pms_best_isa() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return PMS_AVX2;
 #endif
   return PMS_PLAIN;
+}
+
+// What PROTENIX_MS_ISA allows; a word that it does not know allows everything.
+int allowed_isa() {
+  const char *word = getenv("PROTENIX_MS_ISA");
+  if (word && !strcmp(word, "plain")) return PMS_PLAIN;
+  if (word && !strcmp(word, "avx2")) return PMS_AVX2;
+  return PMS_AVX512;
+}
+
+}  // namespace
+
+int pms_best_isa() {
+  static const int best = machines_isa() < allowed_isa() ? machines_isa() : allowed_isa();
+  return best;
 }
 
 int pms_attention_forward(const PmsAttention *args, int isa, int threads) {
@@ -221,7 +239,7 @@ int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
   if (a.channels <= 0 || a.hidden <= 0 || (rows && !rows_fit(a))) return PMS_BAD_ARGUMENT;
   if (a.count <= 0) return PMS_OK;
   pms::Packing packing = matrices(a);
-  pms::PairJob job = {args, {}};
+  pms::PairJob job = {args, {}, 1};
   double products = 0;
   for (int i = 0; i < packing.count; i++) {
     packing.from[i] = a.weights[i];
@@ -232,6 +250,8 @@ int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
   for (int i = 0; i < packing.count; i++) job.weights[i] = packing.to[i];
   int64_t units = rows ? a.tokens : (a.count + kernels->positions - 1) / kernels->positions;
   if (a.kind == PMS_LINEAR) units *= (a.hidden + pms::LINEAR_ROWS - 1) / pms::LINEAR_ROWS;
+  else if (!rows && units >= pms::MANY_PANELS) job.panels = pms::UNIT_PANELS;
+  units = (units + job.panels - 1) / job.panels;
   if (rows) products += 2. * a.tokens * a.hidden;
   const int status = pms::parallel_for(kernels->pair_layers[a.kind], &job, units,
                                        kernels->pair_scratch(args), threads, a.count * products);
@@ -258,13 +278,16 @@ int pms_outer_product(const PmsOuterProduct *args, int isa, int threads) {
   return status;
 }
 
-int pms_edge_product(const PmsEdgeProduct *args, int isa, int threads) {
+int pms_product(const PmsProduct *args, int isa, int threads) {
   const Kernels *kernels = choose(isa);
-  if (!kernels) return PMS_BAD_ARGUMENT;
-  const int64_t n = args->tokens, wide = pms::EDGE_PANELS * kernels->positions;
-  return pms::parallel_for(kernels->edge_product, args, args->channels * ((n + wide - 1) / wide),
-                           kernels->edge_scratch(), threads,
-                           static_cast<double>(args->channels) * n * n * n);
+  const PmsProduct &p = *args;
+  if (!kernels || p.batch < 0 || p.rows < 0 || p.columns < 0 || p.depth <= 0)
+    return PMS_BAD_ARGUMENT;
+  const int64_t wide = pms::PRODUCT_PANELS * kernels->positions,
+                parts = (p.rows + pms::PRODUCT_ROWS - 1) / pms::PRODUCT_ROWS;
+  return pms::parallel_for(kernels->product, args, p.batch * parts * ((p.columns + wide - 1) / wide),
+                           kernels->product_scratch(), threads,
+                           static_cast<double>(p.batch) * p.rows * p.columns * p.depth);
 }
 
 int pms_conditioned(const PmsConditioned *args, int isa, int threads) {

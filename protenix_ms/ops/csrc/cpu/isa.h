@@ -3,11 +3,11 @@
 #include "adam.h"
 #include "attention.h"
 #include "conditioned.h"
-#include "edge_product.h"
 #include "elementwise.h"
 #include "layer_norm.h"
 #include "outer_product.h"
 #include "pair_layers.h"
+#include "product.h"
 #include "smooth_lddt.h"
 
 namespace pms {
@@ -20,9 +20,10 @@ const Kernels *PMS_TABLE() {
       PMS_ISA::outer_sum_forward,   PMS_ISA::outer_sum_backward,
       PMS_ISA::P,                   PMS_ISA::TILE_ROWS,
       PMS_ISA::pack_weights,        PMS_ISA::pair_scratch,
-      {PMS_ISA::projection, PMS_ISA::linear, PMS_ISA::transition, PMS_ISA::edges,
-       PMS_ISA::gated_output, PMS_ISA::triangle_attention},
-      PMS_ISA::edge_scratch,        PMS_ISA::edge_product,
+      {PMS_ISA::by_panels<PMS_ISA::projection>, PMS_ISA::linear,
+       PMS_ISA::by_panels<PMS_ISA::transition>, PMS_ISA::by_panels<PMS_ISA::edges>,
+       PMS_ISA::by_panels<PMS_ISA::gated_output>, PMS_ISA::triangle_attention},
+      PMS_ISA::product_scratch,     PMS_ISA::product,
       PMS_ISA::adam,
       PMS_ISA::outer_scratch,       PMS_ISA::outer_product,
       PMS_ISA::conditioned_scratch,

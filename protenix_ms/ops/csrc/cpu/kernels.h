@@ -91,12 +91,12 @@ struct PmsPairLayer {
   float scale;
 };
 
-// y[c, i, j] = sum over k of a[c, i, k] b[c, j, k], or of a[c, k, i] b[c, k, j] with `incoming`.
-struct PmsEdgeProduct {
+// y[c, i, j] = sum over k of a[c, i, k] b[c, k, j]; a turned matrix lies as [c, k, i] or [c, j, k].
+struct PmsProduct {
   const float *a, *b;
   float *y;
-  int64_t channels, tokens;
-  int incoming;
+  int64_t batch, rows, columns, depth;
+  int turned_a, turned_b;
 };
 
 // y[i, j] = x[i, j] + scale (W vec(sum over rows s of left[s, i] right[s, j]^T) + bias), with left
@@ -160,13 +160,13 @@ PMS_API int pms_gate_backward(const PmsGate *args, int isa, int threads);
 PMS_API int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_pair_layer(const PmsPairLayer *args, int isa, int threads);
-PMS_API int pms_edge_product(const PmsEdgeProduct *args, int isa, int threads);
+PMS_API int pms_product(const PmsProduct *args, int isa, int threads);
 PMS_API int pms_outer_product(const PmsOuterProduct *args, int isa, int threads);
 PMS_API int pms_conditioned(const PmsConditioned *args, int isa, int threads);
 PMS_API int pms_smooth_lddt(const PmsSmoothLddt *args, int isa, int threads);
 PMS_API int pms_adam(const PmsAdam *args, int64_t units, int isa, int threads);
 PMS_API int64_t pms_adam_unit();
-PMS_API int pms_best_isa();
+PMS_API int pms_best_isa();  // at most what the environment variable PROTENIX_MS_ISA names
 
 namespace pms {
 
@@ -220,6 +220,7 @@ struct Packing {
 struct PairJob {
   const PmsPairLayer *args;
   const float *weights[5];  // packed
+  int64_t panels;           // of a unit
 };
 
 struct ConditionedJob {
@@ -233,7 +234,9 @@ struct OuterJob {
 };
 
 constexpr int64_t OUTER_TOKENS = 4;
-constexpr int64_t EDGE_PANELS = 12;
+constexpr int64_t UNIT_PANELS = 4;    // of a large pair: each fetches what the next one reads
+constexpr int64_t MANY_PANELS = 512;  // of a large pair, enough units for many cores
+constexpr int64_t PRODUCT_PANELS = 16, PRODUCT_ROWS = 384;  // a multiple of any TILE_ROWS
 constexpr int64_t LINEAR_ROWS = 192;  // of the weight at a time, a multiple of any TILE_ROWS
 
 constexpr int64_t GATE_UNIT = 1 << 14, ADAM_UNIT = 1 << 14;
@@ -250,8 +253,8 @@ struct Kernels {
   Work pack_weights;
   int64_t (*pair_scratch)(const PmsPairLayer *);
   Work pair_layers[6];  // by PmsPairKind
-  int64_t (*edge_scratch)();
-  Work edge_product;
+  int64_t (*product_scratch)();
+  Work product;
   Work adam;
   int64_t (*outer_scratch)(const PmsOuterProduct *);
   Work outer_product;

@@ -17,6 +17,30 @@ static inline int64_t positions_of(int64_t unit, int64_t count) {
   return count - unit * P < P ? count - unit * P : P;
 }
 
+// Makes a unit of several panels of a kernel of one.
+template <void (*LAYER)(const void *, int64_t, float *)>
+static void by_panels(const void *job_, int64_t unit, float *scratch) {
+  const PairJob &job = *static_cast<const PairJob *>(job_);
+  const int64_t end = (job.args->count + P - 1) / P;
+  for (int64_t p = unit * job.panels; p < end && p < (unit + 1) * job.panels; p++)
+    LAYER(job_, p, scratch);
+}
+
+// Lines of memory that the next panel reads, fetched a few at a time between the products.
+struct Ahead {
+  const float *at;
+  int64_t step, left;  // floats from line to line, lines
+  void fetch(int64_t lines) {
+    for (; lines > 0 && left > 0; lines--, left--, at += step) __builtin_prefetch(at);
+  }
+};
+
+constexpr int64_t LINE = 16;  // floats of a line of the cache
+static inline Ahead positions_ahead(const PmsPairLayer &a, int64_t first) {
+  const int64_t next = first + P < a.count ? first + P : first;
+  return {a.x + next * a.channels, LINE, positions_of(next / P, a.count) * a.channels / LINE};
+}
+
 // PROJECTION: y [hidden][count] = W norm(x).
 static void projection(const void *job_, int64_t unit, float *scratch) {
   const PairJob &job = *static_cast<const PairJob *>(job_);
@@ -69,6 +93,7 @@ static void edges(const void *job_, int64_t unit, float *scratch) {
   float *x = take(scratch, a.channels * P);
   alignas(64) float value[TILE_ROWS * P], gate[TILE_ROWS * P];
   normalised(a.norm, a.x + first * a.channels, a.channels, n, a.channels, x);
+  Ahead positions = positions_ahead(a, first);
   for (int side = 0; side < 2; side++) {
     float *y = (side ? a.y2 : a.y) + first;
     for (int64_t i = 0; i < a.hidden; i += TILE_ROWS) {
@@ -76,6 +101,7 @@ static void edges(const void *job_, int64_t unit, float *scratch) {
       layer_block(job.weights[2 * side] + i * a.channels, rows, a.channels, x, value);
       layer_block(job.weights[2 * side + 1] + i * a.channels, rows, a.channels, x, gate);
       open_gate(value, gate, rows * P);
+      positions.fetch(3);
       write_channels(value, n, rows, y + i * a.count, a.count, a.hidden * a.count);
     }
   }
@@ -93,12 +119,16 @@ static void gated_output(const void *job_, int64_t unit, float *scratch) {
     for (int64_t j = 0; j < P; j += W)
       store(h + c * P + j, load_some(a.x2 + c * a.count + first + j, n - j));
   normalise_panel(a.norm2, a.hidden, h);
+  Ahead positions = positions_ahead(a, first);
+  Ahead channels = {a.x2 + (first + P < a.count ? first + P : first), a.count, a.hidden};
   normalised(a.norm, a.x + at, a.channels, n, a.channels, x);
   for (int64_t i = 0; i < a.channels; i += TILE_ROWS) {
     const int64_t rows = a.channels - i < TILE_ROWS ? a.channels - i : TILE_ROWS;
     layer_block(job.weights[0] + i * a.hidden, rows, a.hidden, h, y + i * P);
     layer_block(job.weights[1] + i * a.channels, rows, a.channels, x, gate);
     open_gate(y + i * P, gate, rows * P);
+    channels.fetch(TILE_ROWS);
+    positions.fetch(TILE_ROWS);
   }
   write_positions(y, n, a.channels, a.x + at, a.y + at, a.channels, a.count * a.channels);
 }

@@ -98,20 +98,25 @@ static void normalised(const PmsNorm &norm, const float *x, int64_t stride, int6
 static void write_positions(const float *panel, int64_t count, int64_t channels, const float *x,
                             float *y, int64_t stride, int64_t size = 0) {
   const bool past = size > CACHED && x != y;
+  constexpr int SIDES = W < 16 ? 2 : 1;  // vectors side by side: a line of the cache on AVX2
   for (int64_t first = 0; first < count; first += W)
-    for (int64_t c = 0; c < channels; c += W) {
-      Vec tile[W];
+    for (int64_t c = 0; c < channels; c += SIDES * W) {
+      Vec tile[SIDES][W];
+#pragma GCC unroll 2
+      for (int h = 0; h < SIDES; h++) {
 #pragma GCC unroll 16
-      for (int i = 0; i < W; i++)
-        tile[i] = c + i < channels ? load(panel + (c + i) * P + first) : Vec{};
-      transpose(tile);
-      const int64_t n = count - first < W ? count - first : W;
-      for (int64_t j = 0; j < n; j++) {
-        const int64_t at = (first + j) * stride + c;
-        const Vec old = x ? load_some(x + at, channels - c) : Vec{};
-        if (past) store_past(y + at, old + tile[j], channels - c);
-        else store_some(y + at, old + tile[j], channels - c);
+        for (int i = 0; i < W; i++)
+          tile[h][i] = c + h * W + i < channels ? load(panel + (c + h * W + i) * P + first) : Vec{};
+        transpose(tile[h]);
       }
+      const int64_t n = count - first < W ? count - first : W;
+      for (int64_t j = 0; j < n; j++)
+        for (int h = 0; h < SIDES && c + h * W < channels; h++) {
+          const int64_t left = channels - c - h * W, at = (first + j) * stride + c + h * W;
+          const Vec old = x ? load_some(x + at, left) : Vec{};
+          if (past) store_past(y + at, old + tile[h][j], left);
+          else store_some(y + at, old + tile[h][j], left);
+        }
     }
 }
 

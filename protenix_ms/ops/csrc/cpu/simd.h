@@ -7,7 +7,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -65,6 +65,8 @@ constexpr int64_t CACHED = int64_t(1) << 20;  // floats of an array that is read
 static inline void store_past(float *p, Vec x, int64_t n) {
 #if defined(__AVX512F__)
   if (n >= W && reinterpret_cast<uintptr_t>(p) % 64 == 0) return _mm512_stream_ps(p, x);
+#elif defined(__AVX2__)
+  if (n >= W && reinterpret_cast<uintptr_t>(p) % 32 == 0) return _mm256_stream_ps(p, x);
 #endif
   store_some(p, x, n);
 }
@@ -152,40 +154,81 @@ static inline Vec reciprocal(Vec x) {
   return y + y * (1.f - x * y);
 }
 #else
+#if defined(__AVX2__)
+// The larger and the smaller; the second if it is NaN. One instruction each, unlike a choice.
+static inline Vec at_least(Vec low, Vec x) { return _mm256_max_ps(low, x); }
+static inline Vec at_most(Vec high, Vec x) { return _mm256_min_ps(high, x); }
+#else
+static inline Vec at_least(Vec low, Vec x) { return x < low ? low : x; }
+static inline Vec at_most(Vec high, Vec x) { return x > high ? high : x; }
+#endif
+
+// The two factors of e^x, e^f and 2^n with x = f + n ln 2; those of -e^-x for a SIGN of -1, where f
+// is negative too and the even coefficients change their sign. Added to ROUND, n + 127 stands in the
+// lowest bits of the sum: shifted to the exponent's place they are 2^n.
+struct Power {
+  Vec fraction, two_to_n;
+};
+template <int SIGN>
+static inline Power power(Vec x) {
+  constexpr float ROUND = 12582912.f + 127.f;
+  const Vec shifted = x * (SIGN * 1.44269504088896341f) + ROUND, n = shifted - ROUND;
+  Vec f = x - n * (SIGN * 0.693145751953125f);  // ln 2 in two parts
+  f = f - n * (SIGN * 1.428606765330187e-6f);
+  Vec p = all(1.9875691500e-4f);
+  p = p * f + SIGN * 1.3981999507e-3f;
+  p = p * f + 8.3334519073e-3f;
+  p = p * f + SIGN * 4.1665795894e-2f;
+  p = p * f + 1.6666665459e-1f;
+  p = p * f + SIGN * 5.0000001201e-1f;
+  p = p * f + 1.f;
+  p = p * f + SIGN * 1.f;
+  IntVec bits;
+  std::memcpy(&bits, &shifted, sizeof(bits));
+  bits <<= 23;
+  Power result = {p, {}};
+  std::memcpy(&result.two_to_n, &bits, sizeof(bits));
+  return result;
+}
+
 static inline Vec exponential(Vec x) {
   const Vec low = all(-87.f);
-  const Vec y = x < low ? low : x;
-  const Vec n = (y * 1.44269504088896341f + 12582912.f) - 12582912.f;  // nearest integer
-  Vec f = y - n * 0.693145751953125f;                                  // ln 2 in two parts
-  f = f - n * 1.428606765330187e-6f;
-  Vec p = all(1.9875691500e-4f);
-  p = p * f + 1.3981999507e-3f;
-  p = p * f + 8.3334519073e-3f;
-  p = p * f + 4.1665795894e-2f;
-  p = p * f + 1.6666665459e-1f;
-  p = p * f + 5.0000001201e-1f;
-  p = p * (f * f) + (f + 1.f);
-  const IntVec power = (__builtin_convertvector(n, IntVec) + 127) << 23;
-  Vec two_to_n;
-  std::memcpy(&two_to_n, &power, sizeof(two_to_n));
-  return x < low ? Vec{} : p * two_to_n;
+  const Power e = power<1>(at_least(low, x));
+  return x < low ? Vec{} : e.fraction * e.two_to_n;
 }
 
 static inline Vec reciprocal(Vec x) { return 1.f / x; }
 #endif
 
+#if defined(__AVX512F__)
 static inline Vec sigmoid(Vec x) {
   const Vec limit = all(87.f), y = -x;
   return reciprocal(1.f + exponential(y > limit ? limit : y));
 }
+#else
+static inline Vec sigmoid(Vec x) {
+  const Power e = power<-1>(at_least(all(-87.f), at_most(all(87.f), x)));
+  return 1.f / (1.f - e.fraction * e.two_to_n);
+}
+#endif
+
+// The sums of a product fill 16 registers. Inlined beside a gate, whose constants the compiler then
+// keeps in registers through the loop, two of them went to the stack: half the speed.
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define PMS_ALONE static inline
+constexpr bool FETCHES_WEIGHTS = false;
+#else
+#define PMS_ALONE __attribute__((noinline)) static
+constexpr bool FETCHES_WEIGHTS = true;  // 384 floats ahead: wide layers read theirs from L3
+#endif
 
 // c[R][NV*W] = sum over `blocks` x `depth` of a * b, with ADD on top of `start` [R][NV*W]. a's
 // element (row, k) of block p is at a[p * a_block + row * AR + k * AK]; b advances by b_step for
 // every k.
 template <int R, int NV, int64_t AR, int64_t AK, bool ADD>
-static inline void multiply_onto(const float *start, int64_t start_step, const float *a,
-                                 int64_t a_block, int64_t blocks, int64_t depth, const float *b,
-                                 int64_t b_step, float *c, int64_t c_step) {
+PMS_ALONE void multiply_onto(const float *start, int64_t start_step, const float *a,
+                             int64_t a_block, int64_t blocks, int64_t depth, const float *b,
+                             int64_t b_step, float *c, int64_t c_step) {
   Vec sum[R][NV];
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++)
@@ -193,6 +236,7 @@ static inline void multiply_onto(const float *start, int64_t start_step, const f
     for (int n = 0; n < NV; n++) sum[r][n] = ADD ? load(start + r * start_step + n * W) : Vec{};
   for (int64_t p = 0; p < blocks; p++, a += a_block) {
     for (int64_t k = 0; k < depth; k++, b += b_step) {
+      if (FETCHES_WEIGHTS && AR == 1 && AK == TILE_ROWS) __builtin_prefetch(a + k * AK + 384);
       Vec column[NV];
 #pragma GCC unroll 4
       for (int n = 0; n < NV; n++) column[n] = load(b + n * W);

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How words of a command are read: options with suggestions, whole numbers, seeds."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+
+from protenix_ms.errors import nearest
+from protenix_ms.job import MAX_SEED
+
+MOST_SEEDS = 100_000  # of one command; a range is counted before it is written out
+_OPTION = re.compile(r"--?[A-Za-z][^=]*")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that refuses in one sentence, after one line of usage if that helps."""
+
+    def error(self, message: str) -> None:
+        """End the process with code 2."""
+        needed = [" ".join([*a.option_strings[:1], str(a.metavar or a.dest)])
+                  for a in self._actions if a.required]
+        usage = f"usage: {' '.join([self.prog, *needed, '[options]'])}\n"
+        about_a_value = message.startswith("argument ")
+        self.exit(2, f"{'' if about_a_value else usage}{self.prog}: {message}\n")
+
+    def require_options(self, words: Sequence[str]) -> None:
+        """Refuse a word that looks like an option and is none, with the one that is meant.
+
+        `argparse` would complain first about what is missing, and never suggest.
+        """
+        known = [name for action in self._actions for name in action.option_strings]
+        for word in words[:words.index("--")] if "--" in words else words:
+            matched = _OPTION.match(word)
+            if matched and not any(name.startswith(matched[0]) for name in known):
+                near = nearest(matched[0], known)
+                self.error(f"unknown option {matched[0]}; " + (
+                    f"did you mean {near}?" if near else f"{self.prog} --help lists the options"))
+
+
+def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
+    """A reader of whole numbers from `low` to `high`, for `add_argument(type=...)`."""
+
+    def read(text: str) -> int:
+        digits = text.strip()
+        if not re.fullmatch("[0-9]{1,30}", digits) or not low <= int(digits) <= high:
+            most = f" to {high}" if high < 2**63 - 1 else " or more"
+            raise argparse.ArgumentTypeError(f"expected a whole number, {low}{most}, got {text!r}")
+        return int(digits)
+
+    return read
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Read comma-separated seeds and ranges, ``101,102`` or ``1-5``; both ends belong to a range.
+
+    Nothing is written out before all of it is checked: a range may name billions.
+
+    Raises:
+        argparse.ArgumentTypeError: a word that is no seed, a range that runs backwards, too many.
+    """
+    ranges = []
+    for word in text.split(","):
+        matched = re.fullmatch(r"\s*([0-9]{1,30})\s*(?:-\s*([0-9]{1,30})\s*)?", word)
+        if not matched:
+            raise argparse.ArgumentTypeError(
+                f"{word.strip()!r} is no seed; write numbers like 101,102 or a range like 1-5")
+        first, last = int(matched[1]), int(matched[2] or matched[1])
+        if max(first, last) > MAX_SEED:
+            raise argparse.ArgumentTypeError(
+                f"seed {max(first, last)} is too large; use 0 to {MAX_SEED}")
+        if last < first:
+            raise argparse.ArgumentTypeError(
+                f"the range {word.strip()} runs backwards; write {last}-{first}")
+        ranges.append(range(first, last + 1))
+    if (count := sum(map(len, ranges))) > MOST_SEEDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names {count} seeds; one command takes at most {MOST_SEEDS}")
+    return tuple(seed for part in ranges for seed in part)
+
+
+def gibibytes(text: str) -> int:
+    """Bytes of a positive number of GiB."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected GiB above 0, got {text!r}")
+    return int(size * 2**30)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deposited structures, and the component table with upstream's own reference conformers."""
+
+import pytest
+
+from protenix_ms.chem.ccd import SHIPPED, ComponentDictionary
+
+
+@pytest.fixture(scope="session")
+def ccd(golden) -> ComponentDictionary:
+    """The shipped table with upstream's conformers."""
+    if not SHIPPED.exists():
+        pytest.skip("the component table is not built yet: scripts/build_ccd.py")
+    return ComponentDictionary.load().with_conformers(golden / "conformers.npz")
+
+
+@pytest.fixture(scope="session")
+def parser():
+    """Upstream's `MMCIFParser` with the small component cache."""
+    pytest.importorskip("protenix", reason="parity needs protenix 2.0.0 (extra `test`)")
+    from protenix.data.core import parser as module
+
+    return module.MMCIFParser
+
+
+@pytest.fixture(scope="session")
+def distillation_parser(parser):
+    """Upstream's parser of predicted structures."""
+    from protenix.data.core import parser as module
+
+    return module.DistillationMMCIFParser
+
+
+@pytest.fixture(scope="session")
+def both(parser, ccd, deposits):
+    """`both("5zyh")`: our entry, upstream's bioassembly and its lines of the index; read once.
+
+    The bioassembly also holds upstream's `release_date` and, of tokens, `token_array`.
+    """
+    from protenix.data.tokenizer import AtomArrayTokenizer
+
+    from protenix_ms.data import read_entry
+
+    made = {}
+
+    def read(name: str):
+        if name not in made:
+            path = deposits / f"{name}.cif.gz"
+            upstream = parser(path)
+            assembly = upstream.get_bioassembly()
+            lines = upstream.make_indices(assembly)
+            atoms = assembly["atom_array"]
+            atoms.set_annotation("resolution", [upstream.resolution] * len(atoms))
+            assembly["token_array"] = AtomArrayTokenizer(atoms).get_token_array()
+            made[name] = read_entry(path, ccd), assembly, lines
+        return made[name]
+
+    return read
