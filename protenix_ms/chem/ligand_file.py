@@ -19,7 +19,7 @@ _LARGEST_FILE = 64 << 20  # up to here the molecules of a file are counted
 
 
 def molecule_from_file(path: Path) -> Chem.Mol:
-    """The molecule of an SDF, MOL, MOL2 or PDB file; RDKit drops its hydrogens.
+    """Read the molecule of an SDF, MOL, MOL2 or PDB file; RDKit drops its hydrogens.
 
     Raises:
         ChemistryError: unknown ending, absent or unreadable file, several molecules, more than
@@ -87,8 +87,7 @@ def _text(path: Path, where: str) -> str:
 
 
 def _one_molecule(text: str, kind: str, where: str) -> str:
-    """The part of the text that is a molecule, refused when there are several or it is too large.
-    """
+    """Cut the molecule out of the text; refuse several molecules and one that is too large."""
     atoms, parts = 0, "molecules"
     if kind == ".pdb":
         lines = [line for line in text.split("\n") if line.startswith(("ATOM  ", "HETATM"))]
@@ -131,7 +130,7 @@ def _read(text: str, kind: str, **options: bool) -> Chem.Mol | None:
 
 
 def _tells_orders(mol: Chem.Mol, text: str) -> bool:
-    """Whether a PDB file leaves no doubt about the orders of its bonds.
+    """Tell whether a PDB file leaves no doubt about the orders of its bonds.
 
     It does so by CONECT records of every bond of which some are repeated for double bonds, or by
     hydrogens that fill every valence at single bonds. RDKit takes any other bond for single.

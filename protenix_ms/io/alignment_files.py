@@ -110,9 +110,10 @@ class AlignmentFiles:
             if beside := attached.get(key):
                 raise _repeated(path, beside.source)
             attached[key] = read_alignment_file(path)
-        return replace(entity, **{
-            key: check_alignment(alignment, entity.sequence, entity.kind, job.source)
-            for key, alignment in attached.items() if alignment})
+        checked = {key: check_alignment(alignment, entity.sequence, entity.kind, job.source)
+                   for key, alignment in attached.items() if alignment}
+        return replace(entity, paired_msa=checked.get("paired_msa"),
+                       unpaired_msa=checked.get("unpaired_msa"))
 
 
 def _queries(entity: Entity) -> list[str]:

@@ -51,6 +51,7 @@ from protenix_ms.io.protenix_json import (
     read_codes,
 )
 from protenix_ms.job import (
+    Alignment,
     AtomAddress,
     CovalentBond,
     Entity,
@@ -278,7 +279,7 @@ def _read_entity(entry: Any, place: EntityPlace) -> Entity:
         return _read_ligand(entry, ids, place)
     kind = cast(PolymerKind, place.key)
     sequence, changes = _read_chain(entry, kind, "", place)
-    alignments = []
+    alignments: list[Alignment | None] = []
     for key in ("pairedMsa", "unpairedMsa"):
         text, path = entry.value_of(key), entry.value_of(f"{key}Path")
         if text and path:
@@ -286,7 +287,8 @@ def _read_entity(entry: Any, place: EntityPlace) -> Entity:
                              fix="keep one of them")
         alignment = read_alignment(key, text, path, place)
         alignments.append(alignment and check_alignment(alignment, sequence, kind, place.where))
-    return Polymer(kind, sequence, len(ids), ids, changes, *alignments, keep_rows=any(alignments))
+    return Polymer(kind, sequence, len(ids), ids, changes, alignments[0], alignments[1],
+                   keep_rows=any(alignments))
 
 
 def _read_ligand(entry: LigandEntry, ids: tuple[str, ...], place: EntityPlace) -> Ligand:

@@ -43,11 +43,9 @@ def write_bytes(path: Path, content: bytes) -> None:
         with suppress(OSError):  # some network file systems do not sync folders
             sync(path.parent)
     except OSError as error:
-        raise OutputError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(path),
-            fix="check permissions and free space, or choose another --output",
-        ) from error
+        raise OutputError(f"cannot be written ({error.strerror or error})", where=str(path),
+                          fix="check permissions and free space, or choose another --output"
+                          ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)  # a full disk, an interrupt: no litter
@@ -86,7 +84,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _umask() -> int:
-    """The process's file creation mask, which temporary files ignore."""
+    """Return the process's file creation mask, which temporary files ignore."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
@@ -101,7 +99,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
-    """A compressed `.npz` of `arrays`, the same bytes for the same content."""
+    """Compress `arrays` as an `.npz`, the same bytes for the same content."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name, array in arrays.items():

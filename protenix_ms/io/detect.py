@@ -60,7 +60,7 @@ def scan_jobs(path: Path | str, msa: Path | str | None = None) -> Iterator[Job |
     """
     files = job_files(Path(path))
     alignments = AlignmentFiles.find(Path(msa)) if msa is not None else None
-    unused = alignments is not None  # no chain of any job has an alignment
+    unused = True  # no chain of any job has an alignment
     sources: dict[str, str] = {}  # by name of the job
     for job in (job for file in files for job in _read_file(file)):
         if isinstance(job, InputError):
@@ -72,12 +72,12 @@ def scan_jobs(path: Path | str, msa: Path | str | None = None) -> Iterator[Job |
                 where=job.source, fix="results of both would share a folder; rename one")
         else:
             sources[job.name] = job.source
-            unused = unused and not alignments.fits(job)
+            unused = unused and alignments is not None and not alignments.fits(job)
             try:
                 yield alignments.attach(job) if alignments else job
             except InputError as error:
                 yield error
-    if unused:
+    if alignments is not None and unused:
         raise InputError("the first sequence of the alignment is no chain of any job",
                          where=str(alignments.source),
                          fix="the first row of an alignment must be the chain's own sequence")

@@ -172,4 +172,4 @@ def merge_equal_entities(job: Job) -> Job:
 def _alignment_texts(entity: Entity) -> tuple[str | None, ...]:
     if not isinstance(entity, Polymer):
         return (None,)
-    return tuple(a and a.text for a in (entity.paired_msa, entity.unpaired_msa))
+    return tuple(a.text if a else None for a in (entity.paired_msa, entity.unpaired_msa))

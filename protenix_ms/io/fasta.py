@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from gemmi import find_tabulated_residue
 
@@ -161,7 +162,7 @@ def join_chains(name: str, chains: Iterable[Chain], source: str) -> Job:
                                AtomAddress(number, link.child, f"C{link.carbon}"))
                   for link in linkages]
     check_entities(tuple(entities), [copies[-1].where for copies in merged.values()], source)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if bonds and any(isinstance(entity, Polymer) for entity in entities):
         notes = ("its glycans are not bonded to a polymer: FASTA says no such bond; a Protenix "
                  "JSON does by covalent_bonds",)
@@ -195,7 +196,7 @@ def _read_chains(record: Record, path: Path) -> Iterator[Chain]:
             find_file(record.msa, path.parent, where), where)
         for number, part in enumerate(parts, 1):
             label = f"{record.label}:{number}" if record.label and parts[1:] else record.label
-            polymer = read_polymer(part, record.kind or None, where)
+            polymer = read_polymer(part, cast("PolymerKind | None", record.kind or None), where)
             if alignment:
                 polymer = replace(polymer, unpaired_msa=check_alignment(
                     alignment, polymer.sequence, polymer.kind, where))

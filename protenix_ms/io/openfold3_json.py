@@ -120,7 +120,8 @@ def read_openfold3(value: Any, path: Path) -> Iterator[Job | InputError]:
 
 def _read_query(value: Any, where: str, folder: Path) -> tuple[Entity, ...]:
     query = read_model(Query, value, where, "the query")
-    entities, places = [], []
+    entities: list[Entity] = []
+    places = []
     for number, content in enumerate(query.chains, 1):
         place = EntityPlace(where, "", f"chain {number}", folder, [])
         kind = content.get("molecule_type") if isinstance(content, dict) else None

@@ -123,7 +123,8 @@ def read_bonds(
     bonds = []
     for number, entry in enumerate(entries, 1):
         place = f"{where}, covalent bond {number}"
-        bonds.append((place, *(_read_address(entry, end, entities, place) for end in _SIDES)))
+        first, second = (_read_address(entry, end, entities, place) for end in _SIDES)
+        bonds.append((place, first, second))
     return make_bonds(bonds, entities)
 
 

@@ -43,10 +43,11 @@ def validate(job: Job, ccd: ComponentDictionary) -> None:
         raise InputError(f"the job has {len(unnamed)} different SMILES and file ligands",
                          where=where, fix=f"the limit is {MAX_UNNAMED_LIGANDS}; use CCD codes "
                          "where they exist")
-    for name, links in (("covalent bond", job.bonds), ("contact", job.contacts)):
-        for number, link in enumerate(links, 1):
-            for end in (link.first, link.second):
-                _check_atom(job, end, f"{where}, {name} {number}", ccd)
+    links = [*((f"covalent bond {n}", bond) for n, bond in enumerate(job.bonds, 1)),
+             *((f"contact {n}", contact) for n, contact in enumerate(job.contacts, 1))]
+    for name, link in links:
+        for end in (link.first, link.second):
+            _check_atom(job, end, f"{where}, {name}", ccd)
 
 
 @contextmanager
@@ -87,23 +88,16 @@ def _check_modifications(chain: Polymer, where: str, ccd: ComponentDictionary) -
 
 
 def _check_molecule(ligand: Ligand, where: str) -> None:
-    """Read a SMILES or a ligand file once, so that a bad one is refused before a model is loaded.
-    """
-    from rdkit import Chem, rdBase  # 0.3 s that other jobs need not wait
-
-    from protenix_ms.chem.ligand import require_small_smiles
+    """Read a SMILES or a ligand file, so that a bad one is refused before a model is loaded."""
+    # RDKit: 0.3 s that other jobs need not wait
+    from protenix_ms.chem.ligand import molecule_from_smiles
     from protenix_ms.chem.ligand_file import molecule_from_file
 
     with _at(where):
-        if ligand.smiles is None:
+        if ligand.file is not None:
             molecule_from_file(ligand.file)
-            return
-        require_small_smiles(ligand.smiles)
-    with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(ligand.smiles)
-    if molecule is None or molecule.GetNumAtoms() == 0:
-        raise InputError(f"{ligand.smiles[:60]!r} is not valid SMILES", where=where,
-                         fix="check brackets and valences")
+        elif ligand.smiles is not None:
+            molecule_from_smiles(ligand.smiles)
 
 
 def _check_atom(job: Job, end: AtomAddress, where: str, ccd: ComponentDictionary) -> None:

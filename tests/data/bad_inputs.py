@@ -191,7 +191,7 @@ _LIGANDS = [
     BadInput(
         "five bonds on carbon",
         job({"ligand": {"ligand": "C(C)(C)(C)(C)C"}}),
-        ("not valid SMILES",),
+        ("entity 1", "'C(C)(C)(C)(C)C'", "not a possible molecule", "valence"),
         chemistry=True,
     ),
 ]
