@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from protenix_ms.errors import ChemistryError
+from protenix_ms.files import file_sha256
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
 SHIPPED = Path(__file__).with_name("ccd.npz")
@@ -117,14 +118,14 @@ class ComponentDictionary:
     @functools.cached_property
     def sha256(self) -> str:
         """Return the digest of the table's file, for `run.json`."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return file_sha256(self.path)
 
     @functools.cached_property
     def conformers_sha256(self) -> str | None:
         """Return the digest of the conformer override, None without one."""
         if self.conformers_path is None:
             return None
-        return hashlib.sha256(self.conformers_path.read_bytes()).hexdigest()
+        return file_sha256(self.conformers_path)
 
     def __len__(self) -> int:
         return len(self._row)
@@ -132,7 +133,7 @@ class ComponentDictionary:
     def __contains__(self, code: object) -> bool:
         return code in self._row
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._row)
 
     def __getitem__(self, code: str) -> Component:

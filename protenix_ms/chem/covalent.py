@@ -94,11 +94,11 @@ def _is_named(
 ) -> Bool[Array, "a"]:
     """Mark the rows whose atom is called so, by name or (digits) by map number or index."""
     if isinstance(atom, str) and not atom.isdigit():
-        return table.atom_name == atom
+        return np.equal(table.atom_name, atom)
     if atom is None or (table.extra["atom_index"][within] < 0).all():
         return np.zeros(len(table), bool)
     mapped = (table.extra["atom_map"][within] > 0).any()
-    return table.extra["atom_map" if mapped else "atom_index"] == int(atom)
+    return np.equal(table.extra["atom_map" if mapped else "atom_index"], int(atom))
 
 
 def selenomethionine_to_methionine(table: AtomTable) -> AtomTable:

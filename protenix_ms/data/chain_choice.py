@@ -7,7 +7,7 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.data.segments import connected
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.typing import Array, Bool, Int
 
 INTERFACE_RADIUS = 15.0  # angstrom between centre atoms

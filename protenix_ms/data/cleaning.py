@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
-from protenix_ms.constants.crystallography import CRYSTALLIZATION_AIDS
+from protenix_ms.constants.restypes import CRYSTALLIZATION_AIDS
 from protenix_ms.data.segments import chain_rows, residue_rows
 from protenix_ms.typing import Array, Bool
 

@@ -12,7 +12,7 @@ from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.data.contiguous import contiguous_tokens
 from protenix_ms.data.token_view import TokenView
 from protenix_ms.features.tokens import TokenTable
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs, point_distances
 from protenix_ms.typing import Array, Bool, Float, Int
 
 METHODS = ("contiguous", "spatial", "interface")
@@ -104,8 +104,8 @@ def centre_candidates(
 
 def distances(view: TokenView, centre: int) -> Float[Array, "n"]:
     """Distance of every token's centre atom to one token's, angstrom, float32."""
-    apart = view.position.astype(np.float64) - view.position[centre]
-    return np.sqrt((apart**2).sum(1)).astype(np.float32)
+    position = view.position.astype(np.float64)
+    return point_distances(position, position[[centre]])[:, 0].astype(np.float32)
 
 
 def spatial_tokens(

@@ -11,7 +11,7 @@ import numpy as np
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.covalent import selenomethionine_to_methionine
-from protenix_ms.constants.crystallography import CRYSTALLIZATION_METHODS
+from protenix_ms.constants.restypes import CRYSTALLIZATION_METHODS
 from protenix_ms.data import chain_choice, cleaning
 from protenix_ms.data.assembly import expand
 from protenix_ms.data.completion import complete

@@ -15,7 +15,7 @@ from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.data.entry import Entry
 from protenix_ms.data.segments import chain_rows
 from protenix_ms.errors import InputError
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.io.text_file import read_text
 
 INTERFACE_RADIUS = 5.0  # angstrom between heavy atoms of two chains

@@ -86,8 +86,9 @@ def _encode(array: Array) -> str:
     if array.dtype.kind == "f":
         # in float64 the two decimals are also the shortest text of the number
         values = np.round(np.round(array, 2).astype(np.float64), 2)
-        finite = np.isfinite(values)
-        values = values if finite.all() else np.where(finite, values.astype(object), None)
+        if not (finite := np.isfinite(values)).all():
+            values = values.astype(object)
+            values[~finite] = None
     else:
         values = array.astype(np.int64)
     return json.dumps(values.tolist(), separators=(",", ":"), allow_nan=False)

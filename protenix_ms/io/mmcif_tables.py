@@ -196,7 +196,7 @@ def bond_rows(atoms: AtomTable, components: Mapping[str, Component]) -> list[Row
         if _place(atoms, i) == _place(atoms, j):
             pair = str(atoms.atom_name[i]), str(atoms.atom_name[j])
             bonds.setdefault(str(atoms.res_name[i]), {}).setdefault(pair, order)
-    rows = []
+    rows: list[Row] = []
     for name in sorted(bonds):
         rings = _aromatic_pairs(components[name]) if name in components else set()
         for number, (pair, order) in enumerate(bonds[name].items(), 1):
@@ -250,16 +250,17 @@ def glycosidic_links(copy: AtomTable, components: Mapping[str, Component]) -> li
     if any(str(name) not in components or "SACCHARIDE" not in components[str(name)].type.upper()
            for name in copy.res_name[copy.residue_starts()]):
         return []
-    links = []
+    links: list[Row] = []
+    joins: list[set[int]] = []  # residues that a bond joins
     for *pair, order in copy.bonds.tolist():
         if copy.res_id[pair[0]] != copy.res_id[pair[1]]:
             pair.sort(key=lambda row: (copy.element[row] != "C", -copy.res_id[row]))
             ends = [field for row in pair for field in _link_end(copy, row, components)]
             links.append((*ends, VALUE_ORDER[order]))
-    joined, left = {int(copy.res_id[0])}, sorted(links)
-    while len(near := [link for link in left if joined & {link[0], link[4]}]):
-        joined |= {number for link in near for number in (link[0], link[4])}
-        left = [link for link in left if link not in near]
+            joins.append(set(copy.res_id[pair].tolist()))
+    joined = {int(copy.res_id[0])}
+    while more := set().union(*(join for join in joins if join & joined)) - joined:
+        joined |= more
     return sorted(links) if joined == set(copy.res_id.tolist()) else []
 
 

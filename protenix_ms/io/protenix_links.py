@@ -140,7 +140,8 @@ def read_constraints(
         return (), None
     contacts = tuple(_read_contact(contact, entities, f"{where}, contact {number}")
                      for number, contact in enumerate(entry.contact, 1))
-    return contacts, entry.pocket and _read_pocket(entry.pocket, entities, f"{where}, pocket")
+    pocket = _read_pocket(entry.pocket, entities, f"{where}, pocket") if entry.pocket else None
+    return contacts, pocket
 
 
 def _read_address(

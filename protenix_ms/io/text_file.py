@@ -94,10 +94,10 @@ def _unpack(path: Path, name: str, where: str) -> bytes:
     for magic, archive in _ARCHIVES.items():
         if start.startswith(magic):
             raise InputError(f"{name} is {archive}", where=where, fix="unpack it first")
-    magic = next(filter(start.startswith, _COMPRESSIONS), None)
-    if magic is None:
+    compression = next((c for magic, c in _COMPRESSIONS.items() if start.startswith(magic)), None)
+    if compression is None:
         return path.read_bytes()
-    kind, modules = _COMPRESSIONS[magic]
+    kind, modules = compression
     module = _import_first(modules)
     if module is None:
         raise InputError(f"{name} is compressed by {kind}, which this Python cannot read",

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from protenix_ms.chem.ccd import Component, ComponentDictionary
 from protenix_ms.errors import ChemistryError, InputError
 from protenix_ms.io.entities import check_entities, residues_of
-from protenix_ms.job import AtomAddress, Job, Ligand, Polymer
+from protenix_ms.job import AtomAddress, Contact, CovalentBond, Job, Ligand, Polymer
 
 MAX_UNNAMED_LIGANDS = 99  # upstream names them l01 to l99
 
@@ -43,8 +43,9 @@ def validate(job: Job, ccd: ComponentDictionary) -> None:
         raise InputError(f"the job has {len(unnamed)} different SMILES and file ligands",
                          where=where, fix=f"the limit is {MAX_UNNAMED_LIGANDS}; use CCD codes "
                          "where they exist")
-    links = [*((f"covalent bond {n}", bond) for n, bond in enumerate(job.bonds, 1)),
-             *((f"contact {n}", contact) for n, contact in enumerate(job.contacts, 1))]
+    links: list[tuple[str, CovalentBond | Contact]] = [
+        *((f"covalent bond {n}", bond) for n, bond in enumerate(job.bonds, 1)),
+        *((f"contact {n}", contact) for n, contact in enumerate(job.contacts, 1))]
     for name, link in links:
         for end in (link.first, link.second):
             _check_atom(job, end, f"{where}, {name}", ccd)

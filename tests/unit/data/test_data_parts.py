@@ -13,7 +13,7 @@ from protenix_ms.data.reference_chain import chosen_leaving_atoms
 from protenix_ms.data.segments import connected, merged_bonds
 from protenix_ms.data.transfer import Sparse, pack, unpack
 from protenix_ms.errors import ResourceError
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 
 
 @pytest.mark.parametrize("size, edges", [(0, 0), (1, 0), (50, 20), (50, 60), (300, 200)])
