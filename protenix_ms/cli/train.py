@@ -180,8 +180,7 @@ def source(
     args: argparse.Namespace, config: ConfigDict, place: tuple[int, int]
 ) -> Callable[[int], Iterator]:
     """Examples from a position on, of rank ``place[0]`` among ``place[1]``."""
-    from protenix_ms.data.dataset import DataOptions, Source
-    from protenix_ms.data.loader import Loader
+    from protenix_ms.data.dataset import DataOptions, Loader, Source
 
     each = example_options(config, config.training.train_crop_size, **config.training.data)
     options = DataOptions(tuple(Source(folder, example=each) for folder in args.data),
@@ -201,7 +200,7 @@ def example_options(config: ConfigDict, crop_size: int, **data: object) -> objec
     Args:
         data: of ``config.training.data``.
     """
-    from protenix_ms.data.constraint_options import ConstraintSampling
+    from protenix_ms.data.constraints import ConstraintSampling
     from protenix_ms.data.crop import CropOptions
     from protenix_ms.data.example import ExampleOptions
 
@@ -213,12 +212,12 @@ def example_options(config: ConfigDict, crop_size: int, **data: object) -> objec
 
 
 def held_out(folder: Path, config: ConfigDict, sizes: ConfigDict) -> object:
-    """Entries to be judged by (`data.held_out.HeldOut`).
+    """Entries to be judged by (`data.dataset.HeldOut`).
 
     Args:
         sizes: ``config.training.evaluation``.
     """
-    from protenix_ms.data.held_out import HeldOut
+    from protenix_ms.data.dataset import HeldOut
 
     options = example_options(config, sizes.crop_size)
     options = replace(options, crop=replace(options.crop, weights=(0.0, 1.0, 0.0)))

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The atoms of a deposit: one conformation, label numbering, covalent bonds.
+"""Make the atoms of a deposit: one conformation, label numbering, covalent bonds.
 
 Atoms without finite coordinates are left out, so that they count as unresolved. Upstream:
-`MMCIFParser.get_structure`. Columns added to `AtomTable.extra`: ``is_resolved`` (all
-True here). `chain_id` is the label chain, `res_id` the label position; residues without one
-(ligands) count from 1 in their chain. Bonds are those of the components, of `_struct_conn` (up to
-2.4 angstrom, metal coordination left out) and of polymer neighbours.
+`MMCIFParser.get_structure`. `chain_id` is the label chain, `res_id` the label position; residues
+without one (ligands) count from 1 in their chain. Bonds are those of the components, of
+`_struct_conn` (up to 2.4 angstrom, metal coordination left out) and of polymer neighbours.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.columns import merge_bonds, runs, starts_of_runs
 from protenix_ms.data.mmcif import MAX_COORDINATE, Deposit
-from protenix_ms.data.neighbours import polymer_bonds
-from protenix_ms.data.segments import changes, groups, merged_bonds
+from protenix_ms.data.polymer_bonds import bond_neighbours
 from protenix_ms.errors import InputError
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
@@ -45,7 +44,7 @@ _LINK_COLUMNS = {
 def deposited_atoms(
     deposit: Deposit, ccd: ComponentDictionary, *, upstream_quirks: bool = False
 ) -> AtomTable:
-    """One conformation of the deposit's first model, with bonds.
+    """Make a table of one conformation of the deposit's first model, with bonds.
 
     Args:
         upstream_quirks: of alternatives keep the first letter of the whole file, which leaves
@@ -71,16 +70,15 @@ def deposited_atoms(
                          where=f"{deposit.name} ({error})", fix="check the file") from None
     atoms = atoms.with_columns(bonds=links)[kept]
     author = {name: column[kept] for name, column in author.items()}
-    own = _component_bonds(atoms, groups(changes(*author.values())), ccd)
-    atoms = atoms.with_columns(bonds=merged_bonds(own, atoms.bonds))
+    own = _component_bonds(atoms, runs(starts_of_runs(*author.values())), ccd)
     by_author = atoms.with_columns(
-        chain_id=author["chain"], res_id=author["number"], insertion=author["insertion"]
+        chain_id=author["chain"], res_id=author["number"], bonds=merge_bonds(own, atoms.bonds)
     )
-    bonds = polymer_bonds(by_author, ccd, max_jump=MAX_CHAIN_JUMP, label_chain=atoms.chain_id)
+    bonds = bond_neighbours(by_author, ccd, author["insertion"], atoms.chain_id, MAX_CHAIN_JUMP)
     atoms = atoms.with_columns(
         bonds=bonds, res_id=_label_numbering(sites["label_seq_id"][kept], atoms.chain_id, author)
     )
-    return atoms.with_columns(bonds=polymer_bonds(atoms, ccd))
+    return atoms.with_columns(bonds=bond_neighbours(atoms, ccd))
 
 
 def _either(sites: dict[str, Array], name: str) -> Shaped[Array, "a"]:
@@ -92,7 +90,7 @@ def _either(sites: dict[str, Array], name: str) -> Shaped[Array, "a"]:
 
 
 def site_coordinates(sites: dict[str, Array]) -> Float[Array, "a 3"]:
-    """Coordinates in angstrom, NaN where they are no place (unknown, not finite, light years off).
+    """Read coordinates in angstrom, NaN where they are unknown, not finite or absurdly large.
 
     Raises:
         KeyError, ValueError: no such column, or text for a number.
@@ -103,7 +101,7 @@ def site_coordinates(sites: dict[str, Array]) -> Float[Array, "a 3"]:
 
 
 def author_numbering(sites: dict[str, Array]) -> dict[str, Shaped[Array, "a"]]:
-    """The author's chain, number, insertion code and component of every atom."""
+    """Read the author's chain, number, insertion code and component of every atom."""
     number = _either(sites, "seq_id")
     insertion = sites.get("pdbx_PDB_ins_code", np.full(len(number), "?"))
     chain = _either(sites, "asym_id")
@@ -130,14 +128,13 @@ def _table(sites: dict[str, Array], coord: Array, author: dict[str, Array]) -> A
         coord=coord,
         ref_pos=np.zeros((n, 3), np.float32),
         ref_mask=np.zeros(n, np.int64),
-        extra={"is_resolved": np.ones(n, bool)},
     )
 
 
 def _one_conformation(
     sites: dict[str, Array], author: dict[str, Array], upstream_quirks: bool
 ) -> Bool[Array, "a"]:
-    """Atoms without alternatives and, of each residue's alternatives, those of its first letter."""
+    """Keep atoms without alternatives and, of each residue's, those of its first letter."""
     letter = sites.get("label_alt_id", np.full(len(author["number"]), "."))
     if upstream_quirks:
         return np.isin(letter, [".", *np.unique(letter[letter != "."])[:1]])
@@ -213,10 +210,8 @@ def _label_numbering(
     share a number and the entry fails; that is not followed.
     """
     result = np.where(np.isin(label, _ABSENT), "0", label).astype(np.int64)
-    residues = changes(chain, author["number"], author["insertion"], author["name"])
-    for rows in groups(changes(chain)):
+    residues = starts_of_runs(chain, author["number"], author["insertion"], author["name"])
+    for rows in runs(starts_of_runs(chain)):
         if label[rows.start] in _ABSENT:
-            counted = residues[rows].copy()
-            counted[0] = True
-            result[rows] = np.cumsum(counted)
+            result[rows] = np.cumsum(residues[rows])
     return result

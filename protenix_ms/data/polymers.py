@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Polymers of a file without entity tables, derived from its residues.
+"""Derive the polymers of a file without entity tables from its residues.
 
 Biopython, OpenMM, PyMOL and others write the `_atom_site` loop alone. Residues that link to
 peptides or nucleic acids and follow each other in a chain of the author's are a polymer then;
@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.columns import runs, starts_of_runs
 from protenix_ms.data.deposited import (
     MAX_LINK_LENGTH,
     author_numbering,
     site_coordinates,
 )
 from protenix_ms.data.mmcif import UNKNOWN_TYPE, AssemblyPart, Deposit
-from protenix_ms.data.segments import changes, groups
 from protenix_ms.errors import InputError
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
@@ -125,7 +125,7 @@ def _residues(sites: dict[str, Array], ccd: ComponentDictionary) -> _Residues:
     author, coord = author_numbering(sites), site_coordinates(sites)
     name, number = author["name"], author["number"]
     unnumbered = np.where(number == -1, name, "")
-    rows = groups(changes(author["chain"], number, author["insertion"], unnumbered))
+    rows = runs(starts_of_runs(author["chain"], number, author["insertion"], unnumbered))
     first = np.array([own.start for own in rows])
     names = [tuple(dict.fromkeys(name[own].tolist())) for own in rows]
     kind = np.array([ccd.mol_type(own[0]) for own in names])

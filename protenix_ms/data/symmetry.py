@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which atoms of a residue may change places without changing the molecule.
+"""Find which atoms of a residue may change places without changing the molecule.
 
 Upstream: `protenix/data/core/substructure_perms.py`, `add_res_perm`, `get_atom_permutation_list`.
 Training lays labels on predictions by the best of these permutations.
@@ -14,10 +14,9 @@ from collections import defaultdict
 import numpy as np
 from rdkit import Chem, rdBase
 
-from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import Component, ComponentDictionary
 from protenix_ms.chem.molecule import component_molecule
-from protenix_ms.data.segments import groups
+from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.typing import Array, Int
 
 MAX_PERMUTATIONS = 1000
@@ -30,7 +29,7 @@ _CONJUGATED_ENDS = Chem.MolFromSmarts(
 
 
 def component_symmetries(component: Component) -> Int[Array, "p a"]:
-    """Permutations of a component's atoms, sorted, identity first; at most 1000.
+    """List the permutations of a component's atoms, sorted, identity first; at most 1000.
 
     Atoms change places when the molecular graph, its stereochemistry and charges stay the same,
     in the given protonation or the neutral one; ends of conjugated groups (carboxylate,
@@ -131,7 +130,7 @@ class Symmetries:
         self._present: dict[tuple[str, tuple[str, ...]], Int[Array, "k p"]] = {}
 
     def of_residue(self, code: str, names: tuple[str, ...]) -> Int[Array, "k p"]:
-        """Column by column a permutation of the atoms `names`; those of lost atoms are left out."""
+        """List the permutations of the atoms `names`, one a column, without those of lost atoms."""
         key = (code, names)
         if key not in self._present:
             self._present[key] = self._restricted(code, names)
@@ -151,19 +150,17 @@ class Symmetries:
         return mapped[(mapped >= 0).all(axis=1)].T
 
 
-def permutation_lists(atoms: AtomTable, symmetries: Symmetries) -> list[Int[Array, "_ _"]]:
-    """Per residue, permutations of its atoms (places in the residue), one in each column.
+def permutation_lists(atoms: AnnotatedAtoms, symmetries: Symmetries) -> list[Int[Array, "_ _"]]:
+    """List by residue the permutations of its atoms (places in the residue), one in each column.
 
     Atoms bonded to another residue keep their places. The first column is the order at hand.
     """
-    uid = atoms.extra["ref_space_uid"]
+    uid = atoms.ref_space_uid
     ends = atoms.bonds[:, :2]
     fixed = np.zeros(len(atoms), bool)
     fixed[ends[uid[ends[:, 0]] != uid[ends[:, 1]]]] = True
-    starts = np.zeros(len(atoms), bool)
-    starts[atoms.residue_starts()] = True
     lists = []
-    for rows in groups(starts):
+    for rows in atoms.residues():
         names = tuple(atoms.atom_name[rows].tolist())
         columns = symmetries.of_residue(str(atoms.res_name[rows.start]), names)
         held = columns[fixed[rows]]

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config import get_config
-from protenix_ms.features.options import FeatureOptions
+from protenix_ms.features import FeatureOptions
 from protenix_ms.io import read_jobs
 from protenix_ms.job import Job, require_seed
 from protenix_ms.model.protenix import Protenix
