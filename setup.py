@@ -1,6 +1,7 @@
-"""Installation: only `protenix_ms` and `ckpt_convert` reach site-packages.
+"""Install `protenix_ms` and `ckpt_convert`, and nothing else, into site-packages.
 
-Where there is a C++ compiler the CPU kernels are compiled now; elsewhere at first use.
+The CPU kernels are compiled now if there is a C++ compiler, else at first use. The name of the
+compiled file holds the machine and the hash of the sources, so a wheel may be used elsewhere.
 """
 
 import importlib.util
@@ -13,7 +14,7 @@ OPS = Path("protenix_ms/ops")
 
 
 class BuildWithKernels(build_py):
-    """Copies the packages, then adds the compiled kernels if it can."""
+    """Copy the packages, then add the compiled kernels if there is a compiler."""
 
     def run(self) -> None:
         super().run()
@@ -56,7 +57,10 @@ setup(
     python_requires=">=3.10,<3.13",
     cmdclass={"build_py": BuildWithKernels},
     packages=find_packages(include=["protenix_ms*", "ckpt_convert*"]),
-    package_data={"protenix_ms": ["chem/*.npz", "ops/**/csrc/**/*"]},
+    package_data={
+        "protenix_ms": ["py.typed", "chem/*.npz", "config/*.xz", "ops/**/csrc/**/*"],
+        "ckpt_convert": ["py.typed"],
+    },
     install_requires=[
         "mindspore==2.10.0",
         "numpy>=1.26,<2",  # MindSpore 2.10 does not import under numpy 2
@@ -72,6 +76,7 @@ setup(
         "plot": ["matplotlib>=3.8"],
         "test": TEST + ORACLE,
         "tools": ["biotite==1.4.0"],
+        "lint": ["ruff>=0.6", "mypy>=1.11", "pre-commit>=3"],
     },
     entry_points={"console_scripts": ["protenix-ms = protenix_ms.cli.main:main"]},
 )

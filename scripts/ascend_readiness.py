@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is every MindSpore call of the model there on Ascend? Needs no device; see `readiness`.
+"""Check that Ascend has every MindSpore call of the model, without a device.
 
     python scripts/ascend_readiness.py [--json FILE]
 
 Predicts a short protein with the tiny variant (one cycle, two steps) and makes one training step,
 in fp32 and in bf16, with attention by our op and by the vendor's, all emulated. Prints a table;
-the exit code is 1 if a finding is neither fixed nor explained. Takes some minutes.
+the exit code is 1 if a finding is neither fixed nor explained. Takes some minutes. The check
+itself is tests/ascend_emu/readiness.py.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ RECORDED = ROOT / "tests" / "golden" / "tiny"
 
 
 def short_prediction():
-    """A function that predicts with the tiny variant at full width."""
+    """Return a function that predicts with the tiny variant at full width."""
     short = {"model.N_cycle": 1, "sample_diffusion.N_step": 2, "sample_diffusion.N_sample": 1}
     model = protenix_ms.load(TINY, random_weights=0, overrides=short)
     job = protenix_ms.read_jobs(ROOT / "configs" / "examples" / "trp_cage.json")[0]
@@ -44,7 +45,7 @@ def short_prediction():
 
 
 def recorded_prediction():
-    """A function that predicts with the largest graph, narrow: alignments and templates."""
+    """Return a function that predicts with the largest graph, narrow: alignments, templates."""
     recording = Recording.read(RECORDED / "protenix_base_default_v1.0.0_msa")
     recording.config.model.N_cycle, recording.config.sample_diffusion.N_step = 1, 2
     model = replay.build(recording)
@@ -52,7 +53,7 @@ def recorded_prediction():
 
 
 def training_step():
-    """A function that makes a step: loss, gradients, clipping, Adam, moving average."""
+    """Return a function that makes a step: loss, gradients, clipping, Adam, moving average."""
     recording = RecordedStep.read(RECORDED / "train")
     model = replay_train.build(recording)
     parameters = {p.name: p for p in model.get_parameters()}
@@ -67,9 +68,10 @@ def training_step():
 
 
 def main() -> int:
+    """Run all works under the check and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the rows to this file too")
-    given = parser.parse_args()
+    args = parser.parse_args()
     mindspore.set_device("CPU")
     mindspore.runtime.launch_blocking()
     check = Check()
@@ -80,8 +82,8 @@ def main() -> int:
                 work()
     rows = check.rows(named_in_sources(ROOT / "protenix_ms"))
     print(table(rows))
-    if given.json:
-        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
+    if args.json:
+        args.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
     left = [row.name for row in rows if row.open]
     print(f"{len(rows)} rows, {len(left)} unexplained {left or ''}")
     return int(bool(left))

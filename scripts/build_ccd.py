@@ -16,95 +16,36 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
-from component_source import ComponentSource, RawComponent
+from component_source import ComponentSource, ReferenceAtoms, embed_component, read_dictionary
+from pack_ccd import pack
 
-from protenix_ms.chem.conformer import ConformerSource, embed
-from protenix_ms.chem.molecule import assign_stereo, build_graph, cleaned_charges, sanitized
-
-SEED = 42
-EMBED_SECONDS = 20.0
 HARD_LIMIT = 30.0  # embedding plus sanitisation and stereo perception
 BLOCK = 500
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@dataclass
-class Outcome:
-    """Reference data of one component, all atoms (hydrogens too), in dictionary order."""
-
-    position: np.ndarray
-    mask: np.ndarray
-    charge: np.ndarray
-    source: int
-    sanitized: bool
-
-
-def from_dictionary(raw: RawComponent) -> tuple[np.ndarray, np.ndarray, int]:
-    """Ideal coordinates if every heavy atom has them, else model, else whichever has more."""
-    heavy = ~np.isin(raw.element, ["H", "D"])
-    ideal, model = (np.isfinite(x).all(axis=1) for x in (raw.ideal, raw.model))
-    if (ideal[heavy].sum(), 1) > (model[heavy].sum(), 0):
-        known, position, source = ideal, raw.ideal, ConformerSource.IDEAL
-    else:
-        known, position, source = model, raw.model, ConformerSource.MODEL
-    if not known[heavy].any():
-        source = ConformerSource.NONE
-    return np.where(known[:, None], position, 0).astype(np.float32), known, int(source)
-
-
-def stereo_reference(raw: RawComponent) -> np.ndarray:
-    """Coordinates that define chirality: model unless two atoms sit at the origin, else ideal."""
-    for position in (raw.model, raw.ideal):
-        position = np.nan_to_num(position)
-        if (np.abs(position).max(axis=1) == 0).sum() <= 1:
-            return position
-    return np.nan_to_num(raw.ideal)
-
-
-def make_outcome(raw: RawComponent) -> Outcome:
-    """Conformer of one component with the whole fallback chain."""
-    mol = build_graph(raw.element, raw.charge, raw.bonds, raw.name)
-    clean = sanitized(mol)
-    if clean is None:
-        return fallback_outcome(raw)
-    assign_stereo(clean, stereo_reference(raw))
-    charge = np.array([atom.GetFormalCharge() for atom in clean.GetAtoms()])
-    found = embed(clean, SEED, EMBED_SECONDS)
-    if found is not None:
-        return Outcome(found[0], np.ones(len(raw.name), bool), charge, int(found[1]), True)
-    position, mask, source = from_dictionary(raw)
-    return Outcome(position, mask, charge, source, True)
-
-
-def fallback_outcome(raw: RawComponent) -> Outcome:
-    """Without RDKit's valence model: not sanitisable, or its worker died or was killed."""
-    position, mask, source = from_dictionary(raw)
-    mol = build_graph(raw.element, raw.charge, raw.bonds, raw.name)
-    return Outcome(position, mask, cleaned_charges(mol), source, False)
-
-
 def _serve(source: ComponentSource, pipe) -> None:
-    """A worker: component numbers in, outcomes out."""
+    """Embed the components whose numbers come through the pipe, in a worker process."""
     while (number := pipe.recv()) is not None:
         try:
-            pipe.send(make_outcome(source[number]))
+            pipe.send(embed_component(source[number]))
         except (RuntimeError, ValueError) as error:
             pipe.send(repr(error))
 
 
 class Slot:
-    """One worker process and what it is doing."""
+    """Hold one worker process and the component that it embeds."""
 
     def __init__(self, source: ComponentSource) -> None:
         self.source = source
         self.start()
 
     def start(self) -> None:
+        """Start the worker."""
         context = multiprocessing.get_context("fork")
         self.pipe, other = context.Pipe()
         self.process = context.Process(target=_serve, args=(self.source, other), daemon=True)
@@ -112,23 +53,25 @@ class Slot:
         other.close()
         self.number: int | None = None
 
-    def give(self, number: int) -> None:
+    def start_on(self, number: int) -> None:
+        """Send a component to the worker."""
         self.number, self.deadline = number, time.monotonic() + HARD_LIMIT
         self.pipe.send(number)
 
     def kill(self) -> None:
+        """Replace the worker by a new one."""
         self.process.kill()
         self.process.join()
         self.start()
 
 
-def run_block(slots: list[Slot], numbers: list[int]) -> dict[int, Outcome]:
-    """Outcomes of a block of components, shared between the workers."""
+def run_block(slots: list[Slot], numbers: list[int]) -> dict[int, ReferenceAtoms]:
+    """Embed a block of components, shared between the workers."""
     todo, done = list(reversed(numbers)), {}
     while len(done) < len(numbers):
         for slot in slots:
             if slot.number is None and todo:
-                slot.give(todo.pop())
+                slot.start_on(todo.pop())
         busy = [slot for slot in slots if slot.number is not None]
         ready = wait([slot.pipe for slot in busy], timeout=0.5)
         for slot in busy:
@@ -147,13 +90,13 @@ def run_block(slots: list[Slot], numbers: list[int]) -> dict[int, Outcome]:
                 slot.kill()
             if isinstance(answer, str):
                 print(f"  {slot.source.codes[number]}: {answer}", flush=True)
-                answer = fallback_outcome(slot.source[number])
+                answer = read_dictionary(slot.source[number])
             done[number] = answer
     return done
 
 
-def save_block(path: Path, numbers: list[int], outcomes: dict[int, Outcome]) -> None:
-    """One block as flat columns; atomic."""
+def save_block(path: Path, numbers: list[int], outcomes: dict[int, ReferenceAtoms]) -> None:
+    """Write one block as flat columns, whole or not at all."""
     rows = [outcomes[n] for n in numbers]
     temporary = path.with_name(path.stem + ".tmp.npz")
     np.savez(
@@ -170,7 +113,7 @@ def save_block(path: Path, numbers: list[int], outcomes: dict[int, Outcome]) -> 
 
 
 def run_embed(arguments: argparse.Namespace) -> None:
-    """All blocks that are not in the work directory yet."""
+    """Embed all blocks that are not in the work directory yet."""
     arguments.work.mkdir(parents=True, exist_ok=True)
     source = ComponentSource.open()
     chosen = list(range(len(source)))
@@ -178,15 +121,15 @@ def run_embed(arguments: argparse.Namespace) -> None:
         chosen = np.random.default_rng(0).permutation(len(source))[: arguments.limit].tolist()
     blocks = [chosen[i : i + BLOCK] for i in range(0, len(chosen), BLOCK)]
     slots = [Slot(source) for _ in range(arguments.workers)]
-    start, made = time.monotonic(), 0
+    start, embedded = time.monotonic(), 0
     for index, numbers in enumerate(blocks):
         path = arguments.work / f"block_{index:04d}.npz"
         if path.exists():
             continue
         outcomes = run_block(slots, numbers)
         save_block(path, numbers, outcomes)
-        made += len(numbers)
-        speed = made / (time.monotonic() - start)
+        embedded += len(numbers)
+        speed = embedded / (time.monotonic() - start)
         left = sum(len(b) for b in blocks[index + 1 :]) / speed / 60
         counts = np.bincount([o.source for o in outcomes.values()], minlength=5).tolist()
         print(f"block {index + 1}/{len(blocks)} sources {counts} {speed:.1f}/s "
@@ -208,8 +151,6 @@ def main() -> None:
     if arguments.command == "embed":
         run_embed(arguments)
     else:
-        from pack_ccd import pack
-
         pack(ComponentSource.open(), arguments.work, arguments.out, arguments.partial)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole chemical component dictionary as columns, read from the file in the biotite wheel."""
+"""Read the chemical component dictionary of the biotite wheel, and embed its components."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import biotite.structure.info
 import biotite.structure.io.pdbx as pdbx
 import numpy as np
 
+from protenix_ms.chem.conformer import ConformerSource, embed
+from protenix_ms.chem.molecule import assign_stereo, build_graph, cleaned_charges, sanitized
+
+SEED = 42
+EMBED_SECONDS = 20.0
 BOND_ORDER = {"SING": 1, "DOUB": 2, "TRIP": 3, "QUAD": 4, "AROM": 1}
 
 
 @dataclass(frozen=True)
 class RawComponent:
-    """One component with hydrogens; coordinates in angstrom, NaN where the dictionary has none."""
+    """Hold one component with hydrogens; angstrom, NaN where the dictionary has no coordinates."""
 
     name: np.ndarray
     element: np.ndarray
@@ -31,7 +36,7 @@ class RawComponent:
 
 @dataclass(frozen=True)
 class ComponentSource:
-    """All components; `source[i]` is the i-th, `source.codes[i]` its code."""
+    """Hold all components as columns; `source[i]` is the i-th, `source.codes[i]` its code."""
 
     codes: np.ndarray
     component: dict[str, np.ndarray]
@@ -42,6 +47,7 @@ class ComponentSource:
 
     @classmethod
     def open(cls) -> ComponentSource:
+        """Read the dictionary."""
         folder = Path(biotite.structure.info.__file__).parent
         block = pdbx.BinaryCIFFile.read(folder / "components.bcif").block
         names = ["id", "type", "one_letter_code", "mon_nstd_parent_comp_id", "pdbx_initial_date",
@@ -80,9 +86,65 @@ class ComponentSource:
 
 
 def _spans(codes: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """First and past-the-last row of every code; rows of a code are contiguous in the file."""
+    """Find the first and past-the-last row of every code; its rows are contiguous."""
     starts = np.concatenate([[0], np.flatnonzero(owner[1:] != owner[:-1]) + 1, [len(owner)]])
     span = {str(owner[i]): (i, j) for i, j in zip(starts[:-1], starts[1:])}
     if len(span) != len(starts) - 1:
         raise SystemExit("components.bcif: the rows of a component are not contiguous")
     return np.array([span.get(str(code), (0, 0)) for code in codes])
+
+
+@dataclass
+class ReferenceAtoms:
+    """Hold reference data of one component, for all atoms in dictionary order."""
+
+    position: np.ndarray
+    mask: np.ndarray
+    charge: np.ndarray
+    source: int
+    sanitized: bool
+
+
+def from_dictionary(raw: RawComponent) -> tuple[np.ndarray, np.ndarray, int]:
+    """Choose ideal coordinates if every heavy atom has them, else model, else the fuller set."""
+    heavy = ~np.isin(raw.element, ["H", "D"])
+    ideal, model = (np.isfinite(x).all(axis=1) for x in (raw.ideal, raw.model))
+    if (ideal[heavy].sum(), 1) > (model[heavy].sum(), 0):
+        known, position, source = ideal, raw.ideal, ConformerSource.IDEAL
+    else:
+        known, position, source = model, raw.model, ConformerSource.MODEL
+    if not known[heavy].any():
+        source = ConformerSource.NONE
+    return np.where(known[:, None], position, 0).astype(np.float32), known, int(source)
+
+
+def stereo_reference(raw: RawComponent) -> np.ndarray:
+    """Choose coordinates that define chirality: model unless two atoms sit at the origin."""
+    for position in (raw.model, raw.ideal):
+        position = np.nan_to_num(position)
+        if (np.abs(position).max(axis=1) == 0).sum() <= 1:
+            return position
+    return np.nan_to_num(raw.ideal)
+
+
+def embed_component(raw: RawComponent) -> ReferenceAtoms:
+    """Embed one component, with the whole chain of fallbacks."""
+    mol = build_graph(raw.element, raw.charge, raw.bonds, raw.name)
+    clean = sanitized(mol)
+    if clean is None:
+        return read_dictionary(raw)
+    assign_stereo(clean, stereo_reference(raw))
+    charge = np.array([atom.GetFormalCharge() for atom in clean.GetAtoms()])
+    embedded = embed(clean, SEED, EMBED_SECONDS)
+    if embedded is not None:
+        position, source = embedded[0], int(embedded[1])
+        return ReferenceAtoms(position, np.ones(len(raw.name), bool), charge, source, True)
+    position, mask, source = from_dictionary(raw)
+    return ReferenceAtoms(position, mask, charge, source, True)
+
+
+def read_dictionary(raw: RawComponent) -> ReferenceAtoms:
+    """Take the dictionary's coordinates: RDKit refuses the molecule, or its worker died."""
+    position, mask, source = from_dictionary(raw)
+    mol = build_graph(raw.element, raw.charge, raw.bonds, raw.name)
+    return ReferenceAtoms(position, mask, cleaned_charges(mol), source, False)

@@ -39,7 +39,7 @@ from protenix_ms.job import MAX_SEED  # noqa: E402
 
 WHOLE = 10**9  # tokens of a crop that leaves nothing out
 TEMPLATES, GAP = 4, 31  # upstream's empty templates
-# Columns of our atom table that upstream calls otherwise, and its twins of them.
+# Columns of our atom table under upstream's names, of which it has several for some.
 RENAMED = {"entity_id": ("label_entity_id",), "charge": ("ref_charge",),
            "chain_id": ("chain_id", "label_asym_id", "auth_asym_id"),
            "chain_type": ("chain_mol_type",), "canonical_resname": ("cano_seq_resname",),
@@ -73,7 +73,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def job_example(arguments: argparse.Namespace, ccd: ComponentDictionary) -> Example:
-    """Features of a job; conformers of its own ligands come from the recording to compare with."""
+    """Make the features of a job; take conformers of its own ligands from the recording."""
     job = read_jobs(arguments.job)[arguments.index]
     options = FeatureOptions(
         use_msa=not arguments.no_msa, upstream_quirks=not arguments.no_quirks
@@ -87,7 +87,7 @@ def job_example(arguments: argparse.Namespace, ccd: ComponentDictionary) -> Exam
 
 
 def atom_arrays(atoms: AtomTable) -> dict[str, np.ndarray]:
-    """Atoms of a job under the keys of a recording's `atoms.npz`, and their bonds."""
+    """Return atoms and bonds of a job under the keys of a recording's `atoms.npz`."""
     columns = {name: column for name, column in vars(atoms).items() if name not in UNWRITTEN}
     arrays = {f"atom/{theirs}": column for ours, column in columns.items()
               for theirs in RENAMED.get(ours, (ours,))}
@@ -95,7 +95,7 @@ def atom_arrays(atoms: AtomTable) -> dict[str, np.ndarray]:
 
 
 def entry_arrays(arguments: argparse.Namespace, ccd: ComponentDictionary) -> dict:
-    """Features, labels and permutation lists of a deposit, keyed as `train_inputs.npz`."""
+    """Return features, labels and permutation lists of a deposit, keyed as `train_inputs.npz`."""
     entry = read_entry(arguments.entry, ccd)
     options = ExampleOptions(CropOptions(size=WHOLE, weights=(1.0, 0.0, 0.0)))
     rng = np.random.default_rng(arguments.seed)
@@ -115,7 +115,7 @@ def entry_arrays(arguments: argparse.Namespace, ccd: ComponentDictionary) -> dic
 
 
 def report(arrays: Mapping[str, np.ndarray], recorded: Path, ignored: list[str]) -> bool:
-    """Print the table of differences; True if everything that should be equal is."""
+    """Print the table of differences; return whether everything that should be equal is."""
     good = True
     for row in compare(arrays, dict(np.load(recorded))):
         ignore = any(row.name.startswith(start) for start in ignored)

@@ -19,7 +19,7 @@ import numpy as np
 
 
 def component_arrays(mol) -> dict[str, np.ndarray]:
-    """Names, reference conformer, mask and charges of one of upstream's molecules."""
+    """Return names, reference conformer, mask and charges of one of upstream's molecules."""
     by_index = sorted(mol.atom_map, key=mol.atom_map.get)
     conformer = mol.GetConformer(mol.ref_conf_id)
     return {
@@ -31,6 +31,7 @@ def component_arrays(mol) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
+    """Read the pickle, write the npz."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)

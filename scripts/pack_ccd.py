@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Second half of `build_ccd.py`: embedded blocks and dictionary columns to one `ccd.npz`."""
+"""Pack embedded blocks and dictionary columns into one `ccd.npz`, for build_ccd.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import rdkit
-from build_ccd import SEED, Outcome, fallback_outcome
-from component_source import ComponentSource
+from component_source import SEED, ComponentSource, ReferenceAtoms, read_dictionary
 
 from protenix_ms.chem.ccd import FORMAT
 
@@ -16,8 +15,8 @@ POSITION_UNIT = 1e-3  # angstrom; wider only for molecules over 65 angstrom long
 STEREO = {"N": 0, "R": 1, "S": 2, "E": 1, "Z": 2}
 
 
-def read_blocks(folder: Path) -> dict[int, Outcome]:
-    """Outcomes by component number from every finished block."""
+def read_blocks(folder: Path) -> dict[int, ReferenceAtoms]:
+    """Read every finished block, by component number."""
     outcomes = {}
     for path in sorted(folder.glob("block_????.npz")):
         with np.load(path) as block:
@@ -25,23 +24,23 @@ def read_blocks(folder: Path) -> dict[int, Outcome]:
             parts = zip(*[np.split(block[k], ends[:-1]) for k in ("position", "mask", "charge")])
             flags = zip(block["number"].tolist(), block["source"].tolist(), block["sanitized"])
             for (number, source, clean), part in zip(flags, parts):
-                outcomes[number] = Outcome(*part, source, bool(clean))
+                outcomes[number] = ReferenceAtoms(*part, source, bool(clean))
     return outcomes
 
 
 def quantised(position: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centred coordinates as int16 and their unit in angstrom; a conformer has no own frame."""
+    """Centre coordinates and round them to int16; return them and their unit in angstrom."""
     if mask.any():
         position = np.where(mask[:, None], position - position[mask].mean(axis=0), 0)
     unit = max(POSITION_UNIT, float(np.abs(position).max(initial=0)) / np.iinfo(np.int16).max)
     return np.rint(position / unit).astype(np.int16), unit
 
 
-def component_rows(source: ComponentSource, number: int, outcome: Outcome | None) -> dict:
-    """The heavy-atom columns of one component."""
+def component_rows(source: ComponentSource, number: int, outcome: ReferenceAtoms | None) -> dict:
+    """Make the heavy-atom columns of one component."""
     raw = source[number]
     if outcome is None:
-        outcome = fallback_outcome(raw)
+        outcome = read_dictionary(raw)
     heavy = ~np.isin(raw.element, ["H", "D"])
     place = np.cumsum(heavy) - 1
     kept = heavy[raw.bonds[:, :2]].all(axis=1)
@@ -69,12 +68,12 @@ def component_rows(source: ComponentSource, number: int, outcome: Outcome | None
 
 
 def text(column: np.ndarray) -> np.ndarray:
-    """CIF's unknown marks as empty text, fixed-width bytes."""
+    """Turn CIF's unknown marks into empty text, as fixed-width bytes."""
     return np.where(np.isin(column, ["?", "."]), "", column).astype(np.bytes_)
 
 
 def pack(source: ComponentSource, work: Path, out: Path, partial: bool = False) -> None:
-    """Write the table; refuses an unfinished build unless `partial`."""
+    """Write the table; refuse an unfinished build unless `partial`."""
     outcomes = read_blocks(work)
     if len(outcomes) < len(source) and not partial:
         raise SystemExit(f"{work}: {len(outcomes)} of {len(source)} embedded; run embed again")

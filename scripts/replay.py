@@ -5,8 +5,8 @@ python scripts/replay.py tests/golden/tiny/* [--out ours.npz] [--checkpoint FILE
     [--kernels on|off] [--threads N] [--jit on|off|auto] [--recompute KIND ...] [--all]
 
 The files of a folder tell its kind: a prediction is compared stage by stage, a training step by
-loss terms, labels and gradients. A folder that holds no recording is passed over with a line.
-Exit code 1: a stage is beyond its tolerance or missing, or nothing was compared.
+loss terms, labels and gradients. A folder without a recording is skipped with a line. The exit code
+is 1 if a stage is beyond its tolerance or missing, or if nothing was compared.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from protenix_ms.cli.predict import JIT  # noqa: E402
 
 
 def parse() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recordings", nargs="+", type=Path, metavar="FOLDER",
                         help="folders with outputs.npz or train_outputs.npz")
@@ -35,7 +36,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jit", choices=JIT, default="off",
                         help="compile blocks of the diffusion and pairformer stacks")
     parser.add_argument("--no-quirks", action="store_true",
-                        help="accepted for symmetry: quirks live in features, which are given")
+                        help="accepted, without effect: quirks concern features only")
     parser.add_argument("--train", action="store_true",
                         help="accepted from earlier versions; the folder's files tell its kind")
     parser.add_argument("--recompute", nargs="*", default=[], metavar="KIND",
@@ -48,14 +49,15 @@ def parse() -> argparse.Namespace:
 
 
 def show(rows: list, every: bool) -> None:
+    """Print every stage, or the worst five and all that are beyond tolerance."""
     worst = sorted(rows, key=lambda r: (r.ok, -r.relative))
     for row in rows if every else worst[: max(5, sum(not r.ok for r in rows))]:
         mark = "ok" if row.ok else "FAIL"
         print(f"  {row.stage:68s} {row.absolute:9.2e} {row.relative:9.2e} {mark:4s} {row.remark}")
 
 
-def predicted(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
-    """Rows, our arrays, and how many recorded values are left out, of a prediction."""
+def replay_prediction(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
+    """Replay a prediction; return rows, our arrays, and the number of values left out."""
     import prediction_replay as replay
     from prediction_recording import Recording
 
@@ -70,9 +72,9 @@ def predicted(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
     return replay.compare(recording, ours), contract, len(replay.absent(recording))
 
 
-def trained(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
-    """The same of a training step."""
-    import training_replay as replay_train
+def replay_step(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
+    """Replay a training step; return the same."""
+    import training_replay as replay
     from training_recording import RecordedStep
 
     from ckpt_convert import load_arrays
@@ -80,11 +82,11 @@ def trained(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
     recording = RecordedStep.read(folder)
     arrays = None
     if args.checkpoint:
-        arrays = load_arrays(args.checkpoint, replay_train.expected_parameters(recording))
-    result, seen = replay_train.run(recording, replay_train.build(recording, arrays))
+        arrays = load_arrays(args.checkpoint, replay.expected_parameters(recording))
+    result, seen = replay.run(recording, replay.build(recording, arrays))
     ours = seen | {f"loss/{name}_loss": value for name, value in result.terms.items()}
     ours |= {f"grad/{name}": g.asnumpy() for name, g in result.gradients.items()}
-    return replay_train.compare(recording, result, seen), ours, 0
+    return replay.compare(recording, result, seen), ours, 0
 
 
 def kind(folder: Path) -> str:
@@ -99,7 +101,7 @@ def kind(folder: Path) -> str:
     return "guidance" if "fixed.npz" in names else "prediction"
 
 
-REPLAYS = {"prediction": predicted, "training": trained}
+REPLAYS = {"prediction": replay_prediction, "training": replay_step}
 
 
 def replay(folder: Path, args: argparse.Namespace) -> bool | None:
@@ -108,7 +110,7 @@ def replay(folder: Path, args: argparse.Namespace) -> bool | None:
 
     what = kind(folder)
     if not what:
-        print(f"{folder.name}: passed over, it holds no outputs.npz or train_outputs.npz")
+        print(f"{folder.name}: skipped, it holds no outputs.npz or train_outputs.npz")
         return None
     if what not in REPLAYS:
         print(f"{folder.name}: a recording of {what}; this version does not replay it")
@@ -125,6 +127,7 @@ def replay(folder: Path, args: argparse.Namespace) -> bool | None:
 
 
 def main() -> int:
+    """Replay every folder; return 1 if one is not equal."""
     args = parse()
     launch.configure("CPU")
     from protenix_ms.errors import ProtenixError

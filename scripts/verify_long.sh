@@ -1,19 +1,18 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What is too long for every commit: every recording replayed, every featuriser case compared, the
-# speed of whole predictions, a result folder read by three programs of others (installed into an
-# environment of their own). Run it in the environment that scripts/test.sh makes; dated results
-# belong into the README.
+# Run what is too long for every commit: the tests, a replay of every recording, predictions beside
+# PyTorch, and programs of others that read a result folder (installed into an environment of their
+# own). Run it in the environment that scripts/test.sh makes. Dated results belong into docs/.
 #   PROTENIX_MS_GOLDEN=DIR bash scripts/verify_long.sh [FOLDER FOR LOGS]
 set -uo pipefail
 cd "$(dirname "$0")/.."
-golden="${PROTENIX_MS_GOLDEN:-../shared/golden}"
+golden="${PROTENIX_MS_GOLDEN:-tests/golden}"
 logs="${1:-output/verify_long}"
 mkdir -p "$logs"
 export LAYERNORM_TYPE=torch GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 failed=0
 
-step() {  # name, command...: its output into a log, its verdict here
+step() {  # name, command...: run it, write its output to a log, print its verdict
     local name=$1 start=$SECONDS verdict=ok
     shift
     "$@" >"$logs/$name.log" 2>&1 || { verdict=FAILED; failed=1; }
@@ -29,7 +28,7 @@ done
 
 step tests python -m pytest -q
 step replay python scripts/replay.py "${recordings[@]}"
-step predict python scripts/bench/predict.py --tokens 64,128 --json "$logs/predict.json"
-tail -n 4 "$logs/predict.log"
+step predict python scripts/bench.py predict --tokens 64,128 --json "$logs/predict.json"
+tail -n 9 "$logs/predict.log"
 step clients python tests/clients/read_results.py "$logs/clients"
 exit $failed

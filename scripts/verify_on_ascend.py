@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention on an Ascend device: parity with float64 by use site, then times and memory.
+"""Check attention on an Ascend device: parity with float64 by use site, then times and memory.
 
-Started by verify_on_ascend.sh. Never run on hardware by us; `--device CPU` runs the same tables on
-the implementations of CPU, which is how the script itself is tested.
+verify_on_ascend.sh starts it. We never ran it on hardware. `--device CPU` makes the same tables
+with the implementations for CPU, which is how the script itself is tested.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TYPES = {"fp16": mindspore.float16, "bf16": mindspore.bfloat16, "fp32": mindspor
 
 @dataclass(frozen=True)
 class Site:
-    """A place of the model: rows, queries, keys, heads, head dimension, rows that share a bias."""
+    """Describe a place of the model that attends; `shared`: all rows have one bias."""
 
     name: str
     rows: int
@@ -41,7 +41,7 @@ class Site:
 
 
 def sites(tokens: int) -> list[Site]:
-    """The use sites of a complex of so many tokens."""
+    """List the use sites of a complex of so many tokens."""
     windows = max(1, tokens * 8 // 32)
     return [
         Site("triangle attention", tokens, tokens, tokens, 4, 32),
@@ -52,7 +52,7 @@ def sites(tokens: int) -> list[Site]:
 
 
 def inputs(site: Site, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
-    """q, k, v, bias and the mask of a site; a tenth of the keys is masked."""
+    """Draw q, k, v, bias and the mask of a site; a tenth of the keys is masked."""
     rng = np.random.default_rng(seed)
     arrays = [
         rng.normal(size=(1, site.rows, s, site.heads, site.width)).astype(np.float32)
@@ -64,7 +64,7 @@ def inputs(site: Site, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def gradients(name: str, arrays: list, mask: np.ndarray, dtype: str, jit: bool) -> list[np.ndarray]:
-    """Output and the four gradients of its sum of squares, in float32."""
+    """Compute the output and the four gradients of its sum of squares, in float32."""
     attention, keep = form(name), Tensor(mask)
     scale = arrays[0].shape[-1] ** -0.5
 
@@ -79,12 +79,12 @@ def gradients(name: str, arrays: list, mask: np.ndarray, dtype: str, jit: bool) 
 
 
 def exact(arrays: list, mask: np.ndarray) -> list[np.ndarray]:
-    """What `gradients` should find, by NumPy in float64, a row at a time."""
+    """Compute the same by NumPy in float64, a row at a time."""
     q, k, v = (x[0].astype(np.float64).transpose(0, 2, 1, 3) for x in arrays[:3])
     bias = arrays[3][0].astype(np.float64)
     scale = q.shape[-1] ** -0.5
-    found = [np.zeros_like(x) for x in (q, q, k, v, bias)]
-    out, dq, dk, dv, dbias = found
+    arrays = [np.zeros_like(x) for x in (q, q, k, v, bias)]
+    out, dq, dk, dv, dbias = arrays
     for r in range(len(q)):
         shared = 0 if len(bias) == 1 else r
         logits = scale * q[r] @ k[r].swapaxes(1, 2) + bias[shared]
@@ -97,11 +97,11 @@ def exact(arrays: list, mask: np.ndarray) -> list[np.ndarray]:
         dq[r], dk[r] = scale * ds @ k[r], scale * ds.swapaxes(1, 2) @ q[r]
         dv[r] = p.swapaxes(1, 2) @ dout
         dbias[shared] += ds
-    return [*(x.transpose(0, 2, 1, 3)[None] for x in found[:4]), dbias[None]]
+    return [*(x.transpose(0, 2, 1, 3)[None] for x in arrays[:4]), dbias[None]]
 
 
 def parity(name: str, site: Site, dtype: str, jit: bool) -> dict:
-    """Largest errors over largest values against float64, from inputs of the same type."""
+    """Compare with float64 from inputs of the same type: largest error over largest value."""
     arrays, mask = inputs(site)
     arrays = [Tensor(x).astype(TYPES[dtype]).astype(mindspore.float32).asnumpy() for x in arrays]
     pairs = zip(gradients(name, arrays, mask, dtype, jit), exact(arrays, mask))
@@ -115,7 +115,7 @@ def parity(name: str, site: Site, dtype: str, jit: bool) -> dict:
 
 
 def peak_bytes() -> int:
-    """Largest memory of the device so far, 0 where the runtime does not tell."""
+    """Read the largest memory of the device so far, 0 where the runtime does not tell."""
     try:
         return int(mindspore.runtime.max_memory_allocated())
     except (RuntimeError, AttributeError):
@@ -123,23 +123,23 @@ def peak_bytes() -> int:
 
 
 def timing(name: str, site: Site, dtype: str, repeats: int = 10) -> dict:
-    """Median milliseconds of the forward pass, and peak memory."""
+    """Measure the median milliseconds of the forward pass, and peak memory."""
     arrays, mask = inputs(site)
     q, k, v, bias = (Tensor(x).astype(TYPES[dtype]) for x in arrays)
     keep, scale = Tensor(mask), site.width**-0.5
-    took = []
+    seconds = []
     for _ in range(repeats + 2):
         mindspore.runtime.synchronize()
         begin = time.perf_counter()
         form(name)(q, k, v, bias, keep, scale)
         mindspore.runtime.synchronize()
-        took.append(time.perf_counter() - begin)
+        seconds.append(time.perf_counter() - begin)
     return {"site": site.name, "tokens": site.queries, "form": name, "dtype": dtype,
-            "ms": round(1e3 * statistics.median(took[2:]), 3), "peak_bytes": peak_bytes()}
+            "ms": round(1e3 * statistics.median(seconds[2:]), 3), "peak_bytes": peak_bytes()}
 
 
 def attempt(function, *arguments) -> dict:
-    """A row of a table; one that fails says why and counts as failed."""
+    """Make a row of a table; one that fails says why and counts as failed."""
     try:
         return function(*arguments)
     except (RuntimeError, ValueError, TypeError) as error:
@@ -147,7 +147,8 @@ def attempt(function, *arguments) -> dict:
         return {"site": site.name, "form": name, "passed": False, "error": str(error)[:300]}
 
 
-def arguments() -> argparse.Namespace:
+def parse() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--title", default="all optimisations on")
@@ -158,9 +159,10 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    given = arguments()
-    mindspore.set_device(given.device)
-    on_ascend = given.device == "Ascend"
+    """Make both tables; return 1 if a value is beyond its tolerance."""
+    args = parse()
+    mindspore.set_device(args.device)
+    on_ascend = args.device == "Ascend"
     if on_ascend:
         obstacle = ascend_obstacle(str(mindspore.hal.get_device_name(0, "Ascend")))
         if obstacle:
@@ -168,10 +170,10 @@ def main() -> int:
             return 2
     forms = ("ascend", "vendor", "reference") if on_ascend else ("cpu", "reference")
     dtypes = ("fp16", "bf16") if on_ascend else ("fp32",)
-    small, large = ((64,), (64,)) if given.quick else ((128, 384), (256, 768, 1536))
+    small, large = ((64,), (64,)) if args.quick else ((128, 384), (256, 768, 1536))
     rows = []
-    with using(replace(policy(), device=given.device)):
-        if not given.times_only:
+    with using(replace(policy(), device=args.device)):
+        if not args.times_only:
             rows += [
                 attempt(parity, name, site, dtype, jit)
                 for n in small for site in sites(n) for name in forms if name != "reference"
@@ -181,11 +183,11 @@ def main() -> int:
             attempt(timing, name, site, dtypes[-1])
             for n in large for site in sites(n) for name in forms
         ]
-    print(given.title)
+    print(args.title)
     for row in rows:
         print("  ".join(f"{k}={v:.2e}" if isinstance(v, float) and k != "ms" else f"{k}={v}"
                         for k, v in row.items()))
-    given.out.write_text(json.dumps({"title": given.title, "rows": rows}, indent=1), "utf-8")
+    args.out.write_text(json.dumps({"title": args.title, "rows": rows}, indent=1), "utf-8")
     return 0 if all(row.get("passed", True) for row in rows) else 1
 
 

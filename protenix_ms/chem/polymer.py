@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable, concatenate
-from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.ccd import Component, ComponentDictionary
 from protenix_ms.chem.leaving import lost_atoms
 from protenix_ms.chem.residue import residue_table
 from protenix_ms.errors import ChemistryError
@@ -52,7 +52,7 @@ def build_polymer(
     chain = concatenate(
         [residue_table(ccd[code], i + 1, hetero=False) for i, code in enumerate(codes)]
     )
-    polymer_bonds = _polymer_bonds(chain, codes, ccd)
+    polymer_bonds = _polymer_bonds(chain, codes, ccd, upstream_quirks)
     cap_bonds = _upstream_cap_bonds(chain, codes) if upstream_quirks else (
         _cap_bonds(chain, codes, ccd) if kind == "protein" else [])
     made = np.array(polymer_bonds + cap_bonds, np.int32).reshape(-1, 2)
@@ -120,17 +120,38 @@ def _bond(chain: AtomTable, res_id: int, first: str, second: str) -> list[tuple[
 
 
 def _polymer_bonds(
-    chain: AtomTable, codes: list[str], ccd: ComponentDictionary
+    chain: AtomTable, codes: list[str], ccd: ComponentDictionary, upstream_quirks: bool
 ) -> list[tuple[int, int]]:
     """C-N and O3'-P between neighbours whose component types belong together."""
     pairs = []
     kinds = [ccd.mol_type(code) for code in codes]
+    ends = [("N", "C") if upstream_quirks else _peptide_ends(ccd[code]) for code in codes]
     for res_id, (kind, following) in enumerate(zip(kinds, kinds[1:]), 1):
         if kind == following == "protein":
-            pairs += _bond(chain, res_id, "C", "N")
+            pairs += _bond(chain, res_id, ends[res_id - 1][1], ends[res_id][0])
         elif {kind, following} <= {"dna", "rna"}:
             pairs += _bond(chain, res_id, "O3'", "P")
     return pairs
+
+
+def _peptide_ends(part: Component) -> tuple[str, str]:
+    """Names of the nitrogen and the carbon with which a residue joins its neighbours.
+
+    Chromophores made of three residues (CRO of GFP) have no N and C. Their ends are the only
+    primary amine, amides apart, and the only carbon that loses an OXT. Without such an atom, or
+    with several, the usual name stays and nothing is bonded.
+    """
+    names, element = part.atom_name.tolist(), part.element.tolist()
+    if {"N", "C"} & set(names):
+        return "N", "C"
+    bonds = [(*map(int, ends), int(order)) for pair, order in zip(part.bonds, part.bond_order)
+             for ends in (pair, pair[::-1])]
+    polar = {i for i, j, order in bonds if order == 2 and element[j] in "NO"}
+    amines = [names[i] for i, j, _ in bonds if element[i] == "N" and part.hydrogens[i] > 1
+              and element[j] == "C" and j not in polar]
+    acids = [names[i] for i, j, _ in bonds if i in polar and names[j] == "OXT"
+             and part.leaving[j]]
+    return amines[0] if len(amines) == 1 else "N", acids[0] if len(acids) == 1 else "C"
 
 
 def _cap_bonds(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 from protenix_ms import __version__
@@ -25,7 +26,10 @@ from protenix_ms.predict.predictor import SeedResult
 
 _DESCRIPTION = 1000  # letters of an entity's description
 FROM_SUMMARY = ("ranking_score", "plddt", "ptm", "iptm", "gpde", "has_clash")
-INTERFACE = ("interface", "ipsae", "pdockq2", "lis")
+# A pair's scores in tables -> their matrices in a summary.
+PAIR = {"ipsae": "chain_pair_ipsae_max", "pdockq2": "chain_pair_pdockq2_max",
+        "lis": "chain_pair_lis_mean"}
+INTERFACE = ("interface", *PAIR)
 RANKING = ("rank", "seed", "sample", *FROM_SUMMARY, *INTERFACE, "file")
 
 
@@ -73,27 +77,33 @@ def write_seed(
         write_summary(path, sample.summary)
 
 
-def choose_interface(summary: dict) -> dict:
-    """Choose the pair of chains with the highest ipSAE of a summary that was read.
+def score_pairs(summary: dict) -> dict[str, dict]:
+    """Collect the scores of every pair of chains of a summary that was read, by the pair's names.
+
+    Pairs come in the order of `chain_ids`. Those without scores (ligands, ions) are absent.
+    """
+    names = summary.get("chain_ids", [])
+    pairs = combinations(range(len(names)), 2)
+    return {f"{names[i]}-{names[j]}": {score: summary[key][i][j] for score, key in PAIR.items()}
+            for i, j in pairs if summary[PAIR["ipsae"]][i][j] is not None}
+
+
+def interface_columns(summary: dict) -> dict:
+    """Make the columns of a ranking that tell of interfaces.
 
     Returns:
-        Its names and the pair's scores, as columns of `RANKING`. The first of equal pairs wins;
-        without two polymer chains all are None.
+        `INTERFACE` of the pair with the highest ipSAE, the first of equal ones, None without any;
+        then `ipsae_A-B`, `pdockq2_A-B`, `lis_A-B` of every pair A-B.
     """
-    values = summary.get("chain_pair_ipsae_max", [])
-    pairs = [(-values[i][j], i, j) for i in range(len(values)) for j in range(i + 1, len(values))
-             if values[i][j] is not None]
-    if not pairs:
-        return dict.fromkeys(INTERFACE)
-    _, i, j = min(pairs)
-    names = summary["chain_ids"]
-    return {"interface": f"{names[i]}-{names[j]}", "ipsae": values[i][j],
-            "pdockq2": summary["chain_pair_pdockq2_max"][i][j],
-            "lis": summary["chain_pair_lis_mean"][i][j]}
+    pairs = score_pairs(summary)
+    best = max(pairs, key=lambda pair: pairs[pair]["ipsae"], default=None)
+    columns = dict.fromkeys(INTERFACE) | {"interface": best} | pairs.get(best, {})
+    return columns | {f"{score}_{pair}": value for pair, scores in pairs.items()
+                      for score, value in scores.items()}
 
 
 def ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
-    """Read every sample of finished seeds, best first, as rows of `RANKING`.
+    """Read every sample of finished seeds, best first: `RANKING`, then the scores of all pairs.
 
     Raises:
         OutputError: a summary cannot be read.
@@ -107,14 +117,15 @@ def ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
             rows.append(_read_summary(path) | scores)
             rank += 1
     rows.sort(key=lambda row: -row["ranking_score"])
-    return [{key: {**row, "rank": i}[key] for key in RANKING} for i, row in enumerate(rows)]
+    columns = dict.fromkeys((*RANKING, *(key for row in rows for key in row)))
+    return [{key: {**row, "rank": i}.get(key) for key in columns} for i, row in enumerate(rows)]
 
 
 def _read_summary(path: Path) -> dict:
     """A summary with the columns that a ranking takes from it. Raises OutputError."""
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
-        return {key: summary[key] for key in FROM_SUMMARY} | choose_interface(summary)
+        return {key: summary[key] for key in FROM_SUMMARY} | interface_columns(summary)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise OutputError(f"this is no summary of a sample ({error})", where=str(path),
                           fix="add --overwrite to make the seed again") from error
@@ -131,7 +142,7 @@ def write_ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
     """
     rows = ranking(folder, seeds)
     if rows:
-        write_table(folder.path / "ranking.csv", RANKING, rows)
+        write_table(folder.path / "ranking.csv", list(rows[0]), rows)
         seed, sample = rows[0]["seed"], rows[0]["sample"]
         for kind, suffix, name in (("", ".cif", "model.cif"),
                                    ("summary_confidence_", ".json", "summary_confidence.json")):

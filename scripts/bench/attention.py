@@ -1,29 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fused attention beside MindSpore's operators and PyTorch: time, memory, fraction of peak.
-
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python scripts/bench/attention.py --sizes 128,256
-
-Runs alternate and the median counts. "peak" is the same machine's float32 matrix product at two
-threads in MindSpore. PyTorch's rows are absent where it is not installed.
-"""
+"""Attention with pair bias beside MindSpore's operators and PyTorch's."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 os.environ.setdefault("GLOG_v", "4")
 
 import mindspore
 import numpy as np
+from measure import in_turns, peak_gflops
 from mindspore import Tensor
-from sides import peak_gflops
 
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.runtime.policy import policy, using
@@ -33,10 +23,13 @@ try:
 except ImportError:
     torch = None
 
+BACKWARD = 3.5  # operations of forward and gradients, beside forward
+Ways = dict[str, Callable[[], object]]
+
 
 @dataclass(frozen=True)
 class Site:
-    """A place of the model: extents, who shares the bias, whether the output is gated."""
+    """A place of the model that attends: extents, rows of the bias, whether it is gated."""
 
     name: str
     rows: int
@@ -50,11 +43,11 @@ class Site:
 
     @property
     def operations(self) -> float:
-        """Floating point operations of the two products."""
+        """Return the floating point operations of the two products."""
         return 4.0 * self.rows * self.queries * self.keys * self.heads * self.width
 
     def arrays(self) -> list[np.ndarray]:
-        """q, k, v, bias and gate in the order and layout of the model."""
+        """Draw q, k, v, bias and gate in the order and layout of the model."""
         rng = np.random.default_rng(0)
 
         def tokens(n: int) -> np.ndarray:
@@ -62,50 +55,52 @@ class Site:
             return rng.standard_normal((*shape, self.heads, self.width), dtype=np.float32)
 
         bias = (1, self.bias_rows, self.heads, self.queries, self.keys)
-        return [
-            tokens(self.queries), tokens(self.keys), tokens(self.keys),
-            rng.standard_normal(bias, dtype=np.float32), tokens(self.queries),
-        ]
+        return [tokens(self.queries), tokens(self.keys), tokens(self.keys),
+                rng.standard_normal(bias, dtype=np.float32), tokens(self.queries)]
 
 
 def sites(n: int) -> list[Site]:
-    """Where the model attends at n tokens (about 8 atoms each)."""
-    windows = n * 8 // 32
+    """List where the model attends at n tokens, with 8 atoms each."""
+    groups = n * 8 // 32
     return [
-        Site(f"triangle, starting, N {n}", n, n, n, 4, 32, gate=True),
-        Site(f"triangle, ending, N {n}", n, n, n, 4, 32, gate=True, ending=True),
-        Site(f"pairformer single, N {n}", 1, n, n, 16, 24),
-        Site(f"diffusion, 5 samples, N {n}", 5, n, n, 16, 48),
-        Site(f"atom windows, {windows}", windows, 32, 128, 4, 32, bias_rows=windows),
+        Site("triangle, starting", n, n, n, 4, 32, gate=True),
+        Site("triangle, ending", n, n, n, 4, 32, gate=True, ending=True),
+        Site("pairformer single", 1, n, n, 16, 24),
+        Site("diffusion, 5 samples", 5, n, n, 16, 48),
+        Site("atom windows", groups, 32, 128, 4, 32, bias_rows=groups),
     ]
 
 
-def ours(site: Site, arrays: list[np.ndarray], kernels: bool) -> dict[str, Callable]:
-    """Forward, and forward with all gradients, of our operator."""
+def attention_ways(site: Site) -> tuple[Ways, Ways]:
+    """Return forward, and forward with all gradients: our kernel, MindSpore, PyTorch."""
+    arrays = site.arrays()
     tensors = [Tensor.from_numpy(a) for a in arrays]
 
     def forward(q, k, v, bias, gate):
         if site.ending:
             q, k, v, gate = (x.swapaxes(1, 2) for x in (q, k, v, gate))
         o = evoformer_attention(q, k, v, bias, gate=gate if site.gate else None)
-        return o.swapaxes(1, 2) if site.ending else o  # as the model turns it back
+        return o.swapaxes(1, 2) if site.ending else o
 
     gradient = mindspore.grad(lambda *x: forward(*x).sum(), (0, 1, 2, 3))
 
-    def run(function: Callable) -> Callable:
+    def run(function: Callable, kernels: bool) -> Callable[[], None]:
         def once() -> None:
             with using(replace(policy(), kernels=kernels, threads=2)):
                 result = function(*tensors)
-            first = result[0] if isinstance(result, tuple) else result
-            first.asnumpy()
+            (result[0] if isinstance(result, tuple) else result).asnumpy()
 
         return once
 
-    return {"forward": run(forward), "gradients": run(gradient)}
+    forms = {"ours": True, "MindSpore": False}
+    plain, trained = ({name: run(f, on) for name, on in forms.items()} for f in (forward, gradient))
+    if torch is not None:
+        plain["PyTorch"], trained["PyTorch"] = torch_attention(site, arrays)
+    return plain, trained
 
 
-def pytorch(site: Site, arrays: list[np.ndarray]) -> dict[str, Callable]:
-    """The same through scaled_dot_product_attention."""
+def torch_attention(site: Site, arrays: list[np.ndarray]) -> tuple[Callable, Callable]:
+    """Return the same through scaled_dot_product_attention."""
     tensors = [torch.from_numpy(a) for a in arrays]
 
     def forward() -> torch.Tensor:
@@ -127,52 +122,36 @@ def pytorch(site: Site, arrays: list[np.ndarray]) -> dict[str, Callable]:
             x.requires_grad_(True)
             x.grad = None
         forward().sum().backward()
-        for x in tensors[:4]:
-            x.requires_grad_(False)
 
-    return {"forward": inference, "gradients": gradients}
+    return inference, gradients
 
 
-def measure(ways: dict[str, Callable], repeats: int) -> dict[str, float]:
-    """Median seconds of alternating runs, after a warm-up of each."""
-    times = {name: [] for name in ways}
-    for round_ in range(repeats + 1):
-        for name, run in ways.items():
-            start = time.perf_counter()
-            run()
-            if round_:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(t) for name, t in times.items()}
+def attention(args: argparse.Namespace) -> list[dict]:
+    """Attention with pair bias where the model attends: ours, MindSpore's operators, PyTorch.
 
-
-def main() -> None:
-    """Measure every site and size; print a table, write JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", default="128", help="token counts, comma-separated")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    `of_peak` is our share of the machine's matrix product.
+    """
     mindspore.runtime.launch_blocking()
     if torch is not None:
         torch.set_num_threads(2)
-    peak, results = peak_gflops(), []
-    print(f"peak {peak:.0f} GFLOP/s, load {os.getloadavg()[0]:.1f}; milliseconds")
-    print(f"{'site':32}{'pass':>11}{'kernel':>9}{'MindSpore':>11}{'PyTorch':>9}{'of peak':>9}")
-    for site in [s for n in arguments.sizes.split(",") for s in sites(int(n))]:
-        arrays = site.arrays()
-        ways = {"kernel": ours(site, arrays, True), "mindspore": ours(site, arrays, False)}
-        if torch is not None:
-            ways["pytorch"] = pytorch(site, arrays)
-        for what, factor in (("forward", 1.0), ("gradients", 3.5)):
-            t = measure({name: way[what] for name, way in ways.items()}, arguments.repeats)
-            fraction = factor * site.operations / t["kernel"] / 1e9 / peak
-            results.append({"site": site.name, "pass": what, "seconds": t, "of_peak": fraction})
-            print(f"{site.name:32}{what:>11}{1e3 * t['kernel']:9.2f}{1e3 * t['mindspore']:11.2f}"
-                  f"{1e3 * t.get('pytorch', float('nan')):9.2f}{fraction:9.0%}", flush=True)
-    if arguments.json:
-        record = {"peak_gflops": peak, "load": os.getloadavg(), "results": results}
-        arguments.json.write_text(json.dumps(record, indent=2), encoding="utf-8")
+    peak, rows = peak_gflops(), []
+    for tokens in map(int, args.tokens.split(",")):
+        for site in sites(tokens):
+            forward, gradients = attention_ways(site)
+            for name, ways, factor in ((site.name, forward, 1.0),
+                                       (f"{site.name}, gradients", gradients, BACKWARD)):
+                timed = in_turns(ways, args.repeats)
+                timed["ours"]["of_peak"] = (
+                    factor * site.operations / timed["ours"]["seconds"] / 1e9 / peak)
+                rows += [{"work": name, "tokens": tokens, "side": side, **row}
+                         for side, row in timed.items()]
+    return rows
 
 
-if __name__ == "__main__":
-    main()
+def add_attention(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `attention`."""
+    parser.add_argument("--tokens", default="128")
+    parser.add_argument("--repeats", type=int, default=5)
+
+
+WORKLOADS = {"attention": (attention, add_attention)}

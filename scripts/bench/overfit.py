@@ -1,35 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learning is real: a small model learns eight crops from scratch, and samples them from noise.
-
-    python scripts/bench/overfit.py --data DIR_OF_MMCIF --output overfit
-    python scripts/bench/overfit.py --data DIR_OF_MMCIF --output overfit --resume
-    msrun --worker_num=2 --local_worker_num=2 --join=True \
-        scripts/bench/overfit.py --data DIR_OF_MMCIF --output overfit
-
-A process keeps to one core; two of them (the last form) learn from two crops at every update.
-Training, evaluation and checkpoints are the package's own. Writes beside them ``overfit.json``
-(lDDT of every crop over training), ``overfit.png`` (curves) and ``structures.png`` (every crop
-beside what the trained model samples). `--resume` of a finished run judges it once more.
-"""
+"""Learning from scratch: a small model learns eight crops, and samples them from noise."""
 
 from __future__ import annotations
 
 import argparse
 import gc
-import json
-import math
+import io
 import os
-import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from overfit_pictures import Laid, curves_png, structures_png
+from matplotlib.figure import Figure
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
@@ -40,9 +25,9 @@ from protenix_ms.data.dataset import DrawnExample
 from protenix_ms.data.entry import read_entry
 from protenix_ms.data.example import ExampleOptions, TrainingExample, training_example
 from protenix_ms.data.symmetry import Symmetries
-from protenix_ms.errors import InputError, OutputError, ProtenixError
+from protenix_ms.errors import InputError, OutputError
 from protenix_ms.geometry.superposition import superpose
-from protenix_ms.io.atomic import write_bytes, write_text
+from protenix_ms.io.atomic import write_bytes
 
 # Proteins, one of two chains, and a polymerase with its DNA.
 ENTRIES = ("1aki", "1ay7", "1k1a", "1k6p", "1mol", "3o5r", "5ugo", "7zzx")
@@ -54,7 +39,7 @@ _SEEDS = 100
 
 
 def configuration(updates: int, widths: dict | None = None):
-    """A small model of the `tiny` family, and its training."""
+    """Configure a small model of the `tiny` family, and its training."""
     config = get_config("protenix_tiny_default_v0.5.0", shared=widths or WIDTHS)
     m, d = config.model, config.model.diffusion_module
     m.N_cycle = m.input_embedder.n_blocks = m.confidence_head.n_blocks = 1
@@ -80,7 +65,7 @@ def configuration(updates: int, widths: dict | None = None):
 
 
 def crop(folder: Path, name: str, ccd: ComponentDictionary) -> DrawnExample:
-    """The first contiguous crop of an entry, by seed, that holds `TOKENS` tokens.
+    """Cut the first contiguous crop of an entry, by seed, that holds `TOKENS` tokens.
 
     Raises:
         InputError: there is none.
@@ -100,13 +85,13 @@ def crop(folder: Path, name: str, ccd: ComponentDictionary) -> DrawnExample:
 
 
 def crops(folder: Path) -> list[DrawnExample]:
-    """The eight crops, always the same."""
+    """Cut the eight crops, which are always the same."""
     ccd = ComponentDictionary.load()
     return [crop(folder, name, ccd) for name in ENTRIES]
 
 
 def new_trainer(config, chosen: list[DrawnExample], output: Path, ranks: object):
-    """A trainer whose n-th round sees every crop once, in an order that follows from n."""
+    """Build a trainer whose n-th round sees every crop once, in an order that follows from n."""
     from protenix_ms.model.protenix import Protenix
     from protenix_ms.nn import initialise
     from protenix_ms.train.evaluation import Evaluation
@@ -126,44 +111,85 @@ def new_trainer(config, chosen: list[DrawnExample], output: Path, ranks: object)
     return Trainer(model, config.training, examples, output, ranks, judge)
 
 
-def laid(model, drawn: DrawnExample, place: int) -> Laid:
-    """One sample from noise, superposed."""
+@dataclass(frozen=True)
+class Overlay:
+    """A sample laid on the known structure, as traces of centre atoms.
+
+    Attributes:
+        name: of the entry.
+        lddt: of the sample, 0-1.
+        known, sampled: angstrom.
+        breaks: places where a new stretch of neighbouring residues begins.
+    """
+
+    name: str
+    lddt: float
+    known: np.ndarray
+    sampled: np.ndarray
+    breaks: np.ndarray
+
+
+def overlay(model, drawn: DrawnExample, place: int) -> Overlay:
+    """Sample one structure from noise and superpose it on the known one."""
     from protenix_ms.metrics.quality import KnownComplex, judge
     from protenix_ms.runtime.draws import SeededDraws
     from protenix_ms.train.permutation import permute_labels
 
     e, draws = drawn.example, SeededDraws(place)
     x = model.predict(e.features, draws).coordinates[0]
-    found = permute_labels(x, e.features, (e.labels, e.labels_full), e.permutations, draws)
-    score = judge(x, KnownComplex.of(e.features, found.x, found.resolved)).lddt
-    fitted = superpose(x, found.x, found.resolved.astype(np.float64))
-    centre = np.flatnonzero(np.asarray(e.features["pae_rep_atom_mask"]) & found.resolved)
+    known = permute_labels(x, e.features, (e.labels, e.labels_full), e.permutations, draws)
+    score = judge(x, KnownComplex.of(e.features, known.x, known.resolved)).lddt
+    fitted = superpose(x, known.x, known.resolved.astype(np.float64))
+    centre = np.flatnonzero(np.asarray(e.features["pae_rep_atom_mask"]) & known.resolved)
     chain, residue = e.atoms.chain_id[centre], e.atoms.res_id[centre]
     apart = (chain[1:] != chain[:-1]) | (np.abs(np.diff(residue)) != 1)
-    return Laid(drawn.row["pdb_id"], score, found.x[centre], fitted[centre],
-                np.flatnonzero(apart) + 1)
+    return Overlay(drawn.row["pdb_id"], score, known.x[centre], fitted[centre],
+                   np.flatnonzero(apart) + 1)
 
 
-def summary(trainer, began: float, resumed_at: int) -> dict:
-    """The figures of a run."""
+def structures_png(overlays: list[Overlay]) -> bytes:
+    """Draw known and sampled traces of all crops; the same bytes for the same traces."""
+    figure = Figure(figsize=(13, 7), layout="constrained")
+    for place, one in enumerate(overlays):
+        axes = figure.add_subplot(2, -(-len(overlays) // 2), place + 1, projection="3d")
+        middle = one.known.mean(0)
+        for x, colour, width in ((one.known, "#9a9a9a", 2.6), (one.sampled, "#1f6fb4", 1.3)):
+            for part in np.split(x - middle, one.breaks):
+                axes.plot(*part.T, color=colour, linewidth=width, marker="o", markersize=1)
+        axes.set_title(f"{one.name}: lDDT {one.lddt:.2f}", fontsize=11)
+        axes.set_box_aspect(np.ptp(one.known, axis=0), zoom=1.25)
+        axes.set_axis_off()
+    figure.suptitle("CA and C1' traces: known structure (grey), sample from noise (blue)")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def result_rows(trainer) -> list[dict]:
+    """Return the last lDDT of every crop, and of all with the size of the run."""
     from protenix_ms.train.record import EVALUATION, LOG
 
-    log, judged = trainer.record.lines(LOG), trainer.record.lines(EVALUATION)
-    lddt = {name: [[line["step"], line["lddt"][CHOICE]] for line in judged
-                   if line["entry"] == name and "failed" not in line]
-            for name in ("all", *ENTRIES)}
-    size = sum(p.size for p in trainer.differentiate.parameters)
-    return {"mean_lddt": lddt["all"][-1][1] if judged else math.nan, "goal": GOAL,
-            "updates": trainer.step, "parameters": size,
-            "processes": trainer.ranks.count,
-            "minutes_of_updates": sum(x["seconds"] for x in log) / 60,
-            "minutes_of_this_process": (time.monotonic() - began) / 60,
-            "resumed_at": resumed_at, "lddt": lddt,
-            "training": trainer.config.to_dict(), "model": trainer.model.config.model.to_dict()}
+    judged = [line for line in trainer.record.lines(EVALUATION) if "failed" not in line]
+    last = {line["entry"]: line["lddt"][CHOICE] for line in judged}
+    rows = [{"work": name, "tokens": TOKENS, "side": "ours", "lddt": x} for name, x in last.items()]
+    if "all" in last:
+        rows[list(last).index("all")] |= {
+            "goal": GOAL, "updates": trainer.step, "processes": trainer.ranks.count,
+            "seconds": sum(line["seconds"] for line in trainer.record.lines(LOG)),
+            "parameters": sum(p.size for p in trainer.differentiate.parameters)}
+    return rows
 
 
-def run(args: argparse.Namespace) -> None:
-    """Train, then write the figures. Raises ProtenixError."""
+def overfit(args: argparse.Namespace) -> list[dict] | None:
+    """Learn eight crops from scratch with a small model, then sample them from noise.
+
+    A process keeps to one core; two of them learn from two crops at every update. Training,
+    evaluation and checkpoints are the package's own. Writes beside them `structures.png`: every
+    crop beside what the trained model samples. `--resume` of a finished run judges it once more.
+
+        msrun --worker_num=2 --local_worker_num=2 --join=True \\
+            scripts/bench.py overfit --data DIR_OF_MMCIF --output overfit
+    """
     began = time.monotonic()
     # Operators this small gain nothing from a second core, whose threads would wait by spinning.
     cores, place = sorted(os.sched_getaffinity(0)), int(os.environ.get("RANK_ID", "0"))
@@ -194,43 +220,23 @@ def run(args: argparse.Namespace) -> None:
             trainer.evaluate(report)
         trainer.run(None if ranks.rank else report)
         if ranks.rank:
-            return
+            return None
         with trainer.average.applied():
-            shown = [laid(trainer.model.set_train(False), one, i) for i, one in enumerate(chosen)]
-    write(trainer, summary(trainer, began, start), shown)
+            model = trainer.model.set_train(False)
+            overlays = [overlay(model, one, i) for i, one in enumerate(chosen)]
+    write_bytes(args.output / "structures.png", structures_png(overlays))
+    return result_rows(trainer)
 
 
-def write(trainer, found: dict, shown: list[Laid]) -> None:
-    """Figures and pictures of a run."""
-    from protenix_ms.train.record import EVALUATION, LOG
-
-    output = trainer.output
-    write_text(output / "overfit.json", json.dumps(found, indent=1) + "\n")
-    lines = trainer.record.lines(LOG), trainer.record.lines(EVALUATION)
-    write_bytes(output / "overfit.png", curves_png(*lines, CHOICE, GOAL))
-    write_bytes(output / "structures.png", structures_png(shown))
-    print(f"mean complex lDDT {found['mean_lddt']:.3f} (goal {GOAL}) after {trainer.step} updates, "
-          f"{found['minutes_of_updates']:.1f} minutes of updates")
-
-
-def main() -> int:
+def add_overfit(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `overfit`."""
     examples = os.environ.get("PROTENIX_MS_EXAMPLES")
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, metavar="DIR", required=not examples,
                         default=Path(examples) / "cif" if examples else None,
                         help="mmCIF files (*.cif.gz); default $PROTENIX_MS_EXAMPLES/cif")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--updates", type=int, default=1700)
     parser.add_argument("--resume", action="store_true")
-    args = parser.parse_args()
-    launch.relaunch()
-    try:
-        run(args)
-    except ProtenixError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+WORKLOADS = {"overfit": (overfit, add_overfit)}

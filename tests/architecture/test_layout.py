@@ -38,8 +38,9 @@ SELF_EVIDENT = {"protenix_ms/config/manifest.py"}
 FOREIGN = {("protenix_ms/ops/evoformer_attention/compatible.py", "evo_attention")}
 MAX_LINES, MEDIAN_LINES = 400, 160
 TOP_LEVEL = {
-    "setup.py", "protenix_ms", "configs", "scripts", "tests", "ckpt_convert", "README.md",
-    "LICENSE", "pyproject.toml", ".ci", ".gitignore",
+    "setup.py", "protenix_ms", "configs", "scripts", "tests", "ckpt_convert", "docs", "README.md",
+    "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "NOTICE", "LICENSE",
+    "pyproject.toml", ".ci", ".gitignore", ".pre-commit-config.yaml",
 }
 
 

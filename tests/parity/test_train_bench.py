@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/bench/train.py, narrow: both sides make the same step of the same example."""
+"""Check that both sides of the bench `train` make the same step, in a narrow network."""
 
 import argparse
-import importlib.util
+import importlib
 import sys
 from functools import partial
 from pathlib import Path
@@ -25,9 +25,7 @@ SHALLOW = {"model.N_cycle": 1, "sample_diffusion.N_step_mini_rollout": 2,
 @pytest.fixture
 def bench(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(BENCH)])
-    spec = importlib.util.spec_from_file_location("train_bench", BENCH / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module, inputs = (importlib.import_module(name) for name in ("training", "inputs"))
     for part in ("modules.primitives", "triangular.layers"):  # the bench takes them away
         owner = importlib.import_module(f"protenix.model.{part}")
         for name in [name for name in vars(owner) if name.endswith("_init_")]:
@@ -35,8 +33,8 @@ def bench(monkeypatch):
     monkeypatch.setattr(module, "SETTINGS", SHALLOW)
     monkeypatch.setattr(protenix_ms.config, "get_config",
                         partial(protenix_ms.config.get_config, shared=NARROW))
-    upstream_config = module.upstream_config
-    monkeypatch.setattr(module, "upstream_config", lambda model, words, training:
+    upstream_config = inputs.upstream_config
+    monkeypatch.setattr(inputs, "upstream_config", lambda model, words, training:
                         upstream_config(model, NARROW | words, training))
     return module
 
@@ -45,10 +43,10 @@ def bench(monkeypatch):
 def test_both_sides_see_the_same(bench, deposits, work):
     args = argparse.Namespace(cif=deposits / "1k6p.cif.gz", tokens="12", samples=2,
                               model="protenix_tiny_default_v0.5.0", work=work)
-    found = [side(args)(12)() for side in (bench.ours, bench.upstream)]
-    for numbers in found:
+    sides = [side(args)(12)() for side in (bench.our_step, bench.upstream_step)]
+    for numbers in sides:
         assert set(numbers) == {"loss", *bench.TERMS, "norm"}
         assert np.isfinite(list(numbers.values())).all() and numbers["norm"] > 0
     for name in ("distogram", "plddt", "pde", "resolved", "pae"):
         # masks and noise differ by side; means over all atoms or pairs hardly move
-        assert found[0][name] == pytest.approx(found[1][name], rel=0.1), (name, found)
+        assert sides[0][name] == pytest.approx(sides[1][name], rel=0.1), (name, sides)

@@ -65,6 +65,17 @@ def test_caps_and_odd_residues_are_bonded_without_surplus_oxygen(ccd, code, posi
     assert orders.sum() == 4  # carbonyl, alpha carbon, nitrogen
 
 
+@pytest.mark.parametrize("code", ["CRO", "CR2", "GYS", "SWG", "4F3"])
+def test_chromophores_are_bonded_by_their_own_ends(ccd, code):
+    table, bonds = changed(ccd, "AAA", (code, 2))
+    assert bonds == {("C1", "N12"), ("C32", "N3")} and unbonded_neighbours(table) == []
+    assert "OXT" not in names(table, 1) + names(table, 2)
+    assert changed(ccd, "AAA", (code, 2), quirks=True)[1] == set()
+    assert "OXT" in names(changed(ccd, "AA", (code, 2))[0], 2)  # at the end it stays
+    table, bonds = changed(ccd, "AAAA", (code, 2), (code, 3))
+    assert bonds == {("C1", "N12"), ("C32", "N13"), ("C33", "N4")}
+
+
 def test_both_caps_at_once_and_on_one_residue(ccd):
     for first in ("ACE", "FOR"):
         for last in ("NH2", "NME"):
@@ -88,7 +99,10 @@ def chain_job(*codes, sequence="AAAA", kind="protein", bonds=(), count=1):
     ([("NME", 1)], "protein", "AAAA", "positions 1 and 2: NME and ALA are neighbours that nothing"),
     ([("ACE", 4)], "protein", "AAAA", "positions 3 and 4: ALA and ACE"),
     ([("NH2", 2)], "protein", "AAAA", "positions 2 and 3: NH2 and ALA"),
-    ([("CRO", 3)], "protein", "AAAA", "positions 2 and 3: ALA and CRO .* a carbonyl atom C"),
+    # no amine: an imine, a side chain's amide; the carbon is known
+    ([("NRQ", 3)], "protein", "AAAA", "positions 2 and 3: ALA and NRQ .* a carbonyl atom C"),
+    ([("CRQ", 3)], "protein", "AAAA", "positions 2 and 3: ALA and CRQ"),
+    ([("DNL", 3)], "protein", "AAAA", "positions 2 and 3: ALA and DNL"),  # a side chain's amine
     ([("DA", 2)], "protein", "AAAA", "positions 1 and 2: ALA and DA"),
     ([("GTP", 1)], "rna", "GACU", "positions 1 and 2: GTP and A .*O3' and P"),
     ([("2DA", 2)], "dna", "AAAA", "positions 2 and 3: 2DA and DA"),
@@ -103,8 +117,9 @@ def test_neighbours_without_a_bond_are_refused_by_name(ccd, codes, kind, sequenc
 
 def test_a_bond_of_the_job_joins_neighbours(ccd):
     bonds = (bond((2, 2, "C"), (2, 3, "N1")), bond((2, 3, "C3"), (2, 4, "N")))
-    atoms = assemble(chain_job(("CRO", 3), bonds=bonds, count=2), ccd, np.random.default_rng(0))
-    assert (atoms.atom_name == "OXT").sum() == 2  # of the last residues
+    for code in ("NRQ", "CRO"):  # those of CRO are made already
+        atoms = assemble(chain_job((code, 3), bonds=bonds, count=2), ccd, np.random.default_rng(0))
+        assert (atoms.atom_name == "OXT").sum() == 2  # of the last residues
     start = (bond((2, 1, "O3'"), (2, 2, "P")),)
     job = chain_job(("GTP", 1), kind="rna", sequence="GACU", bonds=start)
     assert len(assemble(job, ccd, np.random.default_rng(0)))

@@ -114,6 +114,16 @@ def test_ranking_names_the_best_interface(run, predictor, tmp_path):
     assert [rows[0][key] for key in ("interface", "ipsae", "pdockq2", "lis")] == [
         "B-C1", "0.7", "0.2", "0.1"]
     assert [rows[-1][key] for key in ("interface", "ipsae", "pdockq2", "lis")] == [""] * 4
+    # then all pairs that have scores, in the order of the chains; A-B has none
+    columns = ("ipsae_A-C1", "pdockq2_A-C1", "lis_A-C1", "ipsae_B-C1", "pdockq2_B-C1", "lis_B-C1")
+    assert tuple(rows[0])[-7:] == ("file", *columns)
+    assert [rows[0][key] for key in columns] == ["0.4", "", "", "0.7", "0.2", "0.1"]
+    assert {rows[-1][key] for key in columns} == {""}
+
+
+def test_ranking_of_a_single_chain_has_no_pairs(run, tmp_path):
+    run()
+    assert (tmp_path / "out/first/ranking.csv").read_text().splitlines()[0].endswith(",lis,file")
 
 
 def test_random_weights_are_labelled_in_every_file_that_can_say_so(run, tmp_path):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a long run: the newest block only, read again at the next start."""
+"""Test the state of the bench `long`: the newest block only, read again at the next start."""
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -15,10 +15,7 @@ SETTINGS = {"tokens": 4}
 @pytest.fixture()
 def state(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
-    spec = importlib.util.spec_from_file_location("long_bench", BENCH / "long.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.State
+    return importlib.import_module("long").State
 
 
 def test_goes_on_behind_the_newest_block(state, tmp_path):

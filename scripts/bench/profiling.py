@@ -1,20 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the time of a prediction or of one block goes: modules, operators, and a Chrome trace.
-
-    python scripts/bench/profile.py --work denoise --tokens 128 --out profile
-
-Writes `trace.json` (open it in chrome://tracing or ui.perfetto.dev: modules above, MindSpore's
-operators below) and `modules.json` to the folder `--out`. Modules are timed by hooks on every cell,
-"self" without the cells they call; blocks of a stack count together. What a module calls by another
-method than `construct` or `added`, such as a channel-first projection, counts as its own. Operators
-come from MindSpore's profiler, whose own files are not kept.
-"""
+"""Where the time of a prediction or of one block goes: modules, operators, and a Chrome trace."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import tempfile
 import time
@@ -24,9 +14,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import blocks
-import predict
-from sides import environment
+from inputs import add_sampling, our_model, sampling_settings
+from network import WORKS, our_block, our_cell, our_prediction
 
 MODULES, OPERATORS = 1, 2  # process numbers of the trace
 MOST_EVENTS = 200_000  # of each kind; later ones are left out and counted
@@ -34,7 +23,7 @@ MOST_EVENTS = 200_000  # of each kind; later ones are left out and counted
 
 @dataclass
 class Modules:
-    """Times of every cell below a root, from hooks.
+    """Record the times of every cell below a root, by hooks.
 
     Attributes:
         events: Chrome trace events, microseconds of the clock.
@@ -97,7 +86,7 @@ class Modules:
 
 
 def operators(folder: Path) -> list[dict]:
-    """Events of MindSpore's profiler, numbered operators under one name."""
+    """Read the events of MindSpore's profiler, numbered operators under one name."""
     events = []
     for file in folder.rglob("trace_view.json"):
         for event in json.loads(file.read_text(encoding="utf-8")):
@@ -108,25 +97,26 @@ def operators(folder: Path) -> list[dict]:
     return sorted(events, key=lambda event: event["ts"])[:MOST_EVENTS]
 
 
-def measured(root: object, run: Callable[[], object]) -> tuple[Modules, list[dict], float]:
-    """One run under hooks and profiler: modules, operators, seconds."""
-    from mindspore.profiler import ProfilerActivity, profile, tensorboard_trace_handler
+def watch_run(root: object, run: Callable[[], object]) -> tuple[Modules, list[dict], float]:
+    """Run once under hooks and profiler; return modules, operators, seconds."""
+    from mindspore.profiler import ProfilerActivity, tensorboard_trace_handler
+    from mindspore.profiler import profile as record_profile
 
     modules = Modules()
     with modules.watch(root), tempfile.TemporaryDirectory(prefix="profile-") as folder:
-        started = profile(activities=[ProfilerActivity.CPU],
-                          on_trace_ready=tensorboard_trace_handler(folder))
-        with started:
+        session = record_profile(activities=[ProfilerActivity.CPU],
+                                 on_trace_ready=tensorboard_trace_handler(folder))
+        with session:
             start = time.perf_counter()
             run()
             seconds = time.perf_counter() - start
-        found = operators(Path(folder))
-    return modules, found, seconds
+        events = operators(Path(folder))
+    return modules, events, seconds
 
 
-def write_trace(file: Path, modules: Modules, found: list[dict]) -> None:
-    """A Chrome trace whose time starts at 0."""
-    events = [*modules.events, *found]
+def write_trace(file: Path, modules: Modules, others: list[dict]) -> None:
+    """Write a Chrome trace whose time starts at 0."""
+    events = [*modules.events, *others]
     first = min((event["ts"] for event in events), default=0.0)
     for event in events:
         event["ts"] -= first
@@ -137,53 +127,47 @@ def write_trace(file: Path, modules: Modules, found: list[dict]) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def show(modules: Modules, found: list[dict], seconds: float, rows: int) -> None:
-    """Two tables: modules by own time, operators by time."""
-    print(f"{seconds:.3f} s under the profiler, load {os.getloadavg()[0]:.1f}; milliseconds")
-    print(f"{'self':>9}{'share':>7}{'total':>10}{'calls':>7}  module")
-    for name, own in modules.own.most_common(rows):
-        print(f"{own / 1e3:9.1f}{own / seconds / 1e6:7.1%}{modules.total[name] / 1e3:10.1f}"
-              f"{modules.calls[name]:7}  {name}")
-    by_name, calls = Counter(), Counter(event["name"] for event in found)
-    for event in found:
-        by_name[event["name"]] += event["dur"]
-    print(f"{'time':>9}{'share':>7}{'calls':>17}  operator (Custom: our kernels)")
-    for name, time_ in by_name.most_common(rows):
-        print(f"{time_ / 1e3:9.1f}{time_ / seconds / 1e6:7.1%}{calls[name]:17}  {name}")
+def profile(args: argparse.Namespace) -> list[dict]:
+    """Where time goes: a trace for chrome://tracing or ui.perfetto.dev, and tables.
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    works = ("predict", *blocks.WORKS)
-    parser.add_argument("--work", default="predict", choices=works)
-    parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--model", default="protenix_tiny_default_v0.5.0")
-    parser.add_argument("--cycles", type=int, default=1, help="of a prediction")
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--samples", type=int, default=1)
-    parser.add_argument("--rows", type=int, default=30, help="of each table")
-    parser.add_argument("--out", type=Path, default=Path("profile"))
-    args = parser.parse_args()
-    os.environ.update(environment("ours"))
+    Writes `trace.json` (modules above, MindSpore's operators below) to `--out`.
+    Modules are timed by hooks on every cell, "self" without the cells they call; blocks of a stack
+    count together. What a module calls by another method than `construct` or `added` counts as its
+    own. Operators come from MindSpore's profiler, whose own files are not kept.
+    """
     if args.work == "predict":
-        root = predict.our_model(args)
-        run = predict.ours(args, root)(args.tokens)
+        root = our_model(args.model, sampling_settings(args))
+        run = our_prediction(args, model=root)(int(args.tokens))
     else:
-        root = blocks.our_cell(args.work, blocks.get_config(args.model))
-        run = blocks.ours(args, root)(args.tokens)
+        root = our_cell(args.work, args.model)
+        run = our_block(args, root)(int(args.tokens))
     run()
-    modules, found, seconds = measured(root, run)
+    modules, events, seconds = watch_run(root, run)
     args.out.mkdir(parents=True, exist_ok=True)
-    write_trace(args.out / "trace.json", modules, found)
-    table = {name: {"calls": modules.calls[name], "total_us": modules.total[name], "self_us": own}
-             for name, own in modules.own.most_common()}
-    record = {"seconds": seconds, "settings": vars(args), "modules": table}
-    text = json.dumps(record, indent=2, default=str)
-    (args.out / "modules.json").write_text(text, encoding="utf-8")
-    show(modules, found, seconds, args.rows)
-    print(f"{args.out / 'trace.json'}: {len(modules.events)} modules, {len(found)} operators"
+    write_trace(args.out / "trace.json", modules, events)
+    print(f"{args.out / 'trace.json'}: {len(modules.events)} modules, {len(events)} operators"
           + (f"; {modules.lost} left out" if modules.lost else ""))
+    return table_rows(modules, events, seconds)
 
 
-if __name__ == "__main__":
-    main()
+def table_rows(modules: Modules, events: list[dict], seconds: float) -> list[dict]:
+    """Return a row per module by its own time, then one per operator (Custom: our kernels)."""
+    rows = [{"work": name, "side": "module", "seconds": own / 1e6, "share": own / seconds / 1e6,
+             "total_seconds": modules.total[name] / 1e6, "calls": modules.calls[name]}
+            for name, own in modules.own.most_common()]
+    times, calls = Counter(), Counter(event["name"] for event in events)
+    for event in events:
+        times[event["name"]] += event["dur"]
+    return rows + [{"work": name, "side": "operator", "seconds": time_ / 1e6,
+                    "share": time_ / seconds / 1e6, "calls": calls[name]}
+                   for name, time_ in times.most_common()]
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `profile`."""
+    add_sampling(parser, "128", cycles=1, steps=5, samples=1)
+    parser.add_argument("--work", default="predict", choices=("predict", *WORKS))
+    parser.add_argument("--out", type=Path, default=Path("profile"))
+
+
+WORKLOADS = {"profile": (profile, add_profile)}
