@@ -26,6 +26,20 @@ def runs(starts: Bool[Array, "a"]) -> list[slice]:
     return [slice(first, stop) for first, stop in zip(edges[:-1], edges[1:])]
 
 
+def first_rows(marked: Bool[Array, "a"], starts: Bool[Array, "a"]) -> Int[Array, "r"]:
+    """Find the first marked row of every run, -1 without."""
+    rows = np.flatnonzero(marked)[::-1]
+    first = np.full(int(starts.sum()), -1, np.int64)
+    first[np.cumsum(starts)[rows] - 1] = rows
+    return first
+
+
+def find_names(names: Shaped[Array, "a"], among: Shaped[Array, "b"]) -> Int[Array, "a"]:
+    """Find the row of every name in another column, -1 where it is absent."""
+    row = {name: i for i, name in enumerate(among.tolist())}
+    return np.array([row.get(name, -1) for name in names.tolist()], np.int64)
+
+
 def map_unique(
     column: Shaped[Array, "a"], function: Callable[[str], Any], dtype: str | None = None
 ) -> Shaped[Array, "a"]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable, concatenate
 from protenix_ms.chem.ccd import ComponentDictionary
-from protenix_ms.chem.columns import merge_bonds
+from protenix_ms.chem.columns import find_names, merge_bonds
 from protenix_ms.chem.leaving import leaving_groups, shares_leaving_atoms
 from protenix_ms.chem.residue import residue_table
 from protenix_ms.data.mmcif import Deposit
@@ -52,10 +52,9 @@ def complete(atoms: AtomTable, deposit: Deposit, ccd: ComponentDictionary) -> At
         pieces = whole.chain_pieces(own, references.get(entity))
         for source, piece in pieces:
             if source is not None:
-                place = {name: i for i, name in enumerate(piece.atom_name.tolist(), offset)}
-                match = [place.get(name, -1) for name in atoms.atom_name[source].tolist()]
-                if 2 * sum(row >= 0 for row in match) > len(match):
-                    new_row[source] = match
+                match = find_names(atoms.atom_name[source], piece.atom_name)
+                if 2 * (match >= 0).sum() > len(match):
+                    new_row[source] = np.where(match >= 0, match + offset, -1)
             offset += len(piece)
         completed = concatenate([piece for _, piece in pieces])
         chains.append(completed.with_values(chain_id=chain, entity_id=entity))

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from protenix_ms.data.crop import Sites
 from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.optional import empty_constraint_features
 from protenix_ms.features.tokens import TokenTable, tokenize
-from protenix_ms.geometry.contacts import near_pairs
-from protenix_ms.typing import Array, Bool, Float, Int, Shaped
+from protenix_ms.typing import Array, Bool, Float, Int
 
 DISTANCE_BINS = np.array([4.0, 8.0, 16.0])  # angstrom, inner edges of four bins
 _KINDS = {"P": "protein", "L": "ligand"}
@@ -81,44 +81,6 @@ class ConstraintSampling:
         )
     )
     substructure: SubstructureSampling = field(default_factory=lambda: SubstructureSampling(0.5))
-
-
-@dataclass(frozen=True)
-class Sites:
-    """Points that constraints are about: atoms, or centre atoms of tokens.
-
-    Attributes:
-        chain: number of the chain; kind: type of its chain; position in angstrom.
-    """
-
-    chain: Int[Array, "n"]
-    kind: Shaped[Array, "n"]
-    resolved: Bool[Array, "n"]
-    position: Float[Array, "n 3"]
-
-    @staticmethod
-    def from_atoms(atoms: AnnotatedAtoms, rows: Int[Array, "n"]) -> Sites:
-        """Make sites of these rows."""
-        return Sites(atoms.asym_id[rows], atoms.chain_type[rows], atoms.is_resolved[rows],
-                     atoms.coord[rows])
-
-    def __len__(self) -> int:
-        return len(self.chain)
-
-    def is_kind(self, letter: str) -> Bool[Array, "n"]:
-        """Mark the sites of protein (P) or ligand (L) chains."""
-        return self.kind == _KINDS[letter]
-
-    def near(self, radius: float) -> Int[Array, "p 2"]:
-        """List ordered pairs of resolved sites of different chains within `radius`."""
-        rows = np.flatnonzero(self.resolved)
-        pairs = rows[near_pairs(self.position[rows], self.position[rows], radius)]
-        return pairs[self.chain[pairs[:, 0]] != self.chain[pairs[:, 1]]]
-
-    def near_kinds(self, kinds: str, radius: float) -> Int[Array, "p 2"]:
-        """List those pairs of `near` whose chains are of the two kinds, in this order."""
-        pairs = self.near(radius)
-        return pairs[self.is_kind(kinds[0])[pairs[:, 0]] & self.is_kind(kinds[1])[pairs[:, 1]]]
 
 
 @dataclass(frozen=True)
@@ -204,6 +166,13 @@ def _unlike_copies(
     return atoms.with_columns(entity_mol_id=kind)
 
 
+def _near_kinds(sites: Sites, kinds: str, radius: float) -> Int[Array, "p 2"]:
+    """List pairs of `Sites.near` whose chains are protein (P) or ligand (L), in this order."""
+    pairs = sites.near(radius)
+    first, second = (sites.kind == _KINDS[letter] for letter in kinds)
+    return pairs[first[pairs[:, 0]] & second[pairs[:, 1]]]
+
+
 def _size(size: float, rng: np.random.Generator) -> int:
     return int(rng.geometric(size)) if size < 1 else int(size)
 
@@ -237,7 +206,7 @@ def valid_contacts(
     """
     limit_of: dict[tuple[int, int], float] = {}
     for (kinds, limit), low in zip(limits, least):
-        pairs = np.sort(sites.near_kinds(kinds, limit), axis=1)
+        pairs = np.sort(_near_kinds(sites, kinds, limit), axis=1)
         apart = sites.position[pairs[:, 0]].astype(np.float64) - sites.position[pairs[:, 1]]
         far = (apart**2).sum(1) >= low**2
         limit_of |= dict.fromkeys(map(tuple, pairs[far].tolist()), limit)
@@ -278,7 +247,7 @@ def pocket_limits(
     chains, index, size = np.unique(sites.chain, return_inverse=True, return_counts=True)
     limit = np.zeros((len(chains), len(sites)), np.float32)
     for kinds, top in limits:
-        pairs = sites.near_kinds(kinds, top)
+        pairs = _near_kinds(sites, kinds, top)
         pairs = pairs[size[index[pairs[:, 0]]] > 1]
         limit[index[pairs[:, 0]], pairs[:, 1]] = top
     return chains, limit
@@ -307,7 +276,7 @@ def interface_chains(
     sites: Sites, interfaces: tuple[tuple[str, float], ...]
 ) -> Int[Array, "c"]:
     """List chains at an interface, once for every kind of interface they have, as upstream."""
-    return np.concatenate([np.unique(sites.chain[sites.near_kinds(kinds, radius)[:, 0]])
+    return np.concatenate([np.unique(sites.chain[_near_kinds(sites, kinds, radius)[:, 0]])
                            for kinds, radius in interfaces])
 
 

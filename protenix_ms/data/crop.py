@@ -11,7 +11,7 @@ import numpy as np
 from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.tokens import TokenTable
 from protenix_ms.geometry.contacts import near_pairs
-from protenix_ms.typing import Array, Bool, Float, Int
+from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
 METHODS = ("contiguous", "spatial", "interface")
 INTERFACE_DISTANCE = 15.0  # angstrom between centre atoms
@@ -49,32 +49,40 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class TokenView:
-    """What crops need to know of the tokens of an assembly.
+class Sites:
+    """Points of an assembly: atoms, or the centre atoms of tokens.
 
     Attributes:
         chain, residue: their numbers.
-        resolved: whether the centre atom is resolved.
-        position: of the centre atom, angstrom.
-        ion: True for tokens that are a chain by themselves, one atom each.
+        kind: type of the chain.
+        ion: True where the chain is a single atom.
+        resolved: whether the atom has coordinates.
+        position: angstrom.
     """
 
     chain: Int[Array, "n"]
     residue: Int[Array, "n"]
+    kind: Shaped[Array, "n"]
+    ion: Bool[Array, "n"]
     resolved: Bool[Array, "n"]
     position: Float[Array, "n 3"]
-    ion: Bool[Array, "n"]
+
+    @staticmethod
+    def from_atoms(atoms: AnnotatedAtoms, rows: Int[Array, "n"]) -> Sites:
+        """Make sites of some rows."""
+        chain = atoms.asym_id[rows]
+        return Sites(chain, atoms.ref_space_uid[rows], atoms.chain_type[rows],
+                     np.bincount(atoms.asym_id)[chain] == 1, atoms.is_resolved[rows],
+                     atoms.coord[rows])
 
     def __len__(self) -> int:
         return len(self.chain)
 
-    @staticmethod
-    def from_atoms(atoms: AnnotatedAtoms, tokens: TokenTable) -> TokenView:
-        """View the tokens of a table."""
-        centre, chain = tokens.centre_atom, tokens.asym_id
-        residue = atoms.ref_space_uid[centre]
-        alone = (np.bincount(chain)[chain] == 1) & (np.bincount(atoms.ref_space_uid)[residue] == 1)
-        return TokenView(chain, residue, atoms.is_resolved[centre], atoms.coord[centre], alone)
+    def near(self, radius: float) -> Int[Array, "p 2"]:
+        """List ordered pairs of resolved sites of different chains within `radius`."""
+        rows = np.flatnonzero(self.resolved)
+        pairs = rows[near_pairs(self.position[rows], self.position[rows], radius)]
+        return pairs[self.chain[pairs[:, 0]] != self.chain[pairs[:, 1]]]
 
 
 def draw_crop(
@@ -94,56 +102,53 @@ def draw_crop(
     """
     if options.size <= 0:
         return Crop(np.arange(len(tokens)), "whole", -1)
-    view = TokenView.from_atoms(atoms, tokens)
+    sites = Sites.from_atoms(atoms, tokens.centre_atom)
     weights = np.asarray(options.weights, np.float64)
     method = METHODS[int(rng.choice(len(METHODS), p=weights / weights.sum()))]
     if method == "contiguous":
-        return Crop(contiguous_tokens(view, options, rng), method, -1)
+        return Crop(contiguous_tokens(sites, options, rng), method, -1)
     reference = np.isin(atoms.chain_id[tokens.centre_atom], list(chains))
-    candidates = centre_candidates(view, reference, interface=method == "interface")
+    candidates = centre_candidates(sites, reference, interface=method == "interface")
     if not len(candidates):
         raise EmptyCropError(f"no resolved token for a crop of kind {method}")
     centre = int(candidates[rng.integers(len(candidates))])
-    return Crop(spatial_tokens(view, centre, options.size, options.whole_residues), method, centre)
+    return Crop(spatial_tokens(sites, centre, options.size, options.whole_residues), method, centre)
 
 
 def centre_candidates(
-    view: TokenView, reference: Bool[Array, "n"], interface: bool
+    sites: Sites, reference: Bool[Array, "n"], interface: bool
 ) -> Int[Array, "c"]:
     """List the tokens of the sampled chains around which a spatial crop may lie.
 
     With `interface`, those within 15 angstrom of a token of another chain; a single sampled
     chain that has none falls back to all its resolved tokens.
     """
-    resolved = np.flatnonzero(reference & view.resolved)
+    resolved = np.flatnonzero(reference & sites.resolved)
     if not interface:
         return resolved
-    others = np.flatnonzero(view.resolved)
     limit = float(np.nextafter(INTERFACE_DISTANCE, 0))  # nearer than, not as near as
-    pairs = near_pairs(view.position[resolved], view.position[others], limit)
-    across = view.chain[resolved[pairs[:, 0]]] != view.chain[others[pairs[:, 1]]]
-    at_interface = resolved[np.unique(pairs[across, 0])]
-    alone = len(np.unique(view.chain[reference])) == 1
+    at_interface = resolved[np.isin(resolved, sites.near(limit)[:, 0])]
+    alone = len(np.unique(sites.chain[reference])) == 1
     return resolved if alone and not len(at_interface) else at_interface
 
 
 def spatial_tokens(
-    view: TokenView, centre: int, size: int, whole_residues: bool
+    sites: Sites, centre: int, size: int, whole_residues: bool
 ) -> Int[Array, "k"]:
     """Choose the `size` tokens nearest to a token; unresolved ones come last, ties by order."""
-    apart = view.position.astype(np.float64) - view.position[centre]
+    apart = sites.position.astype(np.float64) - sites.position[centre]
     reach = np.sqrt((apart**2).sum(1)).astype(np.float32)
-    reach = np.where(view.resolved, reach, np.float32(np.inf))
-    reach = reach + np.arange(len(view), dtype=np.float32) * _TIE_BREAK
+    reach = np.where(sites.resolved, reach, np.float32(np.inf))
+    reach = reach + np.arange(len(sites), dtype=np.float32) * _TIE_BREAK
     chosen = np.sort(np.argsort(reach, kind="stable")[:size])
     if not whole_residues:
         return chosen
-    left_out = np.delete(np.arange(len(view)), chosen)
-    return chosen[~np.isin(view.residue[chosen], view.residue[left_out])]
+    left_out = np.delete(np.arange(len(sites)), chosen)
+    return chosen[~np.isin(sites.residue[chosen], sites.residue[left_out])]
 
 
 def contiguous_tokens(
-    view: TokenView, options: CropOptions, rng: np.random.Generator
+    sites: Sites, options: CropOptions, rng: np.random.Generator
 ) -> Int[Array, "k"]:
     """Choose at most `size` tokens: one stretch of each chain, chains in random order.
 
@@ -151,16 +156,16 @@ def contiguous_tokens(
     order: a permutation of the chains; per chain the length of its stretch, its start, and with
     `whole_residues` a coin where a cut residue could go or stay.
     """
-    chains, offsets, lengths = np.unique(view.chain, return_index=True, return_counts=True)
-    left = len(view) - (int(view.ion.sum()) if options.drop_ions else 0)
-    ends = _residue_ends(view.residue)
+    chains, offsets, lengths = np.unique(sites.chain, return_index=True, return_counts=True)
+    left = len(sites) - (int(sites.ion.sum()) if options.drop_ions else 0)
+    ends = _residue_ends(sites.residue)
     chosen: list[Int[Array, "_"]] = [np.zeros(0, np.int64)]
     taken = 0
     for index in rng.permutation(len(chains)).tolist():
         if taken >= options.size:
             break
         offset, length = int(offsets[index]), int(lengths[index])
-        if options.drop_ions and view.ion[offset]:
+        if options.drop_ions and sites.ion[offset]:
             continue
         left -= length
         least = min(length, max(0, options.size - (taken + left)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
-from protenix_ms.chem.columns import merge_bonds, runs, starts_of_runs
+from protenix_ms.chem.columns import find_names, merge_bonds, runs, starts_of_runs
 from protenix_ms.data.mmcif import MAX_COORDINATE, Deposit
 from protenix_ms.data.polymer_bonds import bond_neighbours
 from protenix_ms.errors import InputError
@@ -190,14 +190,10 @@ def _component_bonds(
         code = str(atoms.res_name[rows.start])
         if rows.stop - rows.start < 2 or code not in ccd:
             continue
-        place = {name: row for row, name in enumerate(atoms.atom_name[rows].tolist(), rows.start)}
         component = ccd[code]
-        row_of = np.array([place.get(name, -1) for name in component.atom_name.tolist()], np.int64)
-        if not len(component.bonds):
-            continue
-        ends = row_of[component.bonds]
-        found = (ends >= 0).all(axis=1)
-        bonds.append(np.column_stack([ends[found], component.bond_order[found]]))
+        ends = find_names(component.atom_name, atoms.atom_name[rows])[component.bonds]
+        present = (ends >= 0).all(axis=1)
+        bonds.append(np.column_stack([ends[present] + rows.start, component.bond_order[present]]))
     return np.concatenate(bonds).astype(np.int32)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable, Table
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.columns import find_names
 from protenix_ms.chem.covalent import selenomethionine_to_methionine
 from protenix_ms.constants.crystallography import CRYSTALLIZATION_METHODS
 from protenix_ms.data import filters
@@ -189,15 +190,12 @@ def with_reference(atoms: AnnotatedAtoms, ccd: ComponentDictionary) -> Annotated
         if code not in ccd or not len(ccd[code]):
             continue
         component = ccd[code]
-        place = {name: i for i, name in enumerate(component.atom_name.tolist())}
         rows = np.flatnonzero(inverse == number)
-        missing = set(atoms.atom_name[rows].tolist()) - place.keys()
+        index = find_names(atoms.atom_name[rows], component.atom_name)
+        missing = np.unique(atoms.atom_name[rows[index < 0]]).tolist()
         if missing:
-            raise ChemistryError(
-                f"component {code} has no atom {', '.join(sorted(missing))}",
-                fix="use a newer component table (--ccd)",
-            )
-        index = np.array([place[name] for name in atoms.atom_name[rows].tolist()])
+            raise ChemistryError(f"component {code} has no atom {', '.join(missing)}",
+                                 fix="use a newer component table (--ccd)")
         position[rows] = component.ref_pos[index]
         mask[rows], charge[rows] = component.ref_mask[index], component.ref_charge[index]
     return atoms.with_columns(ref_pos=position, ref_mask=mask, charge=charge)

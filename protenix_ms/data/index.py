@@ -10,7 +10,7 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,24 +88,18 @@ def _protein_cluster(kind: str, sequence: str, codes: list[str]) -> str:
     return TO_CLUSTER + sequence
 
 
-def _interfaces(
-    atoms: AnnotatedAtoms, chains: list[dict[str, str]]
-) -> Iterable[list[dict[str, str]]]:
+def _interfaces(atoms: AnnotatedAtoms, chains: list[Row]) -> Iterator[list[Row]]:
     """List pairs of chains with resolved atoms within 5 angstrom, each pair once."""
-    by_name = {chain["chain"]: chain for chain in chains}
     rows = np.flatnonzero(atoms.is_resolved)
     names, chain = np.unique(atoms.chain_id[rows], return_inverse=True)
-    pairs = near_pairs(atoms.coord[rows], atoms.coord[rows], INTERFACE_RADIUS)
+    first, second = near_pairs(atoms.coord[rows], atoms.coord[rows], INTERFACE_RADIUS).T
     touching = np.zeros((len(names), len(names)), bool)
-    touching[chain[pairs[:, 0]], chain[pairs[:, 1]]] = True
-    place = {str(name): i for i, name in enumerate(names)}
-    seen = set()
-    for first in by_name:
-        for second in names[touching[place[first]]].tolist():
-            pair = frozenset((first, second))
-            if len(pair) == 2 and second in by_name and pair not in seen:
-                seen.add(pair)
-                yield [by_name[first], by_name[second]]
+    touching[chain[first], chain[second]] = True
+    near = set(map(tuple, names[np.argwhere(touching)].tolist()))
+    for i, own in enumerate(chains):
+        for other in sorted(chains[i + 1 :], key=lambda c: c["chain"]):
+            if (own["chain"], other["chain"]) in near:
+                yield [own, other]
 
 
 def _line(kind: str, chains: list[dict[str, str]]) -> Row:

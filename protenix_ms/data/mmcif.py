@@ -39,7 +39,7 @@ _RESOLUTIONS = (
     ("reflns", "d_resolution_high"),
 )
 
-Columns = dict[str, Shaped[Array, "r"]]  # of a category
+Columns = dict[str, Array]  # of a category
 Operation = list[list[str | range]]  # factors; each lists names and ranges of numbers
 
 

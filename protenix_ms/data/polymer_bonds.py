@@ -7,7 +7,7 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
-from protenix_ms.chem.columns import map_unique, merge_bonds, starts_of_runs
+from protenix_ms.chem.columns import first_rows, map_unique, merge_bonds, starts_of_runs
 from protenix_ms.typing import Array, Bool, Int, Shaped
 
 _TRAILING = ("N", "O3'")  # the end of a polymer bond that another link would occupy
@@ -34,7 +34,7 @@ def bond_neighbours(
     columns = [atoms.chain_id, atoms.res_id, atoms.res_name]
     starts = starts_of_runs(*columns, *([] if insertion is None else [insertion]))
     residue = np.cumsum(starts) - 1
-    pairs = _neighbour_pairs(atoms, np.flatnonzero(starts), residue, ccd)
+    pairs = _neighbour_pairs(atoms, starts, ccd)
     first, second = pairs.T
     kept = ~_occupied(atoms, pairs, residue)
     if label_chain is not None:
@@ -46,24 +46,17 @@ def bond_neighbours(
 
 
 def _neighbour_pairs(
-    atoms: AtomTable, starts: Int[Array, "r"], residue: Int[Array, "a"], ccd: ComponentDictionary
+    atoms: AtomTable, starts: Bool[Array, "a"], ccd: ComponentDictionary
 ) -> Int[Array, "k 2"]:
     """Rows of the atoms that join a residue to the next one."""
-
-    def first_rows(name: str) -> Int[Array, "r"]:
-        """Row of the first atom of that name in every residue, -1 without."""
-        rows = np.flatnonzero(atoms.atom_name == name)[::-1]
-        first = np.full(len(starts), -1, np.int64)
-        first[residue[rows]] = rows
-        return first
-
     kind = map_unique(atoms.res_name[starts], ccd.mol_type, "U7")
     chain, number = atoms.chain_id[starts], atoms.res_id[starts]
     beside = (chain[1:] == chain[:-1]) & (number[1:] - number[:-1] <= 1)
     pairs = []
     for leaving, arriving, kinds in (("C", "N", ("protein",)), ("O3'", "P", ("dna", "rna"))):
         member = np.isin(kind, kinds)
-        ends = np.stack([first_rows(leaving)[:-1], first_rows(arriving)[1:]], axis=1)
+        ends = np.stack([first_rows(atoms.atom_name == leaving, starts)[:-1],
+                         first_rows(atoms.atom_name == arriving, starts)[1:]], axis=1)
         pairs.append(ends[beside & member[:-1] & member[1:] & (ends >= 0).all(axis=1)])
     return np.concatenate(pairs)
 

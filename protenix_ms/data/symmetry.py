@@ -7,6 +7,7 @@ Training lays labels on predictions by the best of these permutations.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import defaultdict
@@ -15,6 +16,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from protenix_ms.chem.ccd import Component, ComponentDictionary
+from protenix_ms.chem.columns import find_names
 from protenix_ms.chem.molecule import component_molecule
 from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.typing import Array, Int
@@ -122,31 +124,22 @@ def _neutral(mol: Chem.Mol) -> Chem.Mol:
 
 
 class Symmetries:
-    """Permutations of residues, by component and the atoms that are there; worked out once."""
+    """Permutations of residues, by component and the atoms that are there; each found once."""
 
     def __init__(self, ccd: ComponentDictionary) -> None:
         self._ccd = ccd
-        self._whole: dict[str, Int[Array, "p a"]] = {}
-        self._present: dict[tuple[str, tuple[str, ...]], Int[Array, "k p"]] = {}
+        self._of_component = functools.cache(lambda code: component_symmetries(ccd[code]))
+        self.of_residue = functools.cache(self._of_atoms)
 
-    def of_residue(self, code: str, names: tuple[str, ...]) -> Int[Array, "k p"]:
+    def _of_atoms(self, code: str, names: tuple[str, ...]) -> Int[Array, "k p"]:
         """List the permutations of the atoms `names`, one a column, without those of lost atoms."""
-        key = (code, names)
-        if key not in self._present:
-            self._present[key] = self._restricted(code, names)
-        return self._present[key]
-
-    def _restricted(self, code: str, names: tuple[str, ...]) -> Int[Array, "k p"]:
         if code not in self._ccd or not len(self._ccd[code]):
             return np.arange(len(names))[:, None]
         component = self._ccd[code]
-        if code not in self._whole:
-            self._whole[code] = component_symmetries(component)
-        place = {name: i for i, name in enumerate(component.atom_name.tolist())}
-        rows = np.array([place[name] for name in names])
+        rows = find_names(np.array(names), component.atom_name)
         index = np.full(len(component), -1, np.int64)
         index[rows] = np.arange(len(names))
-        mapped = index[self._whole[code][:, rows]]
+        mapped = index[self._of_component(code)[:, rows]]
         return mapped[(mapped >= 0).all(axis=1)].T
 
 

@@ -6,7 +6,7 @@ import pytest
 from comparison import compare
 
 from protenix_ms.data import CropOptions, ExampleOptions, Symmetries, training_example
-from protenix_ms.data.crop import TokenView, centre_candidates, contiguous_tokens, spatial_tokens
+from protenix_ms.data.crop import Sites, centre_candidates, contiguous_tokens, spatial_tokens
 from protenix_ms.features.tokens import tokenize
 
 torch = pytest.importorskip("torch")
@@ -50,7 +50,7 @@ def draws(monkeypatch):
 
 def view_of(entry):
     tokens = tokenize(entry.atoms)
-    return tokens, TokenView.from_atoms(entry.atoms, tokens)
+    return tokens, Sites.from_atoms(entry.atoms, tokens.centre_atom)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -7,7 +7,8 @@ import pytest
 from protenix_ms.chem.columns import connected_groups, merge_bonds
 from protenix_ms.data.clusters import cluster, exact_clusters
 from protenix_ms.data.completion import chosen_leaving_atoms
-from protenix_ms.data.constraints import PairSampling, Sites, draw_contacts
+from protenix_ms.data.constraints import PairSampling, draw_contacts
+from protenix_ms.data.crop import Sites
 from protenix_ms.data.dataset import Sparse, pack, unpack
 from protenix_ms.data.filters import clash_loser
 from protenix_ms.data.mmcif import list_motions, parse_operation
@@ -127,8 +128,8 @@ def test_mmseqs_is_asked_when_it_is_there(tmp_path):
 @pytest.mark.parametrize("by_interface", [False, True])
 def test_contacts_of_the_crop_or_of_every_interface(by_interface):
     rng = np.random.default_rng(0)
-    sites = Sites(np.repeat([3, 5, 9], 8), np.full(24, "protein"), np.ones(24, bool),
-                  rng.standard_normal((24, 3)))
+    sites = Sites(np.repeat([3, 5, 9], 8), np.arange(24), np.full(24, "protein"),
+                  np.zeros(24, bool), np.ones(24, bool), rng.standard_normal((24, 3)))
     options = PairSampling(1.0, (("PP", 50.0, 50.0),), size=2.0, by_interface=by_interface)
     pairs, limit = draw_contacts(sites, options, rng)
     chains = sites.chain[pairs]
