@@ -24,10 +24,9 @@ _GAP_OPEN, _GAP_EXTEND = -11.0, -1.0
 
 
 def cluster(
-    sequences: Iterable[str],
-    program: str | None = None,
+    sequences: Iterable[str], program: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> dict[str, str]:
+) -> dict[str, str]:  # fmt: skip
     """Sequence -> name of its cluster, which is its representative's number, ``cluster_12``.
 
     Args:

@@ -156,9 +156,7 @@ def split_tokens(
     )
 
 
-def _unlike_copies(
-    atoms: AnnotatedAtoms, molecules: Int[Array, "m"], first: int
-) -> AnnotatedAtoms:
+def _unlike_copies(atoms: AnnotatedAtoms, molecules: Int[Array, "m"], first: int) -> AnnotatedAtoms:
     """Make each of these molecules a kind of its own, so that labels are not permuted with it."""
     kind = atoms.entity_mol_id.copy()
     for number, molecule in enumerate(molecules.tolist(), first):
@@ -272,9 +270,7 @@ def draw_substructure(
     return chosen
 
 
-def interface_chains(
-    sites: Sites, interfaces: tuple[tuple[str, float], ...]
-) -> Int[Array, "c"]:
+def interface_chains(sites: Sites, interfaces: tuple[tuple[str, float], ...]) -> Int[Array, "c"]:
     """List chains at an interface, once for every kind of interface they have, as upstream."""
     return np.concatenate([np.unique(sites.chain[_near_kinds(sites, kinds, radius)[:, 0]])
                            for kinds, radius in interfaces])

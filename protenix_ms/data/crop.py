@@ -86,12 +86,9 @@ class Sites:
 
 
 def draw_crop(
-    atoms: AnnotatedAtoms,
-    tokens: TokenTable,
-    chains: Sequence[str],
-    options: CropOptions,
+    atoms: AnnotatedAtoms, tokens: TokenTable, chains: Sequence[str], options: CropOptions,
     rng: np.random.Generator,
-) -> Crop:
+) -> Crop:  # fmt: skip
     """Draw a crop of the chain, or pair of chains, that was sampled.
 
     Args:
@@ -132,9 +129,7 @@ def centre_candidates(
     return resolved if alone and not len(at_interface) else at_interface
 
 
-def spatial_tokens(
-    sites: Sites, centre: int, size: int, whole_residues: bool
-) -> Int[Array, "k"]:
+def spatial_tokens(sites: Sites, centre: int, size: int, whole_residues: bool) -> Int[Array, "k"]:
     """Choose the `size` tokens nearest to a token; unresolved ones come last, ties by order."""
     apart = sites.position.astype(np.float64) - sites.position[centre]
     reach = np.sqrt((apart**2).sum(1)).astype(np.float32)

@@ -110,13 +110,9 @@ class Alignments:
 
 
 def training_example(
-    entry: Entry,
-    chains: Sequence[str],
-    rng: np.random.Generator,
-    options: ExampleOptions,
-    symmetries: Symmetries,
-    alignments: Alignments | None = None,
-) -> TrainingExample:
+    entry: Entry, chains: Sequence[str], rng: np.random.Generator, options: ExampleOptions,
+    symmetries: Symmetries, alignments: Alignments | None = None,
+) -> TrainingExample:  # fmt: skip
     """Make an example around the sampled chain or interface.
 
     Upstream: `BaseSingleDataset.process_one`.

@@ -247,9 +247,7 @@ def _entities(row: Row) -> tuple[str, ...]:
     return (row["pdb_id"], row["assembly_id"], *sorted((row["entity_1_id"], row["entity_2_id"])))
 
 
-def epoch_order(
-    weights: Float[Array, "r"], size: int, seed: int, epoch: int
-) -> Int[Array, "k"]:
+def epoch_order(weights: Float[Array, "r"], size: int, seed: int, epoch: int) -> Int[Array, "k"]:
     """Draw the lines of one epoch, with replacement; the same for the same seed and epoch.
 
     Raises:

@@ -280,9 +280,7 @@ def list_motions(operation: Operation) -> list[tuple[str, ...]]:
     return [motion[::-1] for motion in itertools.product(*names)]
 
 
-def _motion(
-    names: tuple[str, ...], matrices: dict[str, Array], path: Path
-) -> Float[Array, "3 4"]:
+def _motion(names: tuple[str, ...], matrices: dict[str, Array], path: Path) -> Float[Array, "3 4"]:
     """Multiply operators into the motion that applies the last one first."""
     for name in names:
         if name not in matrices:

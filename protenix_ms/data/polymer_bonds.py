@@ -15,12 +15,9 @@ _LEADING = ("C", "P")
 
 
 def bond_neighbours(
-    atoms: AtomTable,
-    ccd: ComponentDictionary,
-    insertion: Shaped[Array, "a"] | None = None,
-    label_chain: Shaped[Array, "a"] | None = None,
-    max_jump: float = np.inf,
-) -> Int[Array, "p 3"]:
+    atoms: AtomTable, ccd: ComponentDictionary, insertion: Shaped[Array, "a"] | None = None,
+    label_chain: Shaped[Array, "a"] | None = None, max_jump: float = np.inf,
+) -> Int[Array, "p 3"]:  # fmt: skip
     """List the table's bonds, with C-N and O3'-P between residues next to each other.
 
     A neighbour is the next residue of the same chain whose number is at most one higher. No bond

@@ -93,9 +93,7 @@ def entry_name(path: Path) -> str:
     return name.rsplit(".", 1)[0].encode("utf-8", "backslashreplace").decode()
 
 
-def prepare_files(
-    files: list[Path], preparation: Preparation, processes: int
-) -> Iterator[Outcome]:
+def prepare_files(files: list[Path], preparation: Preparation, processes: int) -> Iterator[Outcome]:
     """Prepare files and yield every outcome as it comes; entries are written on the way.
 
     A process that dies costs its file alone.
@@ -196,11 +194,9 @@ def source_digest(path: Path, preparation: Preparation) -> str:
 
 
 def write_index(
-    outcomes: list[Outcome],
-    preparation: Preparation,
-    program: str | None = None,
+    outcomes: list[Outcome], preparation: Preparation, program: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> list[Row]:
+) -> list[Row]:  # fmt: skip
     """Cluster the proteins and write the index and the settings.
 
     Args:

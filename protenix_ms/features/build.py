@@ -68,11 +68,9 @@ def featurize(
 
 
 def structure_features(
-    atoms: AnnotatedAtoms,
-    tokens: TokenTable,
-    rng: np.random.Generator,
+    atoms: AnnotatedAtoms, tokens: TokenTable, rng: np.random.Generator,
     distant_polymer_bonds: bool = True,
-) -> dict[str, Array]:
+) -> dict[str, Array]:  # fmt: skip
     """Build the features that follow from the atoms alone, also those of a training example."""
     features = token_features(tokens) | bond_features(atoms, tokens, distant_polymer_bonds)
     features |= reference_features(atoms, rng)

@@ -66,12 +66,9 @@ def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[
 
 
 def merged_msa_features(
-    chains: list[ChainMsa],
-    chain_index: Int[Array, "n"],
-    residue_index: Int[Array, "n"],
-    *,
+    chains: list[ChainMsa], chain_index: Int[Array, "n"], residue_index: Int[Array, "n"], *,
     pairing: bool,
-) -> dict[str, Array]:
+) -> dict[str, Array]:  # fmt: skip
     """Make the features of `msa_features` from encoded chains.
 
     Args:
