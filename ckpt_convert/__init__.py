@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of upstream Protenix and ours: read, recognised and converted without PyTorch."""
+"""Read, recognise and convert checkpoints of upstream Protenix and ours, without PyTorch."""
 
+from ckpt_convert.checkpoint import Checkpoint
 from ckpt_convert.match import load_arrays
-from ckpt_convert.read import Checkpoint, open_checkpoint
+from ckpt_convert.read import open_checkpoint
 
 __all__ = ["Checkpoint", "load_arrays", "open_checkpoint"]

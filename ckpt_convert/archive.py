@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The zip container of a PyTorch file, read as data: every entry stored, separate and inside.
+"""Read the zip container of a PyTorch file: every entry stored, separate and inside the file.
 
 PyTorch never compresses, so compression is refused and with it every zip bomb; duplicate names,
 overlapping entries, links and paths that climb are refused though nothing is ever extracted.
@@ -12,9 +12,7 @@ import re
 import struct
 import zipfile
 import zlib
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -29,7 +27,7 @@ _DAMAGED = "the file is damaged or was made to do harm; fetch it again from its 
 
 
 class _BoundedReads:
-    """The file as `zipfile` sees it: no single read (such as the directory) may be huge."""
+    """Gives the file to `zipfile` and refuses huge single reads, such as a false directory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.seek, self.tell = file, file.seek, file.tell
@@ -45,7 +43,7 @@ class _BoundedReads:
 
 @dataclass(frozen=True)
 class Entry:
-    """One stored file of the archive: where its bytes are."""
+    """The place of one stored file's bytes in the archive."""
 
     start: int
     size: int
@@ -53,16 +51,17 @@ class Entry:
 
 
 class Archive:
-    """Entries of the zip by their name below the one root folder, `data.pkl`, `data/0`, ..."""
+    """The zip in an open file.
 
-    def __init__(self, path: Path) -> None:
-        self.where = path.name
-        self.file = path.open("rb")
-        with ExitStack() as on_failure:
-            on_failure.callback(self.file.close)
-            self.size = os.fstat(self.file.fileno()).st_size
-            self.root, self.entries = self._directory()
-            on_failure.pop_all()
+    Attributes:
+        root: the one folder that holds everything.
+        entries: by their name below the root: `data.pkl`, `data/0`, ...
+    """
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self.file, self.where = file, where
+        self.size = os.fstat(file.fileno()).st_size
+        self.root, self.entries = self._directory()
         # torch.serialization.set_crc32_options(False) writes 0 everywhere
         self.has_checksums = any(entry.crc for entry in self.entries.values())
         self._verified: set[str] = set()
@@ -101,7 +100,7 @@ class Archive:
         return roots.pop(), entries
 
     def _checked(self, info: zipfile.ZipInfo) -> int:
-        """Refuse what torch.save never writes; the position of the entry's first byte."""
+        """Refuse what torch.save never writes; return the position of the entry's first byte."""
         label = ascii(info.orig_filename[:80])
         if info.flag_bits & 0x2041:
             raise self.fail(f"entry {label} is encrypted", "decrypt the archive first")
@@ -134,7 +133,7 @@ class Archive:
         return info.header_offset + 30 + name_length + extra_length
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> np.ndarray:
-        """Bytes `start:start+size` of an entry (uint8), after its checksum has been verified."""
+        """Read bytes `start:start+size` of an entry (uint8) and verify its checksum."""
         entry = self.entries[name]
         size = entry.size - start if size is None else size
         if not 0 <= start <= start + size <= entry.size:
@@ -150,7 +149,7 @@ class Archive:
         return piece
 
     def read_small(self, name: str) -> bytes:
-        """A whole entry that has to be small: the object stream, the byte order."""
+        """Read a whole entry that has to be small: the object stream, the byte order."""
         if self.entries[name].size > MAX_SMALL_ENTRY:
             raise self.fail(
                 f"entry {name} claims {self.entries[name].size} bytes, at most {MAX_SMALL_ENTRY} "
@@ -158,7 +157,7 @@ class Archive:
         return self.read(name).tobytes()
 
     def _verify(self, name: str, entry: Entry) -> None:
-        """Checksum of a storage of which only a part is read, once, in pieces."""
+        """Verify the checksum of a storage of which only a part is read, once, in pieces."""
         if not self.has_checksums or name in self._verified:
             return
         crc, left = 0, entry.size
@@ -171,6 +170,3 @@ class Archive:
         if crc != entry.crc:
             raise self.fail(f"entry {ascii(name)} fails its checksum")
         self._verified.add(name)
-
-    def close(self) -> None:
-        self.file.close()

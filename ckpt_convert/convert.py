@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One checkpoint into another format: read, recognise, stream, seal with a sidecar.
+"""Convert a checkpoint into another format: recognise it, stream it, describe it in a sidecar.
 
 One tensor is in memory at a time. The result and its sidecar `<stem>.json` appear whole or not
 at all.
@@ -8,21 +8,24 @@ at all.
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from ckpt_convert import mindspore_file, safetensors_file, torch_write
-from ckpt_convert.dtypes import FLOATS, NUMPY, itemsize, narrow
-from ckpt_convert.match import shapes
-from ckpt_convert.read import Checkpoint, open_checkpoint
-from ckpt_convert.target import Hashing, atomic, check_target, sha256_of
+from ckpt_convert.checkpoint import Checkpoint
+from ckpt_convert.dtypes import FLOATS, NUMPY, itemsize, narrow, widen
+from ckpt_convert.match import Shapes, shapes
+from ckpt_convert.read import open_checkpoint
 from ckpt_convert.variant import Match, declared, recognise
-from protenix_ms.errors import CheckpointError
+from protenix_ms.errors import CheckpointError, OutputError, ResourceError
+from protenix_ms.files import file_sha256, replacing
 
 WRITERS = {"safetensors": safetensors_file.write, "ckpt": mindspore_file.write,
            "pt": torch_write.write}
@@ -35,7 +38,7 @@ KEPT = ("confidence_head.lower_bins", "confidence_head.upper_bins",
 
 @dataclass(frozen=True)
 class Options:
-    """What a person chooses."""
+    """The choices of a conversion."""
 
     format: str = "safetensors"  # a key of WRITERS
     model: str = ""  # a released variant; empty: recognise it
@@ -54,9 +57,7 @@ class Rounding:
 
     def note(self, name: str, values: np.ndarray, bits: np.ndarray, dtype: str) -> None:
         """Account for one tensor."""
-        rounded = bits.astype(np.uint32) << 16 if dtype == "BF16" else bits
-        rounded = rounded.view(np.float32) if dtype == "BF16" else rounded
-        finite = np.isfinite(values)
+        rounded, finite = widen(bits, dtype), np.isfinite(values)
         if (finite & ~np.isfinite(rounded)).any():
             raise CheckpointError(
                 f"tensor {name} holds values up to {np.abs(values[finite]).max():g}, beyond "
@@ -70,43 +71,31 @@ class Rounding:
             self.tensor, self.relative, self.absolute = name, relative, absolute
 
 
-@dataclass
+@dataclass(frozen=True)
 class Report:
-    """What was done; becomes the sidecar."""
+    """The content of the sidecar; `same_graph` are models with the same tensors."""
 
-    match: Match
+    model: str
+    same_graph: tuple[str, ...]
     tensors: int
     parameters: int
-    dtypes: dict[str, int]
+    dtype: dict[str, int]
     source: dict[str, object]
     result: dict[str, object]
     provenance: str
+    remarks: list[str]
     rounding: Rounding | None
-    remarks: list[str] = field(default_factory=list)
-
-    def sidecar(self) -> dict[str, object]:
-        """Plain tree for JSON."""
-        tree: dict[str, object] = {
-            "model": self.match.model, "same_graph": list(self.match.twins),
-            "tensors": self.tensors, "parameters": self.parameters, "dtype": self.dtypes,
-            "source": self.source, "result": self.result, "provenance": self.provenance,
-            "remarks": self.remarks,
-        }
-        if self.rounding:
-            tree["rounding"] = vars(self.rounding)
-        return tree
 
 
 def identify(checkpoint: Checkpoint, options: Options) -> Match:
-    """The model of an open checkpoint: as declared, else recognised.
+    """Tell the model of an open checkpoint: as declared, else recognised.
 
     Raises:
         CheckpointError: it fits none.
     """
-    found = shapes(checkpoint)
     if options.model or options.config:
-        return declared(found, checkpoint.path, options.model, options.config)
-    return recognise(found, checkpoint.path, checkpoint.saved_as)
+        return declared(shapes(checkpoint), checkpoint.path, options.model, options.config)
+    return recognise(shapes(checkpoint), checkpoint.path, checkpoint.saved_as)
 
 
 def convert(source: Path, target: Path, options: Options) -> Report:
@@ -120,38 +109,50 @@ def convert(source: Path, target: Path, options: Options) -> Report:
         match = identify(checkpoint, options)
         columns = [(name, _target_dtype(checkpoint, name, options), tuple(shape))
                    for name, shape in match.expected.items()]
-        needed = sum(prod(shape) * itemsize(dtype) for _, dtype, shape in columns)
-        check_target(source, target, needed)
+        _check_target(source, target,
+                      sum(prod(shape) * itemsize(dtype) for _, dtype, shape in columns))
         rounding = Rounding() if options.dtype in ("bf16", "fp16") else None
         read = _reader(checkpoint, {name: dtype for name, dtype, _ in columns},
                        match.expected, rounding)
-        metadata = {"model": match.model, "format": "protenix_ms"}
-        with atomic(target) as file:
-            hashing = Hashing(file)
-            WRITERS[options.format](hashing, columns, read, metadata)
-        report = Report(
-            match, len(columns), sum(prod(shape) for _, _, shape in columns), _counts(columns),
-            {"file": source.name, "format": checkpoint.kind, "bytes": source.stat().st_size,
-             "sha256": sha256_of(source)},
-            {"file": target.name, "format": options.format, "bytes": hashing.size,
-             "sha256": hashing.sha256.hexdigest()},
-            options.provenance, rounding, _remarks(match))
-    with atomic(target.with_suffix(".json")) as file:
-        file.write(json.dumps(report.sidecar(), indent=2).encode("utf-8") + b"\n")
-    return report
-
-
-def _remarks(match: Match) -> list[str]:
+        with replacing(target) as file:
+            WRITERS[options.format](file, columns, read,
+                                    {"model": match.model, "format": "protenix_ms"})
     remarks = match.difference.remarks()
     if match.assumed:
         remarks.append(f"{match.model} and {', '.join(match.twins)} have the same tensors and "
                        "the file's name does not tell which it is; say it with --model")
-    return remarks
+    report = Report(
+        match.model, match.twins, len(columns), sum(prod(shape) for *_, shape in columns),
+        dict(sorted(Counter(dtype for _, dtype, _ in columns).items())),
+        _describe(source, checkpoint.kind), _describe(target, options.format),
+        options.provenance, remarks, rounding)
+    tree = asdict(report)
+    if rounding is None:
+        del tree["rounding"]
+    with replacing(target.with_suffix(".json")) as file:
+        file.write(json.dumps(tree, indent=2).encode("utf-8") + b"\n")
+    return report
 
 
-def _counts(columns: list[safetensors_file.Column]) -> dict[str, int]:
-    kinds = [dtype for _, dtype, _ in columns]
-    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+def _describe(path: Path, kind: str) -> dict[str, object]:
+    return {"file": path.name, "format": kind, "bytes": path.stat().st_size,
+            "sha256": file_sha256(path)}
+
+
+def _check_target(source: Path, target: Path, needed: int) -> None:
+    """Refuse what would fail after minutes of work: a bad place, no room for `needed` bytes."""
+    if target.exists() and target.samefile(source):
+        raise OutputError("is the source itself", where=str(target), fix="choose another name")
+    if target.suffix == ".json":
+        raise OutputError("is the name of the sidecar", where=str(target),
+                          fix="end it with .safetensors, .ckpt or .pt")
+    if not target.parent.is_dir():
+        raise OutputError("lies in a folder that does not exist", where=str(target),
+                          fix=f"mkdir -p {target.parent}")
+    free = shutil.disk_usage(target.parent).free
+    if free < needed + (1 << 20):
+        raise ResourceError(f"needs {needed / 1e9:.2f} GB, the disk has {free / 1e9:.2f} GB free",
+                            where=str(target), fix="choose another disk")
 
 
 def _target_dtype(checkpoint: Checkpoint, name: str, options: Options) -> str:
@@ -163,9 +164,9 @@ def _target_dtype(checkpoint: Checkpoint, name: str, options: Options) -> str:
     return dtype if keep else NARROW[options.dtype]
 
 
-def _reader(checkpoint: Checkpoint, dtypes: dict[str, str], expected: dict,
+def _reader(checkpoint: Checkpoint, dtypes: dict[str, str], expected: Shapes,
             rounding: Rounding | None) -> Callable[[str], np.ndarray]:
-    """Stored bits of one tensor of the result."""
+    """Make the function that gives the stored bits of one tensor of the result."""
     def read(name: str) -> np.ndarray:
         dtype = dtypes[name]
         if name not in checkpoint:

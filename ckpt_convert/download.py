@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetching a published checkpoint: resumable, checked, never half a file under its final name."""
+"""Fetch a published checkpoint: go on after an interruption, check, move into place when whole."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from urllib.request import (
 )
 
 from ckpt_convert.official import WITHDRAWN, OfficialFile
-from ckpt_convert.target import sha256_of
 from protenix_ms.errors import CheckpointError, ResourceError
+from protenix_ms.files import file_sha256
 
 PIECE = 1 << 18
 MAGIC = b"PK\x03\x04"
@@ -50,8 +50,7 @@ class _SafeRedirects(HTTPRedirectHandler):
 
 
 def _put(part: BinaryIO, place: int, piece: bytes) -> None:
-    """Let `piece` stand at `place` of the part; what follows stays if the piece was there already.
-    """
+    """Write `piece` at `place` of the part; keep what follows if the piece was there already."""
     part.seek(place)
     there = part.read(len(piece))
     if piece[:len(there)] != there:
@@ -67,8 +66,8 @@ def _end(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Announcing:
-    """Ends a connection whose answer is not announced in time, however slowly bytes come."""
+class _Connection(HTTPConnection):
+    """Ends itself if the answer is not announced in time, however slowly bytes come."""
 
     def getresponse(self):
         timer = threading.Timer(self.timeout, _end, [self.sock])
@@ -80,27 +79,23 @@ class _Announcing:
             timer.cancel()
 
 
-class _Connection(_Announcing, HTTPConnection):
+class _SecureConnection(_Connection, HTTPSConnection):
     pass
 
 
-class _SecureConnection(_Announcing, HTTPSConnection):
-    pass
+class _Connecting(HTTPHandler, HTTPSHandler):
+    """Opens both kinds of address by connections that end themselves."""
 
-
-class _Http(HTTPHandler):
     def http_open(self, req):
         return self.do_open(_Connection, req)
 
-
-class _Https(HTTPSHandler):
     def https_open(self, req):
         return self.do_open(_SecureConnection, req)
 
 
 @dataclass
 class Download:
-    """One file on its way from `url` to `target`, gathered in `<target>.part`."""
+    """Fetches one file from `url` into `<target>.part`, then moves it to `target`."""
 
     url: str
     target: Path
@@ -116,7 +111,7 @@ class Download:
         """Fetch what is missing, check it, move it to `target`.
 
         An attempt counts as failed if it ends early with less than `SLOWEST` bytes a second.
-        What has come stays in the part file, every byte of it.
+        Every byte that has come stays in the part file.
 
         Raises:
             CheckpointError: refused by the server, another file than the published one.
@@ -124,7 +119,7 @@ class Download:
         """
         if self._fetched():
             return self.target
-        opener = build_opener(_SafeRedirects, _Http, _Https)
+        opener = build_opener(_SafeRedirects, _Connecting)
         self.etag, self.end = "", time.monotonic() + self.deadline
         with self._locked() as part:
             self._require_room(part)
@@ -157,11 +152,11 @@ class Download:
         return self.target
 
     def _fetched(self) -> bool:
-        """Whether an earlier run fetched the whole file, and only its conversion failed."""
+        """Tell whether an earlier run fetched the whole file, and only its conversion failed."""
         known = self.known
         return (known is not None and self.target.is_file()
                 and self.target.stat().st_size == known.size
-                and (not known.sha256 or sha256_of(self.target) == known.sha256))
+                and (not known.sha256 or file_sha256(self.target) == known.sha256))
 
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
@@ -180,7 +175,7 @@ class Download:
                     path.unlink(missing_ok=True)
 
     def _require_room(self, part: BinaryIO) -> None:
-        """The rest of the file and the converted copy."""
+        """Refuse a disk without room for the rest of the file and the converted copy."""
         needed = 2 * self.total - part.seek(0, 2)
         free = shutil.disk_usage(self.target.parent).free
         if needed > free:
@@ -195,7 +190,7 @@ class Download:
         return bool(self.total) and size == self.total
 
     def _continue(self, opener, part: BinaryIO) -> None:
-        """One request for the rest of the file."""
+        """Request the rest of the file."""
         have = part.seek(0, 2)
         request = Request(self.url, headers={"User-Agent": "protenix-ms"})
         if have:
@@ -230,7 +225,7 @@ class Download:
                 self.total = have  # no length announced: the archive's own checks must do
 
     def _announced(self, response: HTTPResponse, have: int) -> None:
-        """Total length and kind of the file as the server states them."""
+        """Check the total length and the kind of the file that the server states."""
         self.etag = response.headers.get("ETag", "")
         kind = response.headers.get("Content-Type", "")
         if kind.startswith("text/"):
@@ -247,7 +242,7 @@ class Download:
         self.total = self.total or (total if total > have else 0)
 
     def _refused(self, error: HTTPError, part: BinaryIO) -> str:
-        """Why to try again, or the refusal."""
+        """Say why to try again, or refuse."""
         if error.code in BUSY:
             return f"HTTP {error.code}"
         if error.code == 416:  # the part is not a beginning of the file there
@@ -266,7 +261,7 @@ class Download:
                                    "a browser and use 'convert'")
 
     def _check(self, part: BinaryIO) -> None:
-        if self.known and self.known.sha256 and sha256_of(Path(part.name)) != self.known.sha256:
+        if self.known and self.known.sha256 and file_sha256(Path(part.name)) != self.known.sha256:
             part.truncate(0)
             raise CheckpointError("the fetched file has another sha256 than the published one",
                                   where=self.url, fix="run the command again")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Element types of checkpoints: one tag per type, and its name in each file format.
 
-Tags are those of safetensors (`F32`, `BF16`, ...). numpy has no bfloat16: its 16 bits are
-stored as uint16, and widened to float32 (exactly) when read.
+Tags are those of safetensors (`F32`, `BF16`, ...). numpy has no bfloat16: its 16 bits are held
+as uint16, and widened to float32 (exactly) when read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NUMPY = {
 }
 FLOATS = ("F64", "F32", "F16", "BF16")
 
-# what a PyTorch file calls a storage of the type, and the type itself
+# Names of the type's storage and of the type itself in a PyTorch file.
 TORCH_STORAGE = {
     "F64": "torch.DoubleStorage", "F32": "torch.FloatStorage", "F16": "torch.HalfStorage",
     "BF16": "torch.BFloat16Storage", "I64": "torch.LongStorage", "I32": "torch.IntStorage",
@@ -38,17 +38,17 @@ MINDSPORE = {
 
 
 def itemsize(tag: str) -> int:
-    """Bytes of one element."""
+    """Return the bytes of one element."""
     return np.dtype(NUMPY[tag]).itemsize
 
 
 def stored(tag: str, byte_order: str = "little") -> np.dtype:
-    """numpy type of the bits as they stand in a file."""
+    """Return the numpy type of the bits as they stand in a file."""
     return np.dtype(NUMPY[tag]).newbyteorder(">" if byte_order == "big" else "<")
 
 
 def widen(bits: np.ndarray, tag: str) -> np.ndarray:
-    """Values of stored bits in native byte order: bf16 becomes float32, the rest keep their type.
+    """Decode stored bits in native byte order: bf16 becomes float32, the rest keep their type.
 
     Returns:
         An array of the same shape that the caller owns.
@@ -60,7 +60,7 @@ def widen(bits: np.ndarray, tag: str) -> np.ndarray:
 
 
 def narrow(values: np.ndarray, tag: str) -> np.ndarray:
-    """Stored little-endian bits of `values` as `tag`, rounded to nearest even; NaN stays NaN."""
+    """Encode values as little-endian bits of a type, rounded to nearest even; NaN stays NaN."""
     if tag != "BF16":
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(values).astype(NUMPY[tag], copy=False)

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and shapes of a checkpoint against what a model expects; strict loading.
+"""Compare the names and shapes of a checkpoint with those that a model expects; load strictly.
 
-Parameter names of our model are upstream's, so the mapping is the identity on names.
+Parameter names of our model are upstream's, so names need no mapping.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ckpt_convert.dtypes import NUMPY
-from ckpt_convert.read import Checkpoint, open_checkpoint
+from ckpt_convert.checkpoint import Checkpoint
+from ckpt_convert.read import open_checkpoint
 from protenix_ms.errors import CheckpointError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -26,31 +26,33 @@ ESM = "input_embedder.linear_esm.weight"
 TEMPLATE = "template_embedder."
 
 
+def _has(prefix: str, expected: Shapes) -> bool:
+    return any(name.startswith(prefix) for name in expected)
+
+
 def _lacks_esm(name: str, expected: Shapes) -> bool:
-    return name == ESM and any(n.startswith("constraint_embedder.") for n in expected)
+    return name == ESM and _has("constraint_embedder.", expected)
 
 
 def _idle_template(name: str, expected: Shapes) -> bool:
-    return name.startswith(TEMPLATE) and not any(
-        n.startswith(f"{TEMPLATE}pairformer_stack.") for n in expected
-    )
+    return name.startswith(TEMPLATE) and not _has(f"{TEMPLATE}pairformer_stack.", expected)
 
 
 def _idle_esm(name: str, expected: Shapes) -> bool:
-    return name == ESM and _idle_template(TEMPLATE, expected) and not any(
-        n.startswith("pairformer_stack.blocks.8.") for n in expected
-    )
+    return (name == ESM and _idle_template(TEMPLATE, expected)
+            and not _has("pairformer_stack.blocks.8.", expected))
 
 
-# What released files may lack; such a tensor is filled with zeros, and said so.
-TOLERATED_MISSING = (
+Rules = tuple[tuple[Callable[[str, Shapes], bool], str], ...]
+# Tensors that released files may lack; they are filled with zeros, with a remark.
+TOLERATED_MISSING: Rules = (
     (_lacks_esm, "the constraint model's configuration switches ESM on, but its published file "
                  "(1,475,206,741 bytes) has no room for such a weight; zero is its initial value "
                  "and makes it a no-op"),
     (_idle_template, "v0.5.0 models have no template block, so nothing reads these weights"),
 )
-# What released files may hold in excess; such a tensor is dropped, and said so.
-TOLERATED_EXTRA = (
+# Tensors that released files may hold in excess; they are dropped, with a remark.
+TOLERATED_EXTRA: Rules = (
     (_idle_esm, "the published tiny file (443,171,586 bytes) is larger than its model by just "
                 "this weight, and its configuration has ESM off"),
 )
@@ -58,7 +60,7 @@ TOLERATED_EXTRA = (
 
 @dataclass(frozen=True)
 class Difference:
-    """How a file differs from what is expected; `filled`, `dropped` are tolerated: name -> why."""
+    """How a file differs from a model; `filled` and `dropped` are tolerated: name -> reason."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -66,19 +68,17 @@ class Difference:
     filled: Mapping[str, str]
     dropped: Mapping[str, str]
 
-    def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.wrong)
-
     def __len__(self) -> int:
         return len(self.missing) + len(self.unexpected) + len(self.wrong)
 
     def __str__(self) -> str:
         kinds = (("missing", self.missing), ("unexpected", self.unexpected),
                  ("of wrong shape", self.wrong))
-        return "\n".join(_listed(kind, names) for kind, names in kinds if names)
+        blocks = ([f"  {len(names)} {kind}:", *_first(names)] for kind, names in kinds if names)
+        return "\n".join("\n    ".join(lines) for lines in blocks)
 
     def remarks(self) -> list[str]:
-        """One sentence for each tolerated reason, naming the tensors."""
+        """Write one sentence for each tolerated reason, naming the tensors."""
         kinds = (("filled with zeros", self.filled), ("dropped", self.dropped))
         return [
             f"{kind}: {', '.join([n for n, w in table.items() if w == why][:SHOWN])} ({why})"
@@ -86,32 +86,32 @@ class Difference:
         ]
 
 
-def _listed(kind: str, names: tuple[str, ...]) -> str:
+def _first(names: Sequence[str]) -> list[str]:
     rest = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return "\n    ".join([f"  {len(names)} {kind}:", *names[:SHOWN], *rest])
+    return [*names[:SHOWN], *rest]
 
 
-def _reason(rules: tuple, name: str, expected: Shapes) -> str:
-    return next((why for tolerated, why in rules if tolerated(name, expected)), "")
+def compare(actual: Shapes, expected: Shapes) -> Difference:
+    """Compare names and shapes, with tolerated differences apart. Names from files become ASCII."""
+    def by_reason(names: Shapes, others: Shapes, rules: Rules) -> dict[str, str]:
+        return {name: next((why for tolerated, why in rules if tolerated(name, expected)), "")
+                for name in names if name not in others}
 
-
-def compare(found: Shapes, expected: Shapes) -> Difference:
-    """Differences in names and shapes, tolerated ones apart. Names from files are made ASCII."""
-    absent = {n: _reason(TOLERATED_MISSING, n, expected) for n in expected if n not in found}
-    extra = {n: _reason(TOLERATED_EXTRA, n, expected) for n in found if n not in expected}
+    absent = by_reason(expected, actual, TOLERATED_MISSING)
+    extra = by_reason(actual, expected, TOLERATED_EXTRA)
     return Difference(
         missing=tuple(name for name, why in absent.items() if not why),
         unexpected=tuple(ascii(name[:120])[1:-1] for name, why in extra.items() if not why),
-        wrong=tuple(f"{name} is {tuple(found[name])}, expected {tuple(shape)}"
+        wrong=tuple(f"{name} is {tuple(actual[name])}, expected {tuple(shape)}"
                     for name, shape in expected.items()
-                    if name in found and tuple(found[name]) != tuple(shape)),
+                    if name in actual and tuple(actual[name]) != tuple(shape)),
         filled={name: why for name, why in absent.items() if why},
         dropped={name: why for name, why in extra.items() if why},
     )
 
 
 def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor of a file."""
+    """List the shapes of all tensors of a file by name."""
     return {name: checkpoint.shape(name) for name in checkpoint.names()}
 
 
@@ -128,7 +128,7 @@ def require(difference: Difference, where: str, model: str,
 
 
 def load_arrays(path: Path, expected: Shapes) -> Iterator[tuple[str, np.ndarray]]:
-    """Every expected parameter of a checkpoint, in the expected order, as float32.
+    """Read every expected parameter of a checkpoint, in the expected order, as float32.
 
     Names and shapes are checked before the first array is read. At most one array is in memory.
     Tolerated absences (`TOLERATED_MISSING`) come as zeros with one line in the log.
@@ -155,7 +155,5 @@ def load_arrays(path: Path, expected: Shapes) -> Iterator[tuple[str, np.ndarray]
 def _arrays(checkpoint: Checkpoint, expected: Shapes) -> Iterator[tuple[str, np.ndarray]]:
     with closing(checkpoint):
         for name, shape in expected.items():
-            if name in checkpoint:
-                yield name, checkpoint.read(name).astype(np.float32, copy=False)
-            else:
-                yield name, np.zeros(shape, NUMPY["F32"])
+            values = checkpoint.read(name) if name in checkpoint else np.zeros(shape)
+            yield name, values.astype(np.float32, copy=False)

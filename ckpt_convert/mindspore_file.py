@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """MindSpore's `.ckpt`: protocol-buffer records `{tag, tensor {dims, tensor_type, content}}`.
 
-Read and written here, so that nothing but numpy is loaded and one tensor is in memory at a time;
-tests hold both directions against `mindspore.load_checkpoint` and `save_checkpoint`.
+Read and written here, because MindSpore would have to be loaded and would hold all tensors at
+once. Tests compare both directions with `mindspore.load_checkpoint` and `save_checkpoint`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from ckpt_convert.checkpoint import Checkpoint, Column
 from ckpt_convert.dtypes import MINDSPORE, itemsize, stored, widen
-from ckpt_convert.safetensors_file import Column
-from ckpt_convert.tensor_table import TensorTable
 from protenix_ms.errors import CheckpointError
 
 _TAG = {name: tag for tag, name in MINDSPORE.items()}
@@ -51,67 +49,61 @@ def write(file: BinaryIO, tensors: Sequence[Column], read: Callable[[str], np.nd
         file.write(np.ascontiguousarray(read(name)).reshape(-1).view(np.uint8))
 
 
-class _Fields:
-    """Fields of one message between two positions of the file."""
-
-    def __init__(self, file: BinaryIO, end: int) -> None:
-        self.file, self.end = file, end
-
-    def varint(self) -> int:
-        value = 0
-        for shift in range(0, 63, 7):
-            byte = self.file.read(1)
-            if not byte or self.file.tell() > self.end:
-                raise ValueError("a record ends too early")
-            value |= (byte[0] & 0x7F) << shift
-            if byte[0] < 0x80:
-                return value
-        raise ValueError("an absurdly large number")
-
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        """(field, value, end): a number, or the start and the end of a piece to be skipped."""
-        while self.file.tell() < self.end:
-            key = self.varint()
-            field, wire, value = key >> 3, key & 7, self.varint()
-            if wire == _VARINT:
-                yield field, value, -1
-                continue
-            start = self.file.tell()
-            if wire != _BYTES or start + value > self.end:
-                raise ValueError("a record is no tensor or reaches beyond the file")
-            yield field, start, start + value
-            self.file.seek(start + value)
-
-
-class MindSporeCheckpoint(TensorTable):
-    """A `Checkpoint` (see `read.py`) of a `.ckpt` written by us or by `save_checkpoint`."""
+class MindSporeCheckpoint(Checkpoint):
+    """A `.ckpt` written by us or by `save_checkpoint`."""
 
     kind = "MindSpore"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = path.open("rb")
-        self.saved_as = ""
-        self.records = 0
-        self.table: dict[str, tuple[str, tuple[int, ...], list[tuple[int, int]]]] = {}
+    def list_tensors(self) -> None:
+        """Fill `table`, see `Checkpoint`."""
         try:
             end = os.fstat(self.file.fileno()).st_size
             if end > 17:
                 self.file.seek(end - 17)
                 end -= 17 if self.file.read(7) == _TRAILER else 0
             self.file.seek(0)
-            for field, start, stop in _Fields(self.file, end):
-                if field != 1 or stop < 0:
-                    raise ValueError("a record that is no tensor")
-                self._record(start, stop)
+            for number, record in enumerate(self._fields(end, {1: tuple})):
+                if number == MAX_RECORDS:
+                    raise ValueError(f"more than {MAX_RECORDS} records")
+                self._add_record(*record[1])
             for name, (dtype, shape, pieces) in self.table.items():
                 size = sum(stop - start for start, stop in pieces)
                 if size != prod(shape) * itemsize(dtype):
                     raise ValueError(f"tensor {ascii(name[:120])} has {size} bytes for {shape}")
         except (ValueError, KeyError) as error:
-            self.file.close()
             raise CheckpointError(f"the MindSpore checkpoint cannot be read: {error}",
-                                  where=path.name, fix="write the file again") from error
+                                  where=self.path.name, fix="write the file again") from error
+
+    def _number(self, end: int) -> int:
+        value = 0
+        for shift in range(0, 63, 7):
+            byte = self.file.read(1)
+            if not byte or self.file.tell() > end:
+                raise ValueError("a record ends too early")
+            value |= (byte[0] & 0x7F) << shift
+            if byte[0] < 0x80:
+                return value
+        raise ValueError("an absurdly large number")
+
+    def _fields(self, end: int, expected: dict[int, type]) -> Iterator[tuple[int, int | tuple]]:
+        """Yield the fields of a message that ends at `end`, leaving the file behind each.
+
+        Args:
+            expected: by field, `int` or `tuple`: a number, or the bounds of some bytes.
+        """
+        while self.file.tell() < end:
+            key, value = self._number(end), self._number(end)
+            wire = {int: _VARINT, tuple: _BYTES}.get(expected.get(key >> 3))
+            if wire is None or wire != key & 7:
+                raise ValueError("a record that is no tensor")
+            if wire == _VARINT:
+                yield key >> 3, value
+                continue
+            start = self.file.tell()
+            if start + value > end:
+                raise ValueError("a record reaches beyond the file")
+            yield key >> 3, (start, start + value)
+            self.file.seek(start + value)
 
     def _text(self, start: int, stop: int) -> str:
         if stop - start > 4096:
@@ -119,56 +111,32 @@ class MindSporeCheckpoint(TensorTable):
         self.file.seek(start)
         return self.file.read(stop - start).decode("utf-8")
 
-    def _record(self, start: int, stop: int) -> None:
-        name, dtype, dims, content = "", "", [], (0, 0)
-        for field, begin, end in _Fields(self.file, stop):
-            if field == 1 and end >= 0:
-                name = self._text(begin, end)
-            elif field == 2 and end >= 0:
-                dtype, dims, content = self._tensor(begin, end)
-            else:
-                raise ValueError("a record that is no tensor")
-        self.records += 1
-        if self.records > MAX_RECORDS:
-            raise ValueError(f"more than {MAX_RECORDS} records")
-        known = self.table.setdefault(name, (dtype, tuple(dims), []))
-        if known[:2] != (dtype, tuple(dims)):
-            raise ValueError(f"tensor {ascii(name[:120])} stands twice")
-        known[2].append(content)  # tensors over 512 MB are cut into pieces
-
-    def _tensor(self, start: int, stop: int) -> tuple[str, list[int], tuple[int, int]]:
-        dtype, dims, content = "", [], (0, 0)
+    def _add_record(self, start: int, stop: int) -> None:
+        """Enter a tensor, or a further piece of one: those over 512 MB are cut."""
+        name, dtype, shape, content = "", "", [], (0, 0)
         self.file.seek(start)
-        for field, value, end in _Fields(self.file, stop):
-            if field == 1 and end < 0 and len(dims) < 32 and value < 2**40:
-                dims.append(value)
-            elif field == 2 and end >= 0:
-                kind = self._text(value, end)
-                if kind not in _TAG:
-                    raise ValueError(f"the unknown type {ascii(kind[:40])}")
-                dtype = _TAG[kind]
-            elif field == 3 and end >= 0:
-                content = (value, end)
-            else:
-                raise ValueError("a record that is no tensor")
-        return dtype, dims, content
+        for field, bounds in self._fields(stop, {1: tuple, 2: tuple}):
+            if field == 1:
+                name = self._text(*bounds)
+                continue
+            self.file.seek(bounds[0])
+            for inner, value in self._fields(bounds[1], {1: int, 2: tuple, 3: tuple}):
+                if inner == 1:
+                    shape.append(value)
+                elif inner == 2:
+                    kind = self._text(*value)
+                    if kind not in _TAG:
+                        raise ValueError(f"the unknown type {ascii(kind[:40])}")
+                    dtype = _TAG[kind]
+                else:
+                    content = value
+        if len(shape) > 32 or max(shape, default=0) >= 2**40:
+            raise ValueError("a tensor of an absurd shape")
+        known = self.table.setdefault(name, (dtype, tuple(shape), []))
+        if known[:2] != (dtype, tuple(shape)):
+            raise ValueError(f"tensor {ascii(name[:120])} stands twice")
+        known[2].append(content)
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor as a new array, see `Checkpoint.read`.
-
-        Raises:
-            CheckpointError: the file became shorter.
-        """
         dtype, shape, pieces = self.table[name]
-        raw = np.empty(prod(shape) * itemsize(dtype), np.uint8)
-        at = 0
-        for start, stop in pieces:
-            self.file.seek(start)
-            if self.file.readinto(memoryview(raw)[at : at + stop - start]) != stop - start:
-                raise CheckpointError("the file became shorter while it was read",
-                                      where=self.path.name, fix="write it again")
-            at += stop - start
-        return widen(raw.view(stored(dtype)), dtype).reshape(shape)
-
-    def close(self) -> None:
-        self.file.close()
+        return widen(self.read_pieces(pieces).view(stored(dtype)), dtype).reshape(shape)

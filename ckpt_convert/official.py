@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where upstream publishes its checkpoints, and what is known of the files.
+"""Addresses, sizes and digests of the checkpoints that upstream publishes.
 
 Addresses are those of upstream's `web_service/dependency_url.py`. Upstream publishes no
-checksums: sizes and sha256 are what several independent public projects recorded of the files
-they use. For protenix-v2 they come from copies made before it was withdrawn.
+checksums: sizes and sha256 are those that several independent public projects recorded of the
+files they use. For protenix-v2 they come from copies made before it was withdrawn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ BASE_URL = "https://protenix.tos-cn-beijing.volces.com/checkpoint/"
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """Bytes and, where known, sha256 of a published `<model>.pt`."""
+    """Size in bytes and, where known, sha256 of a published `<model>.pt`."""
 
     size: int
     sha256: str = ""
@@ -45,5 +45,5 @@ WITHDRAWN = {
 
 
 def address(model: str, base_url: str = BASE_URL) -> str:
-    """URL of a model's published file."""
+    """Give the URL of a model's published file."""
     return f"{base_url.rstrip('/')}/{model}.pt"

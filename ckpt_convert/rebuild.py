@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the object stream of a PyTorch file may build: inert records instead of torch's objects.
+"""The objects that the stream of a PyTorch file may build: inert records, none of torch's.
 
-A stream names functions and calls them; here a name is a `Global`, and a call is looked up in
-`REBUILDS`. Everything else is refused by `unpickle.py`. Every call costs constant time.
+A stream names functions and calls them. Here a name is a `Global`, and a call is looked up in
+`REBUILDS`; `unpickle.py` refuses everything else. Every call costs constant time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ckpt_convert.dtypes import TORCH_DTYPE, TORCH_STORAGE
 
 @dataclass(frozen=True)
 class Global:
-    """A dotted name the stream mentions; never imported."""
+    """A dotted name in the stream; never imported."""
 
     name: str
 
@@ -85,7 +85,7 @@ def _parameter(view, requires_grad=True, hooks=None, state=None) -> View:
 
 
 def _from_type(rebuild, kind, arguments, state=None) -> View:
-    """`state` holds Python attributes a person set on the tensor; they are dropped."""
+    """Rebuild a tensor and drop `state`, the Python attributes that a person set on it."""
     if type(rebuild) is not Global or type(kind) is not Global or kind.name not in _TENSOR_TYPES:
         raise ValueError("a tensor subclass that is not torch's own")
     known = rebuild.name in _TENSOR_REBUILDS
@@ -95,14 +95,14 @@ def _from_type(rebuild, kind, arguments, state=None) -> View:
 
 
 def _empty_mapping() -> dict:
-    """`OrderedDict()`; its items follow as opcodes."""
+    """Build an `OrderedDict()`; its items follow as opcodes."""
     return {}
 
 
 def _same(values=()) -> tuple | list:
-    """`torch.Size`, `set`, `frozenset`, `bytearray`: their argument as it is.
+    """Build a `torch.Size`, `set`, `frozenset` or `bytearray` as its argument itself.
 
-    Not copied: a stream can call with one long list a million times.
+    It is not copied: a stream can call with one long list a million times.
     """
     if type(values) not in (tuple, list, str):
         raise ValueError("a container is not made from a list")
@@ -110,7 +110,7 @@ def _same(values=()) -> tuple | list:
 
 
 def _text(text, *encoding) -> str:
-    """Devices, and bytes as protocol 2 writes them."""
+    """Build a device, or bytes as protocol 2 writes them, as text."""
     if type(text) is not str:
         raise ValueError("text was expected")
     return text

@@ -1,29 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """safetensors: 8 bytes of header length, a JSON header, then the tensors one after the other.
 
-Written here because the official package wants all tensors in memory at once; tests hold both
-directions against it.
+The official package reads and checks the header. The tensors are read here, because it maps the
+whole file into memory; and they are written here, because it wants all of them at once.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from math import prod
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
+from ckpt_convert.checkpoint import Checkpoint, Column
 from ckpt_convert.dtypes import NUMPY, itemsize, stored, widen
-from ckpt_convert.tensor_table import TensorTable
 from protenix_ms.errors import CheckpointError
 
 MAX_HEADER = 16 << 20  # bytes; a base model has 0.6 MB, the format allows 100 MB
-
-# (name, dtype tag, shape)
-Column = tuple[str, str, tuple[int, ...]]
 
 
 def write(file: BinaryIO, tensors: Sequence[Column], read: Callable[[str], np.ndarray],
@@ -43,72 +39,33 @@ def write(file: BinaryIO, tensors: Sequence[Column], read: Callable[[str], np.nd
         file.write(np.ascontiguousarray(read(name)).reshape(-1).view(np.uint8))
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a name stands twice")
-    return table
-
-
-class SafetensorsCheckpoint(TensorTable):
-    """A `Checkpoint` (see `read.py`) of a safetensors file."""
+class SafetensorsCheckpoint(Checkpoint):
+    """A safetensors file."""
 
     kind = "safetensors"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = path.open("rb")
+    def list_tensors(self) -> None:
+        """Fill `table`, see `Checkpoint`."""
         try:
-            size = os.fstat(self.file.fileno()).st_size
             length = int.from_bytes(self.file.read(8), "little")
-            if not 2 <= length <= min(MAX_HEADER, size - 8):
-                raise ValueError(f"its header claims {length} bytes in a file of {size}")
-            header = json.loads(self.file.read(length).decode("utf-8"), object_pairs_hook=_unique)
-            self.base = 8 + length
-            self.metadata, self.table = self._table(header, size - self.base)
-            self.saved_as = str(self.metadata.get("model", ""))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            self.file.close()
-            reason = str(error) or type(error).__name__
+            if length > MAX_HEADER:
+                raise ValueError(f"it claims {length} bytes")
+            with safe_open(self.path, "np") as header:
+                self.saved_as = (header.metadata() or {}).get("model", "")
+                start = 8 + length  # tensors follow one another without gaps
+                for name in header.offset_keys():
+                    tensor = header.get_slice(name)
+                    dtype, shape = tensor.get_dtype(), tuple(tensor.get_shape())
+                    if dtype not in NUMPY:
+                        raise ValueError(f"tensor {ascii(name[:120])} has the unknown type {dtype}")
+                    stop = start + prod(shape) * itemsize(dtype)
+                    self.table[name] = (dtype, shape, [(start, stop)])
+                    start = stop
+        except (ValueError, SafetensorError) as error:
+            reason = ascii(str(error))[1:200]
             raise CheckpointError(f"the safetensors header cannot be read: {reason}",
-                                  where=path.name, fix="write the file again") from error
-
-    @staticmethod
-    def _table(header: dict, room: int) -> tuple[dict, dict[str, tuple[str, tuple, int]]]:
-        metadata = header.pop("__metadata__", {})
-        table, spans = {}, []
-        for name, row in header.items():
-            dtype, shape, (start, end) = row["dtype"], tuple(row["shape"]), row["data_offsets"]
-            label = ascii(name[:120])
-            if dtype not in NUMPY:
-                raise ValueError(f"tensor {label} has the unknown type {ascii(dtype)[:40]}")
-            if len(shape) > 32 or any(type(n) is not int or n < 0 for n in (*shape, start, end)):
-                raise ValueError(f"tensor {label} has sizes that are no natural numbers")
-            if prod(max(n, 1) for n in shape) > 2**48:
-                raise ValueError(f"tensor {label} is absurdly large")
-            if end - start != prod(shape) * itemsize(dtype):
-                raise ValueError(f"tensor {label} has {end - start} bytes for shape {shape}")
-            table[name] = (dtype, shape, start)
-            spans.append((start, end))
-        spans.sort()
-        ends = [0, *(end for _, end in spans)]
-        if any(start != end for (start, _), end in zip(spans, ends)) or ends[-1] != room:
-            raise ValueError("tensors overlap, leave gaps or do not fill the file")
-        return metadata if type(metadata) is dict else {}, table
+                                  where=self.path.name, fix="write the file again") from error
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor as a new array, see `Checkpoint.read`.
-
-        Raises:
-            CheckpointError: the file became shorter.
-        """
-        dtype, shape, start = self.table[name]
-        raw = np.empty(prod(shape) * itemsize(dtype), np.uint8)
-        self.file.seek(self.base + start)
-        if self.file.readinto(memoryview(raw)) != raw.size:
-            raise CheckpointError("the file became shorter while it was read",
-                                  where=self.path.name, fix="write it again")
-        return widen(raw.view(stored(dtype)), dtype).reshape(shape)
-
-    def close(self) -> None:
-        self.file.close()
+        dtype, shape, pieces = self.table[name]
+        return widen(self.read_pieces(pieces).view(stored(dtype)), dtype).reshape(shape)

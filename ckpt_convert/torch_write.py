@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing a `.pt` that PyTorch loads (`weights_only=True` included), without PyTorch.
+"""Write a `.pt` that PyTorch loads (`weights_only=True` included), without PyTorch.
 
 The zip layout of `torch.save`: `data.pkl` with the table of tensors in protocol 2, one stored
 entry per tensor starting at a multiple of 64 bytes, `byteorder` and `version`.
@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ckpt_convert.checkpoint import Column
 from ckpt_convert.dtypes import TORCH_STORAGE, itemsize
-from ckpt_convert.safetensors_file import Column
 from protenix_ms.errors import CheckpointError
 
 ROOT = "archive"
@@ -48,7 +48,7 @@ def _ordered_dict(items: bytes) -> bytes:
 
 
 def _tensor(key: int, dtype: str, shape: tuple[int, ...]) -> bytes:
-    """`_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())`."""
+    """Encode `_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())`."""
     strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
     storage = (b"(" + _text("storage") + _global(TORCH_STORAGE[dtype]) + _text(str(key))
                + _text("cpu") + _integer(prod(shape)) + b"tQ")
@@ -58,7 +58,7 @@ def _tensor(key: int, dtype: str, shape: tuple[int, ...]) -> bytes:
 
 
 def object_stream(tensors: Sequence[Column]) -> bytes:
-    """`{"model": OrderedDict(name -> tensor)}`; tensor i lives in storage i."""
+    """Encode `{"model": OrderedDict(name -> tensor)}`; tensor i lives in storage i."""
     rows = b"".join(_text(name) + _tensor(i, dtype, shape)
                     for i, (name, dtype, shape) in enumerate(tensors))
     return b"\x80\x02}(" + _text("model") + _ordered_dict(rows) + b"u."

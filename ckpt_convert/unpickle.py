@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading the object stream of a PyTorch file (a pickle) without executing anything in it.
+"""Read the object stream of a PyTorch file (a pickle) without executing anything in it.
 
-Python's own unpickler calls what the stream names, and can be made to allocate gigabytes by ten
-bytes. This is a small stack machine of its own: a name is an inert `Global`, a call is looked up
-in the short table of `rebuild.py`, every other name is refused. Nothing recurses, nothing
-is hashed but text and small integers, and a stream of n bytes costs O(n).
+Python's own unpickler calls what the stream names. This is a small stack machine instead:
+`pickletools` splits the stream into opcodes, a name becomes an inert `Global`, a call is looked up
+in the short table of `rebuild.py`, and every other name is refused. Nothing recurses, only text
+and small integers are hashed, and a stream of n bytes costs O(n).
 """
 
 from __future__ import annotations
 
+import io
+import pickletools
 import struct
 from collections.abc import Callable
 
@@ -24,42 +26,113 @@ from ckpt_convert.rebuild import (
 )
 from protenix_ms.errors import CheckpointError
 
-MAX_INTEGER_BYTES = 1024
+MAX_INTEGER_BITS = 8192
+# Opcodes whose argument is the value that they put on the stack.
+_VALUES = frozenset({
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+})
 
 
 class _Machine:
-    """Stack machine over the opcodes that plain data and tensors need, protocols 1 to 5."""
+    """A stack machine over the opcodes that plain data and tensors need, protocols 1 to 5."""
 
-    def __init__(self, data: bytes, where: str) -> None:
-        self.data, self.where, self.at = data, where, 0
+    def __init__(self, where: str) -> None:
+        self.where, self.at = where, 0
         self.stack: list = []
         self.marks: list[list] = []
         self.memo: dict[int, object] = {}
 
-    def take(self, n: int) -> bytes:
-        piece = self.data[self.at : self.at + n]
-        if len(piece) != n:
-            raise ValueError("the object stream ends too early")
-        self.at += n
-        return piece
+    def run(self, data: bytes) -> object:
+        """Execute the stream and return the one object that it leaves."""
+        push, act = self.pushing_opcodes(), self.acting_opcodes()
+        for opcode, argument, self.at in pickletools.genops(io.BytesIO(data)):
+            name = opcode.name
+            if name in _VALUES:
+                if type(argument) is int and argument.bit_length() > MAX_INTEGER_BITS:
+                    raise ValueError("an absurdly large integer")
+                self.stack.append(argument)
+            elif name in push:
+                value = push[name](argument)  # first: it may replace the stack
+                self.stack.append(value)
+            elif name in act:
+                act[name](argument)
+            elif name != "STOP":
+                raise ValueError(f"opcode {name} has no place in a file of tensors")
+        (result,) = self.stack
+        return result
 
-    def number(self, layout: str) -> int | float:
-        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
+    def pushing_opcodes(self) -> dict[str, Callable]:
+        """List the opcodes that put one value on the stack."""
+        return {
+            "NONE": lambda _: None, "NEWTRUE": lambda _: True, "NEWFALSE": lambda _: False,
+            "EMPTY_LIST": lambda _: [], "EMPTY_DICT": lambda _: {}, "EMPTY_TUPLE": lambda _: (),
+            "EMPTY_SET": lambda _: [], "LIST": self.since_mark, "FROZENSET": self.since_mark,
+            "TUPLE": lambda _: tuple(self.since_mark()), "DICT": self.dict_since_mark,
+            "TUPLE1": lambda _: tuple(self.last(1)), "TUPLE2": lambda _: tuple(self.last(2)),
+            "TUPLE3": lambda _: tuple(self.last(3)), "DUP": lambda _: self.stack[-1],
+            "GLOBAL": lambda names: self.find(*names.split(" ", 1)),
+            "STACK_GLOBAL": lambda _: self.find(*self.last(2)),
+            "REDUCE": lambda _: self.call(*self.last(2)),
+            "BINPERSID": lambda _: self.storage(*self.last(1)),
+            **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda slot: self.memo[slot]),
+        }
 
-    def line(self) -> str:
-        end = self.data.find(b"\n", self.at, self.at + 4096)
-        if end < 0:
-            raise ValueError("a line of the object stream does not end")
-        return self.take(end + 1 - self.at)[:-1].decode("utf-8")
+    def acting_opcodes(self) -> dict[str, Callable]:
+        """List the opcodes that work on the stack or the memo."""
+        return {
+            "PROTO": self.protocol, "FRAME": lambda _: None, "MARK": self.mark,
+            "POP": lambda _: self.stack.pop(), "POP_MARK": self.since_mark,
+            **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), self.remember),
+            "MEMOIZE": lambda _: self.remember(len(self.memo)),
+            "APPEND": lambda _: self.extend(self.last(1)),
+            **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda _: self.extend(self.since_mark())),
+            "SETITEM": lambda _: self.set_items(self.last(2)),
+            "SETITEMS": lambda _: self.set_items(self.since_mark()), "BUILD": self.build,
+        }
 
-    def sized(self, layout: str) -> bytes:
-        return self.take(self.number(layout))
+    def protocol(self, version: int) -> None:
+        if version > 5:
+            raise ValueError(f"object stream of the unknown protocol {version}")
 
-    def since_mark(self) -> list:
+    def mark(self, _: object) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def remember(self, slot: int) -> None:
+        self.memo[slot] = self.stack[-1]
+
+    def since_mark(self, _: object = None) -> list:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
+    def last(self, n: int) -> list:
+        if len(self.stack) < n:
+            raise ValueError("the object stream takes more than it holds")
+        items = self.stack[-n:]
+        del self.stack[-n:]
+        return items
+
+    def extend(self, items: list) -> None:
+        if type(self.stack[-1]) is not list:
+            raise ValueError("items are added to something that is not a list")
+        self.stack[-1].extend(items)
+
+    def set_items(self, items: list) -> None:
+        if len(items) % 2:
+            raise ValueError("a key without a value")
+        for key, value in zip(items[::2], items[1::2]):
+            put(self.stack[-1], key, value)
+
+    def dict_since_mark(self, _: object) -> dict:
+        items = self.since_mark()
+        self.stack.append({})
+        self.set_items(items)
+        return self.stack.pop()
+
     def find(self, module: object, name: object) -> Global:
+        """Make a global, or refuse its name."""
         if type(module) is not str or type(name) is not str:
             raise ValueError("a global is not named by text")
         dotted = f"{module}.{name}".replace("__builtin__.", "builtins.", 1)
@@ -71,16 +144,14 @@ class _Machine:
             )
         return Global(dotted)
 
-    def call(self) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
+    def call(self, function: object, arguments: object) -> object:
         if type(function) is not Global or function.name not in REBUILDS:
             raise ValueError("a call of something that is no rebuild function")
         if type(arguments) is not tuple or len(arguments) > 8:  # a long one could be reused
             raise ValueError("the arguments of a call are no tuple of at most eight")
-        self.stack.append(REBUILDS[function.name](*arguments))
+        return REBUILDS[function.name](*arguments)
 
-    def persistent(self) -> None:
-        identity = self.stack.pop()
+    def storage(self, identity: object) -> Storage:
         if type(identity) is not tuple or len(identity) != 5 or identity[0] != "storage":
             raise ValueError("a persistent id is not a tensor storage")
         _, kind, key, _, numel = identity
@@ -89,130 +160,22 @@ class _Machine:
         if type(key) is not str or not (len(key) < 20 and key.isascii() and key.isdigit()):
             raise ValueError("the key of a storage is not a decimal number")
         naturals((numel,), "the storage size")
-        self.stack.append(Storage(key, STORAGES.get(kind.name, kind.name), numel))
+        return Storage(key, STORAGES.get(kind.name, kind.name), numel)
 
-    def build(self) -> None:
-        """State of an object: only an OrderedDict's attributes (`_metadata`), which we drop."""
+    def build(self, _: object) -> None:
+        """Drop the state of an object, which only an OrderedDict may have (`_metadata`)."""
         self.stack.pop()
         if type(self.stack[-1]) is not dict:
             raise ValueError("state is set on something that is not a dictionary")
 
-    def extend(self) -> None:
-        items = self.since_mark()
-        if type(self.stack[-1]) is not list:
-            raise ValueError("items are added to something that is not a list")
-        self.stack[-1].extend(items)
-
-    def set_items(self, items: list) -> None:
-        if len(items) % 2:
-            raise ValueError("a key without a value")
-        for key, value in zip(items[::2], items[1::2]):
-            put(self.stack[-1], key, value)
-
-    def integer(self, raw: bytes) -> int:
-        if len(raw) > MAX_INTEGER_BYTES:
-            raise ValueError("an absurdly large integer")
-        return int.from_bytes(raw, "little", signed=True)
-
-    def last(self, n: int) -> list:
-        if len(self.stack) < n:
-            raise ValueError("the object stream takes more than it holds")
-        items = self.stack[-n:]
-        del self.stack[-n:]
-        return items
-
-    def run(self) -> object:
-        push = self.push_opcodes()
-        do = self.act_opcodes()
-        while True:
-            opcode = self.take(1)
-            if opcode in push:
-                value = push[opcode]()  # first: it may replace the stack
-                self.stack.append(value)
-            elif opcode in do:
-                do[opcode]()
-            elif opcode == b".":
-                (result,) = self.stack
-                return result
-            else:
-                raise ValueError(f"opcode {opcode!r} has no place in a file of tensors")
-
-    def push_opcodes(self) -> dict[bytes, Callable]:
-        """Opcodes that put one value on the stack."""
-        number, sized, text = self.number, self.sized, lambda raw: raw.decode("utf-8", "strict")
-        return {
-            b"N": lambda: None, b"\x88": lambda: True, b"\x89": lambda: False,
-            b"I": lambda: _line_integer(self.line()), b"L": lambda: _line_integer(self.line()),
-            b"F": lambda: float(self.line()), b"G": lambda: number(">d"),
-            b"J": lambda: number("<i"), b"K": lambda: number("<B"), b"M": lambda: number("<H"),
-            b"\x8a": lambda: self.integer(sized("<B")), b"\x8b": lambda: self.integer(sized("<I")),
-            b"X": lambda: text(sized("<I")), b"\x8c": lambda: text(sized("<B")),
-            b"\x8d": lambda: text(sized("<Q")),
-            b"B": lambda: sized("<I"), b"C": lambda: sized("<B"), b"\x8e": lambda: sized("<Q"),
-            b"\x96": lambda: sized("<Q"),
-            b"]": list, b"}": dict, b")": tuple, b"\x8f": list,
-            b"l": self.since_mark, b"t": lambda: tuple(self.since_mark()),
-            b"\x91": self.since_mark, b"d": self.dict_since_mark,
-            b"\x85": lambda: tuple(self.last(1)), b"\x86": lambda: tuple(self.last(2)),
-            b"\x87": lambda: tuple(self.last(3)),
-            b"c": lambda: self.find(self.line(), self.line()),
-            b"\x93": lambda: self.find(*self.last(2)),
-            b"h": lambda: self.memo[number("<B")], b"j": lambda: self.memo[number("<I")],
-            b"g": lambda: self.memo[int(self.line())], b"2": lambda: self.stack[-1],
-        }
-
-    def dict_since_mark(self) -> dict:
-        items = self.since_mark()
-        self.stack.append({})
-        self.set_items(items)
-        return self.stack.pop()
-
-    def act_opcodes(self) -> dict[bytes, Callable]:
-        """Opcodes that work on the stack or the memo."""
-        number, stack_top = self.number, lambda: self.stack[-1]
-        return {
-            b"\x80": lambda: self.protocol(number("<B")), b"\x95": lambda: number("<Q"),
-            b"(": self.mark, b"0": lambda: self.stack.pop(), b"1": self.since_mark,
-            b"q": lambda: self.memo.__setitem__(number("<B"), stack_top()),
-            b"r": lambda: self.memo.__setitem__(number("<I"), stack_top()),
-            b"p": lambda: self.memo.__setitem__(int(self.line()), stack_top()),
-            b"\x94": lambda: self.memo.__setitem__(len(self.memo), stack_top()),
-            b"a": self.append, b"e": self.extend, b"\x90": self.extend,
-            b"s": lambda: self.set_items(self.last(2)),
-            b"u": lambda: self.set_items(self.since_mark()),
-            b"R": self.call, b"Q": self.persistent, b"b": self.build,
-        }
-
-    def protocol(self, version: int) -> None:
-        if version > 5:
-            raise ValueError(f"object stream of the unknown protocol {version}")
-
-    def mark(self) -> None:
-        self.marks.append(self.stack)
-        self.stack = []
-
-    def append(self) -> None:
-        (item,) = self.last(1)
-        if type(self.stack[-1]) is not list:
-            raise ValueError("an item is added to something that is not a list")
-        self.stack[-1].append(item)
-
-
-def _line_integer(text: str) -> int | bool:
-    if text in ("00", "01"):
-        return text == "01"
-    if len(text) > 40:
-        raise ValueError("an absurdly large integer")
-    return int(text.removesuffix("L"))
-
 
 def _quoted(name: str) -> str:
-    """A name from the file, safe to print: no control characters, at most 80 of them."""
+    """Quote a name from the file for print: no control characters, at most 80 of them."""
     return ascii(name if len(name) <= 80 else name[:77] + "...")
 
 
 def load(data: bytes, where: str) -> object:
-    """Objects of the stream: dict, list, tuple, text, numbers, `View`, `Storage`, `Global`.
+    """Build the objects of a stream: dict, list, tuple, text, numbers, `View`, `Global`.
 
     Args:
         data: the whole stream, as in the archive's `data.pkl`.
@@ -221,13 +184,13 @@ def load(data: bytes, where: str) -> object:
     Raises:
         CheckpointError: a name outside `ALLOWED`, a malformed or a truncated stream.
     """
-    machine = _Machine(data, where)
+    machine = _Machine(where)
     try:
-        return machine.run()
+        return machine.run(data)
     except (ValueError, IndexError, KeyError, TypeError, struct.error, OverflowError) as error:
         stated = type(error) is ValueError
-        reason = str(error)[:120] if stated else "its opcodes do not fit together"
+        reason = ascii(str(error))[1:121] if stated else "its opcodes do not fit together"
         raise CheckpointError(
-            f"the object stream cannot be read at byte {machine.at}: {reason}", where=where,
+            f"the object stream cannot be read near byte {machine.at}: {reason}", where=where,
             fix="the file is damaged or was made to do harm; fetch it again from its source",
         ) from error

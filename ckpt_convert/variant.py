@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which model a checkpoint belongs to, from its names and shapes alone."""
+"""Recognise the model that a checkpoint belongs to, from its names and shapes alone."""
 
 from __future__ import annotations
 
@@ -16,67 +16,71 @@ from protenix_ms.errors import ConfigError
 
 @dataclass(frozen=True)
 class Match:
-    """A model whose parameters a file holds; `twins` have the same names and shapes."""
+    """A model whose parameters a file holds.
+
+    Attributes:
+        twins: other models with the same names and shapes.
+        assumed: a twin was chosen although neither the file nor its name tells which it is.
+    """
 
     model: str
     twins: tuple[str, ...]
     expected: Shapes
     difference: Difference
-    assumed: bool = False  # a twin was chosen although nothing in the file's name told which
+    assumed: bool = False
 
 
-def recognise(found: Shapes, path: Path, hint: str = "") -> Match:
-    """The released variant with exactly these tensors.
+def recognise(actual: Shapes, path: Path, hint: str = "") -> Match:
+    """Find the released variant with exactly these tensors.
 
-    Two pairs of variants are the same graph; the file's name, then `hint` (the name under which
-    torch saved it) tells which, otherwise the first is taken and `assumed` is set.
+    Two pairs of variants are the same graph. The file's name, then `hint` (the name under which
+    torch saved it) tells which; otherwise the first is taken and `assumed` is set.
 
     Raises:
         CheckpointError: no variant fits; lists the differences to the nearest.
     """
-    candidates = {}
-    for model in VARIANTS:
-        expected = manifest(get_config(model))
-        candidates[model] = (expected, compare(found, expected))
-    fitting = [model for model, (_, difference) in candidates.items() if not difference]
-    if not fitting:
-        called = [m for text in (path.name, hint) for m in VARIANTS if m in text]
-        nearest = (called or sorted(candidates, key=lambda m: len(candidates[m][1])))[0]
-        require(candidates[nearest][1], str(path), f"any released model (found {sizes(found)})",
+    expected = {model: manifest(get_config(model)) for model in VARIANTS}
+    difference = {model: compare(actual, expected[model]) for model in VARIANTS}
+
+    def named(models: list[str]) -> list[str]:
+        return [m for text in (path.name, hint) for m in models if m in text]
+
+    if all(difference.values()):
+        nearest = [*named(list(VARIANTS)), min(VARIANTS, key=lambda m: len(difference[m]))][0]
+        require(difference[nearest], str(path), f"any released model (found {sizes(actual)})",
                 f"other sizes need --config FILE.json; compared with {nearest}")
     # without tolerated differences first: a file with an ESM weight is an ESM model
-    fitting.sort(key=lambda model: len(candidates[model][1].filled)
-                 + len(candidates[model][1].dropped))
-    best = candidates[fitting[0]][1]
-    fitting = [m for m in fitting if candidates[m][1] == best]
-    named = [m for text in (path.name, hint) for m in fitting if m in text]
-    model = (named or fitting)[0]
-    expected, difference = candidates[model]
+    best = min((d for d in difference.values() if not d),
+               key=lambda d: len(d.filled) + len(d.dropped))
+    fitting = [model for model in VARIANTS if difference[model] == best]
+    model = [*named(fitting), *fitting][0]
     twins = tuple(m for m in fitting if m != model)
-    return Match(model, twins, expected, difference, assumed=bool(twins and not named))
+    return Match(model, twins, expected[model], best, bool(twins and not named(fitting)))
 
 
-def declared(found: Shapes, path: Path, model: str = "", config: Path | None = None) -> Match:
-    """A model the person names: a released variant, or the configuration in a JSON file.
+def declared(actual: Shapes, path: Path, model: str = "", config: Path | None = None) -> Match:
+    """Check a file against the model that a person names.
 
     Args:
-        config: an upstream configuration tree, or a recording's `meta.json` with one in `config`.
+        model: a released variant.
+        config: an upstream configuration tree as JSON, or a recording's `meta.json` with one in
+            `config`.
 
     Raises:
         ConfigError: unknown model, unreadable configuration.
         CheckpointError: the file does not hold exactly its tensors.
     """
-    tree = from_upstream(_configuration(config)) if config else get_config(model)
+    tree = from_upstream(_read_configuration(config)) if config else get_config(model)
     if model and tree.model_name != model:
         raise ConfigError(f"is the configuration of {tree.model_name}, not of {model}",
                           where=str(config), fix="name only one of them")
     expected = manifest(tree)
-    difference = compare(found, expected)
+    difference = compare(actual, expected)
     require(difference, str(path), tree.model_name)
     return Match(tree.model_name, (), expected, difference)
 
 
-def _configuration(path: Path) -> dict:
+def _read_configuration(path: Path) -> dict:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         tree = tree.get("config", tree)
@@ -88,21 +92,21 @@ def _configuration(path: Path) -> dict:
                                                "checkpoint") from error
 
 
-def sizes(found: Shapes) -> str:
-    """Widths and block counts read off a file, for messages: `c_s 384, c_z 128, ...`."""
+def sizes(actual: Shapes) -> str:
+    """Describe the widths and block counts of a file, for messages: `c_s 384, c_z 128, ...`."""
     widths = {
         "c_s": ("linear_no_bias_s.weight", 0), "c_z": ("linear_no_bias_z_cycle.weight", 0),
         "c_s_inputs": ("linear_no_bias_sinit.weight", 1),
         "c_m": ("msa_module.linear_no_bias_m.weight", 0),
         "c_token": ("diffusion_module.layernorm_a.weight", 0),
     }
-    parts = [f"{name} {found[key][axis]}" for name, (key, axis) in widths.items()
-             if len(found.get(key, ())) > axis]
     stacks = {"pairformer": "pairformer_stack", "MSA": "msa_module",
               "diffusion": "diffusion_module.diffusion_transformer",
               "template": "template_embedder.pairformer_stack"}
+    parts = [f"{label} {actual[name][axis]}" for label, (name, axis) in widths.items()
+             if len(actual.get(name, ())) > axis]
     for label, stack in stacks.items():
         block = re.compile(rf"{re.escape(stack)}\.blocks\.(\d{{1,4}})\.")
-        numbers = {m.group(1) for name in found if (m := block.match(name))}
+        numbers = {m[1] for name in actual if (m := block.match(name))}
         parts.append(f"{label} blocks {len(numbers)}")
     return ", ".join(parts)

@@ -11,24 +11,38 @@ Dimensions: ``b`` sample or batch, ``n`` token, ``m`` MSA row, ``a`` atom, ``t``
 
 from __future__ import annotations
 
-from numpy import ndarray as Array  # noqa: N812
+from typing import TYPE_CHECKING, Any
 
-try:
-    from jaxtyping import Bool, Float, Int, Shaped
-except ImportError:  # jaxtyping is a test dependency; without it annotations are plain text
+if TYPE_CHECKING:  # a type checker sees arrays without shapes
+    from typing import Annotated as Bool
+    from typing import Annotated as Float
+    from typing import Annotated as Int
+    from typing import Annotated as Shaped
+    from typing import TypeAlias
 
-    class _Shape:
-        """Stands in for a jaxtyping dtype: `Float[Tensor, "n c"]` is just `Tensor`."""
+    from numpy.typing import NDArray
 
-        def __class_getitem__(cls, item):
-            return item[0]
+    Array: TypeAlias = NDArray[Any]
+    Tensor: TypeAlias = Any
+else:
+    from numpy import ndarray as Array  # noqa: N812
 
-    Bool = Float = Int = Shaped = _Shape
+    try:
+        from jaxtyping import Bool, Float, Int, Shaped
+    except ImportError:  # jaxtyping is a test dependency; without it annotations are plain text
+
+        class _Shape:
+            """Stands in for a jaxtyping dtype: `Float[Tensor, "n c"]` is just `Tensor`."""
+
+            def __class_getitem__(cls, item):
+                return item[0]
+
+        Bool = Float = Int = Shaped = _Shape
 
 __all__ = ["Array", "Bool", "Float", "Int", "Shaped", "Tensor"]  # noqa: F822
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "Tensor":
         from mindspore import Tensor
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import os
 import sys
@@ -39,7 +40,7 @@ def parse(words: list[str]) -> argparse.Namespace:
         command = commands.add_parser(name, help=f"see {name} --help")
         if words[:1] == [name]:
             run, add_arguments = importlib.import_module(module).WORKLOADS[name]
-            command.description = run.__doc__
+            command.description = inspect.getdoc(run)
             command.formatter_class = argparse.RawDescriptionHelpFormatter
             command.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
             command.add_argument("--serve", help=argparse.SUPPRESS)  # the side of a child process

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 import os
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from protenix_ms.errors import ChemistryError
+from protenix_ms.files import file_sha256
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
 SHIPPED = Path(__file__).with_name("ccd.npz")
@@ -117,14 +117,14 @@ class ComponentDictionary:
     @functools.cached_property
     def sha256(self) -> str:
         """Digest of the table's file, for `run.json`."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return file_sha256(self.path)
 
     @functools.cached_property
     def conformers_sha256(self) -> str | None:
         """Digest of the conformer override, None without one."""
         if self.conformers_path is None:
             return None
-        return hashlib.sha256(self.conformers_path.read_bytes()).hexdigest()
+        return file_sha256(self.conformers_path)
 
     def __len__(self) -> int:
         return len(self._row)

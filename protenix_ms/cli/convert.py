@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from ckpt_convert import command
+from ckpt_convert import __main__ as command
 from protenix_ms.errors import CheckpointError
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib
 import platform
 import shutil
@@ -12,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from protenix_ms.errors import ProtenixError
+from protenix_ms.files import file_sha256
 
 _GIGABYTE = 1e9
 _LEAST_MEMORY = 4e9  # bytes; protenix_tiny on a small job
@@ -173,15 +172,7 @@ def weights() -> Iterator[Finding]:
     folder = weights_dir()
     files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.ckpt"))
     for path in files:
-        yield Finding("weights", f"{path.name}, sha256 {_sha256(path)}")
+        yield Finding("weights", f"{path.name}, sha256 {file_sha256(path)}")
     if not files:
         yield Finding("weights", f"none in {folder}", "protenix-ms fetch MODEL, or predict with "
                       "--checkpoint FILE or --random-weights SEED", needed=False)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()

@@ -75,7 +75,7 @@ def recompute() -> dict:
     return {
         "triangle_attention": False, "triangle_multiplication": False, "transition": False,
         "outer_product_mean": False, "pair_embedding": False, "pairformer_block": True,
-        "msa_block": True, "diffusion_block": True, "smooth_lddt": True,
+        "msa_block": True, "diffusion_block": True,
     }
 
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heavy atoms of the standard residues, in the order the confidence head counts them.
+"""The elements, and the heavy atoms of the standard residues as the confidence head counts them.
 
-`RESIDUE_ATOMS[name]` is upstream's `RES_ATOMS_DICT`: the position in it is `atom_to_tokatom_idx`.
+An atom's position in `RESIDUE_ATOMS[name]` (upstream's `RES_ATOMS_DICT`) is `atom_to_tokatom_idx`.
 Template features use the same order without the terminal OXT (`DENSE_ATOMS`, at most 24).
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
+
+import gemmi
 
 from protenix_ms.constants.restypes import (
     DNA_RESTYPES,
@@ -16,6 +18,10 @@ from protenix_ms.constants.restypes import (
     RESTYPES,
     RNA_RESTYPES,
 )
+
+# Symbols are in upper case, as the CCD and mmCIF write them.
+ATOMIC_NUMBER = MappingProxyType({gemmi.Element(n).name.upper(): n for n in range(1, 119)})
+NUM_ELEMENT_CLASSES = 128  # of the one-hot: 118 elements and ten spare classes (AF3 SI table 5)
 
 _SIDE_CHAINS = {
     "ALA": "CB",
@@ -61,7 +67,6 @@ def _atoms(name: str) -> tuple[str, ...]:
 RESIDUE_ATOMS = MappingProxyType(
     {name: _atoms(name) for name in (*PROTEIN_RESTYPES, *RNA_RESTYPES, *DNA_RESTYPES)}
 )
-MAX_ATOMS_PER_TOKEN = max(len(atoms) for atoms in RESIDUE_ATOMS.values())
 
 # Token centre: C-alpha, C1'. Frames: N-CA-C, C1'-C3'-C4' (AF3 SI 4.3.2).
 PROTEIN_CENTRE_ATOM = "CA"
@@ -93,12 +98,12 @@ DENSE_ATOMS = MappingProxyType(
 
 
 def dense_index(restype: str, atom: str) -> int:
-    """Column of `atom` among the dense atoms of `restype`; 0 when it has none (upstream)."""
+    """Find the column of `atom` among the dense atoms of `restype`; 0, as upstream, if absent."""
     atoms = DENSE_ATOMS[restype]
     return atoms.index(atom) if atom in atoms else 0
 
 
+# Dense column of the pseudo-beta atom, by restype index.
 PSEUDO_BETA_INDEX = tuple(
     dense_index(name, DISTOGRAM_ATOM.get(name, "")) for name in RESTYPE_INDEX
 )
-"""Dense column of the pseudo-beta atom, by restype index."""

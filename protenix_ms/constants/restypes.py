@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The 32 residue types of the model (AF3 SI table 13) and the one-letter alphabets.
+"""The 32 residue types of the model, the one-letter alphabets, and what helps crystals to grow.
 
-Order: 20 amino acids, UNK, four RNA bases and N, four DNA bases and DN, gap.
+Order of the types (AF3 SI table 13): 20 amino acids, UNK, four RNA bases and N, four DNA bases
+and DN, gap.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ SEQUENCE_LETTERS = MappingProxyType(
 )
 
 
-def _alignment_letters(kind: str) -> MappingProxyType:
+def _alignment_letters(kind: str) -> MappingProxyType[str, int]:
     if kind == "protein":
         table = {letter: RESTYPE_INDEX[name] for letter, name in PROTEIN_LETTERS.items()}
         # ambiguity codes and the two rare amino acids; J (I or L) and O count as unknown
@@ -57,3 +58,14 @@ def _alignment_letters(kind: str) -> MappingProxyType:
 ALIGNMENT_LETTERS = MappingProxyType(
     {kind: _alignment_letters(kind) for kind in ("protein", "rna", "dna")}
 )
+
+# Components that only help a crystal to grow are removed from training structures (AF3 SI 2.5.4,
+# table 8), if the structure was determined by one of these values of `_exptl.method`.
+CRYSTALLIZATION_AIDS = frozenset({
+    "SO4", "GOL", "EDO", "PO4", "ACT", "PEG", "DMS", "TRS", "PGE", "PG4", "FMT", "EPE", "MPD",
+    "MES", "CD", "IOD",
+})
+CRYSTALLIZATION_METHODS = frozenset({
+    "X-RAY DIFFRACTION", "NEUTRON DIFFRACTION", "ELECTRON CRYSTALLOGRAPHY",
+    "POWDER CRYSTALLOGRAPHY", "FIBER DIFFRACTION",
+})

@@ -16,6 +16,7 @@ from protenix_ms.data.crop import Sites
 from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.optional import empty_constraint_features
 from protenix_ms.features.tokens import TokenTable, tokenize
+from protenix_ms.geometry.distances import point_distances
 from protenix_ms.typing import Array, Bool, Float, Int
 
 DISTANCE_BINS = np.array([4.0, 8.0, 16.0])  # angstrom, inner edges of four bins
@@ -285,7 +286,7 @@ def substructure_feature(
     """
     feature = np.zeros((len(chosen), len(chosen), len(DISTANCE_BINS) + 1), np.float32)
     rows = np.flatnonzero(chosen)
-    apart = np.linalg.norm(position[rows][:, None] - position[rows][None], axis=-1)
+    apart = point_distances(position[rows], position[rows])
     first, second = np.nonzero(apart >= DISTANCE_BINS[0])
     number = np.digitize(apart[first, second], DISTANCE_BINS)
     feature[rows[first], rows[second], number] = 1

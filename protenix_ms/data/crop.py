@@ -10,7 +10,7 @@ import numpy as np
 
 from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.tokens import TokenTable
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs, point_distances
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
 METHODS = ("contiguous", "spatial", "interface")
@@ -131,8 +131,8 @@ def centre_candidates(
 
 def spatial_tokens(sites: Sites, centre: int, size: int, whole_residues: bool) -> Int[Array, "k"]:
     """Choose the `size` tokens nearest to a token; unresolved ones come last, ties by order."""
-    apart = sites.position.astype(np.float64) - sites.position[centre]
-    reach = np.sqrt((apart**2).sum(1)).astype(np.float32)
+    position = sites.position.astype(np.float64)
+    reach = point_distances(position, position[[centre]])[:, 0].astype(np.float32)
     reach = np.where(sites.resolved, reach, np.float32(np.inf))
     reach = reach + np.arange(len(sites), dtype=np.float32) * _TIE_BREAK
     chosen = np.sort(np.argsort(reach, kind="stable")[:size])

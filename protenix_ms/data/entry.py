@@ -21,7 +21,7 @@ from protenix_ms.chem.atom_table import AtomTable, Table
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.columns import find_names
 from protenix_ms.chem.covalent import selenomethionine_to_methionine
-from protenix_ms.constants.crystallography import CRYSTALLIZATION_METHODS
+from protenix_ms.constants.restypes import CRYSTALLIZATION_METHODS
 from protenix_ms.data import filters
 from protenix_ms.data.completion import complete, sequence_codes
 from protenix_ms.data.deposited import deposited_atoms

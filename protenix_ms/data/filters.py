@@ -9,9 +9,9 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.columns import connected_groups
-from protenix_ms.constants.crystallography import CRYSTALLIZATION_AIDS
+from protenix_ms.constants.restypes import CRYSTALLIZATION_AIDS
 from protenix_ms.features.annotation import AnnotatedAtoms
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.typing import Array, Int
 
 Polymers = dict[str, str]  # entity -> `_entity_poly.type`

@@ -19,7 +19,7 @@ import numpy as np
 from protenix_ms.data.entry import Entry
 from protenix_ms.errors import InputError
 from protenix_ms.features.annotation import AnnotatedAtoms
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.io.text_file import read_text
 from protenix_ms.typing import Array, Float, Int
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from protenix_ms.chem.columns import map_unique
-from protenix_ms.constants.elements import ATOMIC_NUMBER, NUM_ELEMENT_CLASSES
+from protenix_ms.constants.residue_atoms import ATOMIC_NUMBER, NUM_ELEMENT_CLASSES
 from protenix_ms.errors import ChemistryError
 from protenix_ms.features.annotation import AnnotatedAtoms
-from protenix_ms.geometry.rotation import random_rotations
+from protenix_ms.geometry.rigid import random_rotations
 from protenix_ms.typing import Array, Float, Int, Shaped
 
 NAME_LENGTH = 4

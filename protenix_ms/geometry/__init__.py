@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Geometry in numpy: rotations, superposition."""
+"""Geometry in numpy: distances, rigid motions, binned quantities, TM-score terms."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Expected TM-score terms of a predicted aligned error (AF3 SI section 5.9.1).
 
-pTM and ipTM average E[1 / (1 + (e / d0)^2)] over pairs of tokens, where d0 depends on the size of
-the complex they are taken in: the whole, one chain, or two chains. Two terms per pair of tokens
-serve all of them, so the distribution itself (n x n x 64) is never kept.
+pTM and ipTM average E[1 / (1 + (e / d0)^2)] over pairs of tokens, where d0 follows the size of the
+complex that is scored: the whole, one chain, or two chains. Two terms per pair of tokens serve all
+of them, so the distribution itself (n x n x 64) is never kept.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from protenix_ms.typing import Array, Float, Int
 
 
 def tm_d0(n: int) -> float:
-    """Distance scale of the TM-score for `n` residues, angstrom; at least 19 are assumed."""
-    return 1.24 * (max(n, 19) - 15) ** (1.0 / 3.0) - 1.8
+    """Compute the TM-score's distance scale for `n` residues, at least 19, in angstrom."""
+    return float(1.24 * (max(n, 19) - 15) ** (1.0 / 3.0) - 1.8)
 
 
 def tm_weights(n: int) -> Float[Array, "k"]:
-    """TM-score term of every PAE bin centre in a complex of `n` tokens."""
+    """Compute the TM-score term of every PAE bin centre in a complex of `n` tokens."""
     return (1.0 / (1.0 + (PAE.centres().astype(np.float64) / tm_d0(n)) ** 2)).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class TmTables:
-    """Weights by which PAE bins of a job become TM terms; made once per job.
+    """The chains of a job, which set the weights by which PAE bins become TM terms.
 
     Attributes:
         chain: chain number of every token, 0, 1, ... without gaps.
@@ -39,19 +39,18 @@ class TmTables:
     sizes: Int[Array, "c"]
 
     @classmethod
-    def of(cls, asym_id: Int[Array, "n"]) -> TmTables:
-        """Tables of a job from the chain number of every token (gaps allowed)."""
+    def from_chains(cls, asym_id: Int[Array, "n"]) -> TmTables:
+        """Make the tables from the chain number of every token, which may have gaps."""
         _, chain, sizes = np.unique(asym_id, return_inverse=True, return_counts=True)
         return cls(chain, sizes)
 
     def reduce(
         self, logits: Float[Array, "r n k"], rows: slice
     ) -> tuple[Float[Array, "r n"], Float[Array, "r n"], Float[Array, "r n"]]:
-        """Reduce some rows of PAE logits.
+        """Reduce the PAE logits of some rows.
 
         Args:
-            logits: PAE logits of the rows.
-            rows: which tokens the rows are.
+            rows: the tokens of the rows.
 
         Returns:
             Expected error in angstrom; TM terms at the size of the whole complex; TM terms at the

@@ -1,27 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one way to write a file: whole beside its place, then renamed into it.
+"""Write bytes, text and arrays with `files.replacing`: a file is there as a whole or not at all.
 
-A reader, a rerun or a crash never meets half a file. Nothing written here holds a time, so that
-the same content gives the same bytes.
+Nothing written here holds a time, so that the same content gives the same bytes.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 
 from protenix_ms.errors import OutputError
+from protenix_ms.files import replacing
 from protenix_ms.typing import Array
 
-_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")  # what `write_bytes` names its own
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry
 
 
@@ -31,42 +27,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         OutputError: no permission, no space, or a folder of that name.
     """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-        sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        with suppress(OSError):  # some network file systems do not sync folders
-            sync(path.parent)
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(path),
-            fix="check permissions and free space, or choose another --output",
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)  # a full disk, an interrupt: no litter
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, survives a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of writers that were killed. Nobody may write there now."""
-    for path in folder.glob(".*.*"):
-        if _TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(content)
 
 
 def make_folder(folder: Path) -> None:
@@ -83,13 +45,6 @@ def make_folder(folder: Path) -> None:
             if path.is_symlink() and not path.exists():
                 reason = f"{path} is a link to {os.readlink(path)}, which is not there"
         raise OutputError(reason, where=str(folder), fix="choose another --output") from error
-
-
-def _umask() -> int:
-    """The process's file creation mask, which temporary files ignore."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

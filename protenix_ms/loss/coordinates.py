@@ -11,7 +11,7 @@ from mindspore import Tensor, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import NonFiniteError
-from protenix_ms.geometry.superposition import superpose
+from protenix_ms.geometry.rigid import superpose
 from protenix_ms.loss.labels import AtomRoles, Labels
 from protenix_ms.typing import Array, Float
 
@@ -21,13 +21,13 @@ SMALLEST = 1e-12  # angstrom^2; keeps the direction between equal points finite
 
 
 def noise_scale(noise_level: Float[Array, "b"], sigma_data: float) -> Float[Array, "b"]:
-    """AF3 SI equation 6: ``(t^2 + sigma^2) / (t sigma)^2``, levels in angstrom."""
+    """Compute ``(t^2 + sigma^2) / (t sigma)^2`` (AF3 SI equation 6), levels in angstrom."""
     level = noise_level.astype(np.float32)
     return (level**2 + np.float32(sigma_data) ** 2) / (np.float32(sigma_data) * level) ** 2
 
 
 def atom_weights(roles: AtomRoles, labels: Labels, config: ConfigDict) -> Float[Array, "a"]:
-    """AF3 SI equation 4: nucleic acids and ligands weigh more, unknown atoms nothing.
+    """Weigh nucleic acids and ligands more, and unknown atoms not at all (AF3 SI equation 4).
 
     Args:
         config: ``config.loss.diffusion.mse``.
@@ -40,10 +40,10 @@ def atom_weights(roles: AtomRoles, labels: Labels, config: ConfigDict) -> Float[
 def aligned_labels(
     x: Float[Array, "b a 3"], labels: Labels, weight: Float[Array, "a"]
 ) -> Float[Array, "b a 3"]:
-    """The known structure laid on each sample (AF3 Algorithm 28); no gradient passes.
+    """Lay the known structure on each sample (AF3 Algorithm 28); no gradient passes.
 
-    In float64 on the host: the samples are small beside the network that made them, and a
-    singular value decomposition of 3 x 3 has no place on an accelerator.
+    This is done in float64 on the host: the samples are small beside the network that made them,
+    and a singular value decomposition of 3 x 3 is slow on an accelerator.
 
     Raises:
         NonFiniteError: a sample is not finite.
@@ -62,7 +62,7 @@ def mse_loss(
     weight: Float[Array, "a"],
     scale: Float[Array, "b"],
 ) -> Float[Tensor, ""]:
-    """AF3 SI equations 3 and 4: weighted squared error after alignment, mean over samples.
+    """Average the weighted squared error after alignment over samples (AF3 SI equations 3, 4).
 
     Args:
         x: denoised coordinates, angstrom.
@@ -81,9 +81,9 @@ def mse_loss(
 def bond_loss(
     x: Float[Tensor, "b a 3"], labels: Labels, roles: AtomRoles, scale: Float[Array, "b"]
 ) -> Float[Tensor, ""]:
-    """AF3 SI equation 5: squared error of the lengths of polymer-ligand bonds, angstrom^2.
+    """Average the squared errors of polymer-ligand bond lengths, angstrom^2 (AF3 SI equation 5).
 
-    Zero without such bonds between known atoms.
+    The loss is zero without such bonds between known atoms.
     """
     known = labels.resolved[roles.bonds].all(1)
     i, j = roles.bonds[known].T.astype(np.int32)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The known structure of one training example, and what the losses must know about its atoms."""
+"""The known structure of a training example, and the roles of its atoms in the losses."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
 @dataclass(frozen=True)
 class AtomRoles:
-    """What each atom is, and which atoms stand for tokens.
+    """The kind of each atom, and the atoms that stand for tokens.
 
     Attributes:
         is_dna, is_rna, is_ligand: kind of molecule.
         distogram: atom that stands for each token in distances.
         pae: atom of each token whose aligned error is predicted.
-        plddt: whether an atom is one of those that lDDT is measured against, before polymers are
-            chosen.
+        plddt: atoms against which lDDT is measured; only those of polymers count.
         frames: three atoms of each token's frame.
         has_frame: tokens whose frame is defined.
         bonds: pairs of atoms with a bond between a polymer and a ligand, in both directions.
@@ -38,29 +37,25 @@ class AtomRoles:
     bonds: Int[Array, "e 2"]
 
     @classmethod
-    def of(cls, features: Mapping[str, Shaped[Array, "..."]]) -> AtomRoles:
-        """From the model's input arrays of a training example (reference protenix.md B.6, B.7)."""
-        f = {k: np.asarray(v) for k, v in features.items() if k in _READ}
+    def from_features(cls, features: Mapping[str, Shaped[Array, "..."]]) -> AtomRoles:
+        """Read the model's input arrays of a training example."""
+        def mask(name: str) -> Bool[Array, "_"]:
+            return np.asarray(features[name]).astype(bool)
+
         return cls(
-            *(f[k].astype(bool) for k in ("is_dna", "is_rna", "is_ligand")),
-            np.flatnonzero(f["distogram_rep_atom_mask"]),
-            np.flatnonzero(f["pae_rep_atom_mask"]),
-            f["plddt_m_rep_atom_mask"].astype(bool),
-            f["frame_atom_index"],
-            f["has_frame"].astype(bool),
-            np.argwhere(f["bond_mask"]),
+            mask("is_dna"), mask("is_rna"), mask("is_ligand"),
+            np.flatnonzero(mask("distogram_rep_atom_mask")),
+            np.flatnonzero(mask("pae_rep_atom_mask")),
+            mask("plddt_m_rep_atom_mask"),
+            np.asarray(features["frame_atom_index"]),
+            mask("has_frame"),
+            np.argwhere(np.asarray(features["bond_mask"])),
         )
 
     @property
     def is_nucleotide(self) -> Bool[Array, "a"]:
-        """Atoms of nucleic acids, whose neighbourhoods are wider."""
+        """Select the atoms of nucleic acids, whose neighbourhoods are wider."""
         return self.is_dna | self.is_rna
-
-
-_READ = frozenset({
-    "is_dna", "is_rna", "is_ligand", "distogram_rep_atom_mask", "pae_rep_atom_mask",
-    "plddt_m_rep_atom_mask", "frame_atom_index", "has_frame", "bond_mask",
-})
 
 
 @dataclass(frozen=True)
@@ -76,11 +71,11 @@ class Labels:
     resolved: Bool[Array, "a"]
 
     @classmethod
-    def of(cls, labels: Mapping[str, Shaped[Array, "..."]]) -> Labels:
-        """From `coordinate` and `coordinate_mask`.
+    def from_arrays(cls, labels: Mapping[str, Shaped[Array, "..."]]) -> Labels:
+        """Read `coordinate` and `coordinate_mask`.
 
         Raises:
-            NonFiniteError: a coordinate is no number.
+            NonFiniteError: a coordinate is not finite.
         """
         x = np.asarray(labels["coordinate"], np.float32)
         if not np.isfinite(x).all():

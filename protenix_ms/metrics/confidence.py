@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Summary confidence of one sample: upstream's fields and definitions (`sample_confidence`).
+"""Summary confidence of one sample, with upstream's fields and definitions (`sample_confidence`).
 
-Works on reduced arrays: atom pLDDT, expected errors, and two TM terms per pair of tokens
-(`geometry.tm_terms`), never on distributions. Units: pLDDT of the complex 0-100, of chains 0-1 (as
-upstream); errors in angstrom.
+Scores are computed from reduced arrays: atom pLDDT, expected errors, and two TM terms per pair of
+tokens (`geometry.tm_terms`), never from distributions. As upstream writes them, pLDDT is 0-100 for
+the complex and 0-1 for chains; errors are in angstrom.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from protenix_ms.geometry.tm_terms import TmTables
-from protenix_ms.metrics.clash import has_clash
+from protenix_ms.metrics.structure import has_clash
 from protenix_ms.typing import Array, Bool, Float, Int
 
 EPSILON = 1e-8
@@ -22,7 +23,7 @@ EPSILON = 1e-8
 
 @runtime_checkable
 class SampleConfidence(Protocol):
-    """What the confidence head gives for one sample (`model.confidence.ConfidenceOutput`)."""
+    """The confidence head's results for one sample (`model.confidence.ConfidenceOutput`)."""
 
     atom_plddt: Float[Array, "a"]
     pae: Float[Array, "n n"]
@@ -33,7 +34,7 @@ class SampleConfidence(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """Which atoms and tokens belong to which chain.
+    """The chains of a job's atoms and tokens.
 
     Attributes:
         chain: chain number of every token, without gaps.
@@ -50,14 +51,14 @@ class Layout:
     ligand_chain: Bool[Array, "c"]
 
     @classmethod
-    def of(cls, features: dict[str, Array]) -> Layout:
-        """The layout of a job from its feature dictionary."""
-        chain = TmTables.of(features["asym_id"]).chain
+    def from_features(cls, features: Mapping[str, Array]) -> Layout:
+        """Read the layout of a job from the model's input arrays."""
+        chain = TmTables.from_chains(features["asym_id"]).chain
         token = features["atom_to_token_idx"]
         ligand_atom = features["is_ligand"].astype(bool)
         token_is_ligand = np.bincount(token, ligand_atom, len(chain)) > 0
         sizes = np.bincount(chain)
-        # half of the tokens, rounded down: a one-token chain is a ligand by this rule
+        # Half of the tokens, rounded down, as upstream: a one-token chain counts as a ligand.
         ligand = np.bincount(chain, token_is_ligand) >= sizes // 2
         return cls(chain, features["has_frame"].astype(bool), chain[token], ~ligand_atom, ligand)
 
@@ -67,9 +68,10 @@ class Layout:
 
 
 def _by_chain(values: Float[Array, "r n"], chain: Int[Array, "n"]) -> Float[Array, "r c"]:
-    """Sums over the tokens of each chain along the second axis, float64."""
+    """Sum over the tokens of each chain along the second axis, float64."""
     one_hot = (chain[:, None] == np.arange(chain.max() + 1)).astype(np.float64)
-    return values.astype(np.float64) @ one_hot
+    sums: Array = values.astype(np.float64) @ one_hot
+    return sums
 
 
 def _best(values: Float[Array, "n"], rows: Bool[Array, "n"]) -> float:
@@ -77,7 +79,7 @@ def _best(values: Float[Array, "n"], rows: Bool[Array, "n"]) -> float:
 
 
 def tm_scores(sample: SampleConfidence, layout: Layout) -> dict[str, Array | float]:
-    """ptm, iptm, chain_ptm, chain_pair_iptm (AF3 SI equations 17 and 18).
+    """Compute ptm, iptm, chain_ptm and chain_pair_iptm (AF3 SI equations 17 and 18).
 
     A score is the best over rows of tokens with a frame; a complex without any frame scores 0.
     """
@@ -103,9 +105,10 @@ def tm_scores(sample: SampleConfidence, layout: Layout) -> dict[str, Array | flo
 
 
 def chain_iptm_scores(pair_iptm: Float[Array, "c c"], layout: Layout) -> dict[str, Array]:
-    """chain_iptm and chain_pair_iptm_global from the ipTM of pairs.
+    """Compute chain_iptm and chain_pair_iptm_global from the ipTM of pairs of chains.
 
-    The mean over ordered pairs (i, j) that contain the chain and whose first chain has a frame.
+    A chain's ipTM is the mean over ordered pairs (i, j) that contain it and whose first chain has a
+    frame.
     """
     n_chain = layout.n_chain
     framed = np.bincount(layout.chain, layout.has_frame, n_chain) > 0
@@ -124,12 +127,12 @@ def chain_iptm_scores(pair_iptm: Float[Array, "c c"], layout: Layout) -> dict[st
 def gpde_scores(
     pde: Float[Array, "n n"], contact_probs: Float[Array, "n n"], chain: Int[Array, "n"]
 ) -> dict[str, Array | float]:
-    """Distance error weighted by contact probability: of the complex, chains, pairs of chains."""
+    """Weight the distance error by contact probability, for the complex, chains and their pairs."""
     weight = contact_probs.astype(np.float64)
     error = _by_chain(_by_chain(pde * weight, chain).T, chain).T
     contact = _by_chain(_by_chain(weight, chain).T, chain).T
     blocks = error / (contact + EPSILON)
-    # upstream reads the block above the diagonal for both orders
+    # Upstream reads the block above the diagonal for both orders of a pair.
     pairs = np.triu(blocks, 1)
     return {
         "gpde": float(error.sum() / contact.sum()),
@@ -139,7 +142,7 @@ def gpde_scores(
 
 
 def plddt_scores(atom_plddt: Float[Array, "a"], layout: Layout) -> dict[str, Array | float]:
-    """Mean pLDDT of the complex (0-100), of chains and of pairs of chains (0-1)."""
+    """Average pLDDT over the complex (0-100), over chains and over pairs of chains (0-1)."""
     total = np.bincount(layout.atom_chain, atom_plddt, layout.n_chain)
     count = np.bincount(layout.atom_chain, minlength=layout.n_chain)
     pairs = (total[:, None] + total[None]) / (count[:, None] + count[None])
@@ -151,10 +154,12 @@ def plddt_scores(atom_plddt: Float[Array, "a"], layout: Layout) -> dict[str, Arr
     }
 
 
-def ranking_score(scores: dict) -> float:
-    """AF3 SI section 5.9.3, with upstream's missing monomer case: 0.2 ptm when iptm is 0."""
-    bonus = 0.8 * scores["iptm"] + 0.2 * scores["ptm"] + 0.5 * scores["disorder"]
-    return bonus - 100.0 * scores["has_clash"]
+def ranking_score(iptm: float, ptm: float, disorder: float, clash: bool) -> float:
+    """Rank a sample (AF3 SI section 5.9.3).
+
+    As upstream, a monomer is no special case: with an ipTM of 0 it gets 0.2 pTM.
+    """
+    return 0.8 * iptm + 0.2 * ptm + 0.5 * disorder - 100.0 * clash
 
 
 KEYS = (
@@ -171,15 +176,15 @@ def summarize(
     layout: Layout,
     cycles: int,
 ) -> dict[str, Array | float | bool | int]:
-    """Every field of upstream's summary confidence of one sample, under its key and in its order.
+    """Compute upstream's summary confidence of one sample, with its keys in its order.
 
     `disorder` is 0, as upstream always writes it (it has no disorder measure).
     """
-    scores = tm_scores(sample, layout)
+    scores: dict[str, Any] = tm_scores(sample, layout)
     scores |= chain_iptm_scores(scores["chain_pair_iptm"], layout)
     scores |= gpde_scores(sample.pde, contact_probs, layout.chain)
     scores |= plddt_scores(sample.atom_plddt, layout)
-    scores["has_clash"] = has_clash(coordinates, layout.atom_chain, layout.atom_is_polymer)
-    scores |= {"disorder": 0.0, "num_recycles": cycles}
-    scores["ranking_score"] = ranking_score(scores)
+    clash = has_clash(coordinates, layout.atom_chain, layout.atom_is_polymer)
+    scores |= {"has_clash": clash, "disorder": 0.0, "num_recycles": cycles}
+    scores["ranking_score"] = ranking_score(scores["iptm"], scores["ptm"], 0.0, clash)
     return {key: scores[key] for key in KEYS}

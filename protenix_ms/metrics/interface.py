@@ -16,16 +16,16 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.columns import starts_of_runs
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.geometry.tm_terms import tm_d0
 from protenix_ms.typing import Array, Bool, Float, Int
 
 CONTACT = 8.0  # angstrom, between CB atoms
 PDOCKQ2_SCALE = 10.0  # angstrom
 LIS_CUTOFF = 12.0  # angstrom
-FEWEST_PARTNERS = 26  # the least number of residues that ipSAE's distance scale is taken for
+FEWEST_PARTNERS = 26  # ipSAE computes its distance scale for at least so many residues
 STANDARD_NUCLEOTIDES = ("A", "C", "G", "U", "DA", "DC", "DG", "DT")
-# The atom that a residue's token is taken from, and the one that its distances are.
+# The atom whose token stands for a residue, and the atom from which its distances are measured.
 STANDING_FOR = {"protein": ("CA", "CB"), "dna": ("C1'", "C3'"), "rna": ("C1'", "C3'")}
 INTERFACE_KEYS = (
     "chain_ids", "ipsae_pae_cutoff", "chain_pair_ipsae", "chain_pair_ipsae_max",
@@ -36,7 +36,7 @@ INTERFACE_KEYS = (
 
 @dataclass(frozen=True)
 class Residues:
-    """The residues of a job's polymers, and which token and atom stand for each.
+    """The residues of a job's polymers, with the token and the atom that stand for each.
 
     A modified residue has one token per atom; it counts once, by its CA (C1') token. A residue
     without that atom, as most caps, takes no part.

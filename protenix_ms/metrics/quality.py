@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One predicted complex beside the known one: lDDT by chains, RMSD, TM-score, clashes.
+"""Scores of a predicted complex against the known one: lDDT by chains, RMSD, TM-score, clashes.
 
-lDDT is upstream's: the mean over pairs of resolved atoms, not over atoms, so that the whole and
-its parts add up; neighbourhoods of nucleotides are wider (upstream `LDDTMetrics`).
+lDDT is defined as in upstream's `LDDTMetrics`: the mean over pairs of resolved atoms, not over
+atoms, so that the values of chains and pairs of chains add up to the whole. Neighbourhoods of
+nucleotides are wider.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protenix_ms.metrics.clash import has_clash
-from protenix_ms.metrics.structure import LDDT_RADIUS, LDDT_THRESHOLDS, rmsd, tm_score
+from protenix_ms.geometry.distances import (
+    LDDT_NUCLEOTIDE_RADIUS,
+    LDDT_RADIUS,
+    compare_distances,
+)
+from protenix_ms.metrics.structure import has_clash, rmsd, tm_score
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
-NUCLEOTIDE_RADIUS = 30.0  # angstrom
-_ROWS = 512  # distances are made for this many atoms at once
-_FEWEST = 3  # residues or atoms that can be superposed
+ROWS_AT_ONCE = 512
+FEWEST_POINTS = 3  # of a superposition
 
 
 @dataclass(frozen=True)
 class KnownComplex:
-    """What a prediction is judged by; rows are its atoms.
+    """The known structure of a complex; rows are the atoms of the prediction.
 
     Attributes:
         x: known coordinates, angstrom.
@@ -43,13 +47,17 @@ class KnownComplex:
     centre: Bool[Array, "a"]
 
     @classmethod
-    def of(
+    def from_features(
         cls,
         features: Mapping[str, Shaped[Array, "..."]],
         x: Float[Array, "a 3"],
         resolved: Bool[Array, "a"],
     ) -> KnownComplex:
-        """From an example's features, and its labels in the order that fits the prediction."""
+        """Read an example's features.
+
+        Args:
+            x, resolved: the example's labels, in the order that fits the prediction best.
+        """
         asym = np.unique(features["asym_id"], return_inverse=True)[1]
         flag = {k: np.asarray(features[k]).astype(bool)
                 for k in ("is_ligand", "is_dna", "is_rna", "pae_rep_atom_mask")}
@@ -78,13 +86,16 @@ class Quality:
 
 
 def judge(predicted: Float[Array, "a 3"], known: KnownComplex) -> Quality:
-    """All scores of a sample. Its own chain names do not matter: match labels to it before."""
+    """Compute all scores of a sample.
+
+    Equal chains are not exchanged here: bring the labels into the order that fits before.
+    """
     r = known.resolved
     lddt, chain_lddt = lddt_by_chains(predicted, known)
     centres = r & known.centre & known.polymer
-    apart = rmsd(predicted[r], known.x[r]) if r.sum() >= _FEWEST else math.nan
+    apart = rmsd(predicted[r], known.x[r]) if r.sum() >= FEWEST_POINTS else math.nan
     tm = math.nan
-    if centres.sum() >= _FEWEST:
+    if centres.sum() >= FEWEST_POINTS:
         tm = tm_score(predicted[centres], known.x[centres])
     return Quality(lddt, chain_lddt, apart, tm,
                    has_clash(predicted, known.chain, known.polymer))
@@ -93,28 +104,21 @@ def judge(predicted: Float[Array, "a 3"], known: KnownComplex) -> Quality:
 def lddt_by_chains(
     predicted: Float[Array, "a 3"], known: KnownComplex
 ) -> tuple[float, Float[Array, "c c"]]:
-    """lDDT of the complex, and of every chain and pair of chains (both orders together).
+    """Compute lDDT of the complex, and of every chain and pair of chains (both orders together).
 
     A pair of atoms counts if the known distance is below 15 angstrom, or 30 where the first is of
     a nucleotide.
     """
     r = known.resolved
     x, y, chain = predicted[r].astype(np.float64), known.x[r].astype(np.float64), known.chain[r]
-    reach = np.where(known.nucleotide[r], NUCLEOTIDE_RADIUS, LDDT_RADIUS)
+    radius = np.where(known.nucleotide[r], LDDT_NUCLEOTIDE_RADIUS, LDDT_RADIUS)[:, None]
     member = np.eye(int(known.chain.max(initial=-1)) + 1)[chain]
-    kept, count = np.zeros((2, *[member.shape[1]] * 2))
-    for start in range(0, len(x), _ROWS):
-        rows = slice(start, start + _ROWS)
-        true = _distances(y[rows], y)
-        near = true < reach[rows, None]
-        near[np.arange(len(true)), np.arange(start, start + len(true))] = False
-        error = np.abs(_distances(x[rows], x) - true)
-        share = sum((error < limit).astype(np.float64) for limit in LDDT_THRESHOLDS)
-        kept += member[rows].T @ ((share * near) @ member) / len(LDDT_THRESHOLDS)
+    preserved, count = np.zeros((2, *[member.shape[1]] * 2))
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        share, near = compare_distances((x[rows], x), (y[rows], y), radius[rows])
+        near[np.arange(len(near)), np.arange(start, start + len(near))] = False
+        preserved += member[rows].T @ ((share * near) @ member)
         count += member[rows].T @ (near.astype(np.float64) @ member)
     with np.errstate(invalid="ignore"):
-        return float(kept.sum() / count.sum()), (kept + kept.T) / (count + count.T)
-
-
-def _distances(x: Float[Array, "r 3"], y: Float[Array, "a 3"]) -> Float[Array, "r a"]:
-    return np.sqrt(np.square(x[:, None] - y[None]).sum(-1))
+        return float(preserved.sum() / count.sum()), (preserved + preserved.T) / (count + count.T)

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A predicted structure beside a known one: RMSD, lDDT, TM-score. Distances in angstrom."""
+"""Scores of whole structures: RMSD and TM-score against a known one, clashes between chains."""
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
+from scipy.spatial import cKDTree
 
-from protenix_ms.geometry.superposition import rigid_motion, superpose
+from protenix_ms.geometry.rigid import rigid_motion, superpose
 from protenix_ms.geometry.tm_terms import tm_d0
-from protenix_ms.typing import Array, Float
+from protenix_ms.typing import Array, Bool, Float, Int
 
-LDDT_RADIUS = 15.0  # angstrom
-LDDT_THRESHOLDS = (0.5, 1.0, 2.0, 4.0)  # angstrom
-_SEED_FRACTIONS = (1, 2, 4)
-_REFINEMENTS = 20
+# 1.1 whatever the configuration says: upstream hands its configured value to another argument.
+CLASH_DISTANCE = 1.1  # angstrom
+MAX_CLASHES = 100
+MAX_CLASH_FRACTION = 0.5  # of the smaller chain's atoms
+SEED_FRACTIONS = (1, 2, 4)
+MAX_REFINEMENTS = 20
 
 
 def rmsd(
@@ -20,62 +25,29 @@ def rmsd(
     known: Float[Array, "a 3"],
     weights: Float[Array, "a"] | None = None,
 ) -> float:
-    """Root mean square deviation after the best rigid motion."""
-    apart = superpose(predicted, known, weights) - known
-    return float(np.sqrt(np.average((apart**2).sum(-1), weights=weights)))
-
-
-def _distances(x: Float[Array, "a 3"]) -> Float[Array, "a a"]:
-    x = np.asarray(x, np.float64)
-    return np.linalg.norm(x[:, None] - x[None], axis=-1)
-
-
-def lddt_per_atom(
-    predicted: Float[Array, "a 3"], known: Float[Array, "a 3"], radius: float = LDDT_RADIUS
-) -> Float[Array, "a"]:
-    """Local distance difference test per atom, 0-1 (Mariani et al. 2013).
-
-    Share of the distances to atoms within `radius` in the known structure that are kept, averaged
-    over the four thresholds; NaN for an atom without neighbours.
-    """
-    true = _distances(known)
-    near = (true < radius) & ~np.eye(len(true), dtype=bool)
-    error = np.abs(_distances(predicted) - true)
-    kept = sum((error < limit).astype(np.float64) for limit in LDDT_THRESHOLDS)
-    count = near.sum(1)
-    with np.errstate(invalid="ignore"):
-        return (kept * near).sum(1) / (len(LDDT_THRESHOLDS) * count)
-
-
-def lddt(
-    predicted: Float[Array, "a 3"], known: Float[Array, "a 3"], radius: float = LDDT_RADIUS
-) -> float:
-    """Mean over atoms of `lddt_per_atom`, 0-1."""
-    return float(np.nanmean(lddt_per_atom(predicted, known, radius)))
-
-
-def _tm(apart: Float[Array, "n"], d0: float) -> float:
-    return float((1.0 / (1.0 + (apart / d0) ** 2)).mean())
+    """Compute the root mean square deviation after the best rigid motion, angstrom."""
+    squared = ((superpose(predicted, known, weights) - known) ** 2).sum(-1)
+    return float(np.sqrt(np.average(squared, weights=weights)))
 
 
 def tm_score(predicted: Float[Array, "n 3"], known: Float[Array, "n 3"]) -> float:
-    """TM-score of matched residues (Zhang & Skolnick 2004), 0-1.
+    """Compute the TM-score of matched residues (Zhang & Skolnick 2004), 0-1.
 
-    The best of superpositions grown from fragments of the chain, refined on the residues that
-    fit; a lower bound of the exact maximum, as in the original program.
+    Takes the best of superpositions that start from fragments of the chain and are refined on the
+    residues that fit. As in the original program, this is a lower bound of the exact maximum.
     """
     x, y = np.asarray(predicted, np.float64), np.asarray(known, np.float64)
     n = len(x)
     d0 = max(tm_d0(n), 0.5)
     best = 0.0
-    for fraction in _SEED_FRACTIONS:
+    for fraction in SEED_FRACTIONS:
         length = max(min(n, 4), n // fraction)
         for start in range(0, n - length + 1, max(1, length // 2)):
             chosen = np.arange(start, start + length)
-            for _ in range(_REFINEMENTS):
+            for _ in range(MAX_REFINEMENTS):
                 rotation, translation = rigid_motion(x[chosen], y[chosen])
                 apart = np.linalg.norm(x @ rotation.T + translation - y, axis=-1)
-                best = max(best, _tm(apart, d0))
+                best = max(best, float((1.0 / (1.0 + (apart / d0) ** 2)).mean()))
                 limit = d0 + 1.0
                 while (apart < limit).sum() < min(n, 3):
                     limit += 0.5
@@ -84,3 +56,27 @@ def tm_score(predicted: Float[Array, "n 3"], known: Float[Array, "n 3"]) -> floa
                     break
                 chosen = fitting
     return best
+
+
+def count_close(x: Float[Array, "a 3"], y: Float[Array, "b 3"], distance: float) -> int:
+    """Count the pairs closer than `distance` angstrom."""
+    return int(cKDTree(x).count_neighbors(cKDTree(y), np.nextafter(distance, 0.0)))
+
+
+def has_clash(
+    coordinates: Float[Array, "a 3"],
+    atom_chain: Int[Array, "a"],
+    atom_is_polymer: Bool[Array, "a"],
+) -> bool:
+    """Tell whether two polymer chains overlap (AF3 SI section 5.9.2).
+
+    They do with over 100 close pairs, or with more pairs than half the smaller chain has atoms. A
+    chain counts as polymer when its first atom is one, as upstream's `metrics.clash` has it.
+    """
+    chains = [np.flatnonzero(atom_chain == c) for c in np.unique(atom_chain)]
+    polymers = [coordinates[rows] for rows in chains if atom_is_polymer[rows[0]]]
+    for x, y in combinations(polymers, 2):
+        close = count_close(x, y, CLASH_DISTANCE)
+        if close > MAX_CLASHES or close / min(len(x), len(y)) > MAX_CLASH_FRACTION:
+            return True
+    return False

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.geometry.bins import PAE, PDE, PLDDT, expected
-from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
+from protenix_ms.geometry.distances import point_distances
+from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.nn import LayerNorm, Linear, empty_parameter
 from protenix_ms.ops.einsum import einsum
@@ -164,7 +165,7 @@ class ConfidenceHead(nn.Cell):
 
         After the `last` sample nobody needs `z`, and its memory may be taken.
         """
-        return self.pairformer_stack(s, self.add_distances(z, distances(x), last))
+        return self.pairformer_stack(s, self.add_distances(z, point_distances(x, x), last))
 
     def add_distances(
         self, z: Float[Tensor, "n n c_z"], d: Float[Array, "n n"], last: bool = False

@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Tensor
 
 from protenix_ms.geometry.tm_terms import TmTables
-from protenix_ms.typing import Array, Float, Int, Shaped
+from protenix_ms.typing import Array, Int, Shaped
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,5 @@ class ConfidenceFeatures:
             ),
             Tensor.from_numpy(token),
             Tensor.from_numpy(np.argsort(order).astype(np.int32)),
-            TmTables.of(np.asarray(features["asym_id"])),
+            TmTables.from_chains(np.asarray(features["asym_id"])),
         )
-
-
-def distances(x: Float[Array, "n 3"]) -> Float[Array, "n n"]:
-    """Distances between points, float32, from their differences.
-
-    `torch.cdist` takes ``|a|^2 + |b|^2 - 2ab`` beyond 25 points and is wrong by up to 0.03
-    angstrom (trap H28); upstream's confidences carry that error, ours do not.
-    """
-    x = x.astype(np.float32)
-    squared = np.zeros((len(x), len(x)), np.float32)
-    for axis in x.T:
-        squared += np.square(axis[:, None] - axis[None])
-    return np.sqrt(squared)

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from protenix_ms.files import file_sha256
 from protenix_ms.job import Job
 
 
 def _content(value: object) -> object:
     """JSON form of a job's parts; files count by content, not by name."""
     if isinstance(value, Path):
-        return {"file": hashlib.sha256(value.read_bytes()).hexdigest()}
+        return {"file": file_sha256(value)}
     if isinstance(value, Mapping):
         return {str(k): _content(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -19,7 +19,8 @@ from io import BufferedWriter
 from pathlib import Path
 
 from protenix_ms.errors import OutputError
-from protenix_ms.io.atomic import remove_leftovers, write_text
+from protenix_ms.files import remove_leftovers
+from protenix_ms.io.atomic import write_text
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 _POLL = 0.1  # seconds between two tries to take a lock

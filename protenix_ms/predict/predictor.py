@@ -159,7 +159,7 @@ def rank(
     prediction: Prediction, example: Example, job: Job, config: ConfigDict
 ) -> tuple[Sample, ...]:
     """Samples with their scores, best ranking score first; ties keep the sampler's order."""
-    features, layout = example.features, Layout.of(example.features)
+    features, layout = example.features, Layout.from_features(example.features)
     kinds = {str(i): e.kind for i, e in enumerate(job.entities, 1) if isinstance(e, Polymer)}
     residues = Residues.from_atoms(example.atoms, features["atom_to_token_idx"], kinds)
     samples = []

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from ckpt_convert.official import address
 from protenix_ms.config.home import weights_dir
 from protenix_ms.config.manifest import manifest
 from protenix_ms.errors import CheckpointError
+from protenix_ms.files import file_sha256
 from protenix_ms.job import require_seed
 from protenix_ms.train.checkpoint import AVERAGE, MODEL, snapshots
 from protenix_ms.typing import Array, Float
@@ -44,11 +44,7 @@ class Weights:
         """sha256 of the checkpoint file, or the name of the random weights."""
         if self.path is None:
             return f"random-{self.random_seed}"
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-        return digest.hexdigest()
+        return file_sha256(self.path)
 
     def arrays(self, config: ConfigDict) -> Iterator[tuple[str, Array]]:
         """Parameters by upstream's names, one at a time.

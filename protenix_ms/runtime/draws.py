@@ -16,7 +16,7 @@ from zlib import crc32
 
 import numpy as np
 
-from protenix_ms.geometry.rotation import random_rotations
+from protenix_ms.geometry.rigid import random_rotations
 from protenix_ms.typing import Array, Float, Int
 
 Rows = Callable[[slice], Float[Array, "r ..."]]

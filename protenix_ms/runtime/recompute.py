@@ -16,7 +16,7 @@ from protenix_ms.runtime.gradient import recording
 from protenix_ms.runtime.policy import policy
 
 KINDS = ("triangle_attention", "triangle_multiplication", "transition", "outer_product_mean",
-         "pair_embedding", "pairformer_block", "msa_block", "diffusion_block", "smooth_lddt")
+         "pair_embedding", "pairformer_block", "msa_block", "diffusion_block")
 
 
 def recomputed(module: nn.Cell, *inputs: object) -> object:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protenix_ms.geometry.superposition import rigid_motion
+from protenix_ms.geometry.rigid import rigid_motion
 from protenix_ms.metrics.structure import rmsd
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped

@@ -9,7 +9,6 @@ seed and the step, so no generator is stored.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zlib
 from collections import deque
@@ -23,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from protenix_ms.errors import CheckpointError, NonFiniteError, OutputError
+from protenix_ms.files import sync
 from protenix_ms.typing import Array, Float
 
 MODEL, AVERAGE, OPTIMISER, STATE = (
@@ -82,11 +82,11 @@ def write_snapshot(folder: Path, snapshot: Snapshot, model_name: str, keep: int)
         state = {"step": snapshot.step, "skipped": snapshot.skipped, "model": model_name,
                  "updates": dict(snapshot.updates), "crc32": sums}
         _write(partial / STATE, json.dumps(state).encode())
-        _sync(partial)
+        sync(partial)
         if place.exists():
             _remove(place)
         partial.rename(place)
-        _sync(folder)
+        sync(folder)
         for old in snapshots(folder)[: -max(1, keep)]:
             _remove(old)
     except OSError as error:
@@ -98,19 +98,8 @@ def write_snapshot(folder: Path, snapshot: Snapshot, model_name: str, keep: int)
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Names in a folder survive a loss of power too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    path.write_bytes(content)
+    sync(path)
 
 
 def _remove(place: Path) -> None:

@@ -80,11 +80,11 @@ def judged_samples(model: Protenix, example: TrainingExample, draws: SeededDraws
         NonFiniteError: the model gives no numbers.
     """
     features, labels = example.features, (example.labels, example.labels_full)
-    prediction, layout = model.predict(features, draws), Layout.of(features)
+    prediction, layout = model.predict(features, draws), Layout.from_features(features)
     quality, ranking = [], []
     for x, confidence in zip(prediction.coordinates, prediction.confidence):
         found = permute_labels(x, features, labels, example.permutations, draws)
-        quality.append(judge(x, KnownComplex.of(features, found.x, found.resolved)))
+        quality.append(judge(x, KnownComplex.from_features(features, found.x, found.resolved)))
         summary = summarize(confidence, x, prediction.contact_probs, layout,
                             int(model.config.model.N_cycle))
         ranking.append(float(summary["ranking_score"]))

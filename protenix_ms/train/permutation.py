@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from protenix_ms.geometry.superposition import superpose
+from protenix_ms.geometry.rigid import superpose
 from protenix_ms.loss.labels import Labels
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.train.chain_permutation import NoMatchError, permute_chains
@@ -82,9 +82,9 @@ def permute_labels(
         draws: site ``anchor_chain``.
     """
     crop, full = labels
-    found = Labels.of(crop)
+    found = Labels.from_arrays(crop)
     try:
-        chosen, whole = permute_chains(x, features, full, draws), Labels.of(full)
+        chosen, whole = permute_chains(x, features, full, draws), Labels.from_arrays(full)
         found = Labels(whole.x[chosen], whole.resolved[chosen])
     except NoMatchError:
         pass  # as upstream: the crop's own labels stay

@@ -12,11 +12,11 @@ from mindspore import Tensor, float32, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import ConfigError
-from protenix_ms.loss import binned
+from protenix_ms.geometry.distances import Measure, point_distances
 from protenix_ms.loss.labels import Labels
 from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
 from protenix_ms.model.confidence import ConfidenceLogits
-from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
+from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.diffusion import Conditioning
 from protenix_ms.model.protenix import Job, Protenix, Trunk
 from protenix_ms.nn import set_precision
@@ -49,8 +49,8 @@ class Measures:
             the edge of a bin depends on the last bit of a coordinate.
     """
 
-    between: binned.Distances = binned.distances
-    within: Callable[[Array], Array] = distances
+    between: Measure = point_distances
+    within: Callable[[Array], Array] = lambda x: point_distances(x, x)
     judged: Callable[[Array], Array] = lambda x: x
 
 
@@ -160,7 +160,8 @@ class TrainingStep:
             x, labels = self._mini_rollout(example, given, draws)
             confidence = self._confidence(example, trunk, x)
         else:
-            labels, confidence = Labels.of(example.labels), None  # in the order of the file
+            # labels in the order of the file
+            labels, confidence = Labels.from_arrays(example.labels), None
         denoised = None if alone else self._denoise(labels, given, trunk, draws)
         terms = TrainingLoss(self.config, example.features, labels, self.measures.between)
         return terms(confidence, denoised)

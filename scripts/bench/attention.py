@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention with pair bias beside MindSpore's operators and PyTorch's."""
+"""Measure attention with pair bias beside MindSpore's operators and PyTorch's."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def torch_attention(site: Site, arrays: list[np.ndarray]) -> tuple[Callable, Cal
 
 
 def attention(args: argparse.Namespace) -> list[dict]:
-    """Attention with pair bias where the model attends: ours, MindSpore's operators, PyTorch.
+    """Measure attention with pair bias at every use site: ours, MindSpore's operators, PyTorch.
 
     `of_peak` is our share of the machine's matrix product.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion of a full-size checkpoint beside PyTorch."""
+"""Measure the conversion of a full-size checkpoint beside PyTorch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run_measured(*command: object) -> dict[str, float]:
 
 
 def convert(args: argparse.Namespace) -> list[dict]:
-    """Conversion of a full-size checkpoint beside PyTorch's load and save.
+    """Measure the conversion of a full-size checkpoint beside PyTorch's load and save.
 
     Writes a checkpoint of random weights with `torch.save` (1.5 GB for a base model), converts it
     in processes of their own, checks the results bit by bit against PyTorch, deletes everything.

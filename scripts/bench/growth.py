@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time and peak memory of a prediction by size and stage, beside the estimate."""
+"""Measure time and peak memory of a prediction by size and stage, beside the estimate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STAGES = {"recycle": "trunk", "step": "diffusion", "sample": "confidence"}
 
 
 def memory(args: argparse.Namespace) -> list[dict]:
-    """Peak memory of whole predictions, stage by stage, every size in a process of its own.
+    """Measure peak memory of predictions, stage by stage, every size in its own process.
 
     The peak is the whole process's, weights and program included, as the command estimates it.
     `--runs FILE...` measures nothing and plots records of this workload and of `long`.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 MSA_ROWS = 128
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+DEPOSITS = Path(__file__).resolve().parents[2] / "tests" / "golden" / "cif"
 TINY, BASE = "protenix_tiny_default_v0.5.0", "protenix_base_default_v1.0.0"
 
 
@@ -36,14 +37,6 @@ def make_features(tokens: int) -> dict:
     text = "".join(f">row{i}\n{row}\n" for i, row in enumerate(rows))
     chain = Polymer("protein", rows[0], unpaired_msa=Alignment(text, "bench"))
     return build(Job("bench", (chain,)), ComponentDictionary.load(), rng).features
-
-
-def add_structure(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--cif``: where training examples are cut from."""
-    folder = os.environ.get("PROTENIX_MS_EXAMPLES")
-    parser.add_argument("--cif", type=Path, required=not folder, metavar="FILE",
-                        default=Path(folder) / "cif" / "1igy.cif.gz" if folder else None,
-                        help="a deposited structure; default $PROTENIX_MS_EXAMPLES/cif/1igy.cif.gz")
 
 
 def make_example(path: Path, tokens: int):

@@ -31,6 +31,7 @@ SAMPLED = 64  # numbers of each output that travel, to see that all sides did th
 KEEP_FREED = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000",
               "MALLOC_TOP_PAD_": "500000000"}
 STANDARD = ("work", "tokens", "side", "seconds", "memory_gb")
+RECORDED = ("process_gb", "peak_gflops")  # in the JSON only
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
 
 Work = Callable[[int], Callable[[], object]]
@@ -202,36 +203,24 @@ def render(record: dict) -> str:
     cases: dict[tuple, dict] = {}
     for row in rows:
         cases.setdefault((row["work"], row.get("tokens")), {})[row["side"]] = row
-    extra = list(dict.fromkeys(k for row in rows for k in row if k not in STANDARD))
-    columns = {"work": lambda work, tokens, case: work,
-               "tokens": lambda work, tokens, case: tokens}
-    for key, unit in (("seconds", "s"), ("memory_gb", "GB")):
-        for side in sides:
-            columns[f"{side} {unit}"] = (
-                lambda work, tokens, case, side=side, key=key: case.get(side, {}).get(key))
-        if len(sides) > 1:
-            columns[f"ratio {unit}"] = (
-                lambda work, tokens, case, key=key: _ratio(case, sides, key))
-    for key in extra:
-        owners = [s for s in sides if any(key in case.get(s, {}) for case in cases.values())]
-        for side in owners:
-            columns[f"{side} {key}" if len(owners) > 1 else key] = (
-                lambda work, tokens, case, side=side, key=key: case.get(side, {}).get(key))
-    cells = [[column(*place, case) for column in columns.values()]
-             for place, case in cases.items()]
-    kept = [i for i in range(len(columns)) if any(line[i] is not None for line in cells)]
-    table = [[list(columns)[i] for i in kept], ["---"] * len(kept),
-             *([_text(line[i]) for i in kept] for line in cells)]
+    lines = []
+    for (work, tokens), case in cases.items():
+        line = {"work": work, "tokens": tokens}
+        for key, unit in (("seconds", "s"), ("memory_gb", "GB")):
+            values = [case.get(side, {}).get(key) for side in sides]
+            line |= {f"{side} {unit}": value for side, value in zip(sides, values)}
+            if len(sides) > 1 and None not in values[:2]:
+                line[f"ratio {unit}"] = values[0] / max(values[1], 1e-9)
+        for side, row in case.items():
+            line |= {f"{side} {k}": x for k, x in row.items() if k not in STANDARD + RECORDED}
+        lines.append({key: _text(x) for key, x in line.items() if x is not None})
+    columns = list(dict.fromkeys(key for line in lines for key in line))
+    table = [columns, ["---"] * len(columns), *([x.get(c, "") for c in columns] for x in lines)]
     return "\n".join([
         f"{record['workload']}: {machine['cpu']}, {machine['cores']} cores, "
         f"{' '.join(machine['instructions'])}, load {machine['load']:.1f}, {record['date']}", "",
-        *(f"| {' | '.join(line)} |" for line in table), "", "```", record["command"], "```", ""])
-
-
-def _ratio(case: dict, sides: list[str], key: str) -> float | None:
-    first, second = (case.get(side, {}).get(key) for side in sides[:2])
-    return first / max(second, 1e-9) if first is not None and second is not None else None
+        *(f"| {' | '.join(cells)} |" for cells in table), "", "```", record["command"], "```", ""])
 
 
 def _text(value: object) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole predictions and parts of the network beside PyTorch Protenix, with equal weights."""
+"""Measure predictions and parts of the network beside PyTorch Protenix, with equal weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOISE = 16.0  # angstrom
 
 
 def predict(args: argparse.Namespace) -> list[dict]:
-    """Whole predictions, features given.
+    """Measure whole predictions from features.
 
     Sides: `ours`, `jit` (compiled blocks), `plain` (without our kernels), `upstream`.
     """
@@ -82,7 +82,7 @@ def upstream_prediction(args: argparse.Namespace) -> measure.Work:
 
 
 def blocks(args: argparse.Namespace) -> list[dict]:
-    """One pairformer block, MSA block (128 rows), denoising step (5 samples), confidence head.
+    """Measure a pairformer block, an MSA block (128 rows), a denoising step, a confidence head.
 
     `of_peak` is our share of the machine's matrix product, by upstream's count of operations.
     `difference` is that of the outputs (in the confidence head upstream's distances are inexact).

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learning from scratch: a small model learns eight crops, and samples them from noise."""
+"""Learn eight crops from scratch with a small model, and sample them from noise."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+from inputs import DEPOSITS
 from matplotlib.figure import Figure
 
 from protenix_ms.chem.ccd import ComponentDictionary
@@ -26,7 +27,7 @@ from protenix_ms.data.entry import read_entry
 from protenix_ms.data.example import ExampleOptions, TrainingExample, training_example
 from protenix_ms.data.symmetry import Symmetries
 from protenix_ms.errors import InputError, OutputError
-from protenix_ms.geometry.superposition import superpose
+from protenix_ms.geometry.rigid import superpose
 from protenix_ms.io.atomic import write_bytes
 
 # Proteins, one of two chains, and a polymerase with its DNA.
@@ -138,7 +139,7 @@ def overlay(model, drawn: DrawnExample, place: int) -> Overlay:
     e, draws = drawn.example, SeededDraws(place)
     x = model.predict(e.features, draws).coordinates[0]
     known = permute_labels(x, e.features, (e.labels, e.labels_full), e.permutations, draws)
-    score = judge(x, KnownComplex.of(e.features, known.x, known.resolved)).lddt
+    score = judge(x, KnownComplex.from_features(e.features, known.x, known.resolved)).lddt
     fitted = superpose(x, known.x, known.resolved.astype(np.float64))
     centre = np.flatnonzero(np.asarray(e.features["pae_rep_atom_mask"]) & known.resolved)
     chain, residue = e.atoms.chain_id[centre], e.atoms.res_id[centre]
@@ -188,7 +189,7 @@ def overfit(args: argparse.Namespace) -> list[dict] | None:
     crop beside what the trained model samples. `--resume` of a finished run judges it once more.
 
         msrun --worker_num=2 --local_worker_num=2 --join=True \\
-            scripts/bench.py overfit --data DIR_OF_MMCIF --output overfit
+            scripts/bench.py overfit --output overfit
     """
     began = time.monotonic()
     # Operators this small gain nothing from a second core, whose threads would wait by spinning.
@@ -214,8 +215,7 @@ def overfit(args: argparse.Namespace) -> list[dict] | None:
             print(f"update {done} of {args.updates}: loss {line['loss']:.3f}, {minutes:.1f} min, "
                   f"about {left:.0f} left", flush=True)
 
-    # smooth lDDT by rows is the faster form here, too
-    with using(Policy(recompute=frozenset({"smooth_lddt"}))):
+    with using(Policy()):
         if start == args.updates:  # a finished run is judged again
             trainer.evaluate(report)
         trainer.run(None if ranks.rank else report)
@@ -230,10 +230,8 @@ def overfit(args: argparse.Namespace) -> list[dict] | None:
 
 def add_overfit(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `overfit`."""
-    examples = os.environ.get("PROTENIX_MS_EXAMPLES")
-    parser.add_argument("--data", type=Path, metavar="DIR", required=not examples,
-                        default=Path(examples) / "cif" if examples else None,
-                        help="mmCIF files (*.cif.gz); default $PROTENIX_MS_EXAMPLES/cif")
+    parser.add_argument("--data", type=Path, metavar="DIR", default=DEPOSITS,
+                        help="mmCIF files (*.cif.gz) of the eight entries")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--updates", type=int, default=1700)
     parser.add_argument("--resume", action="store_true")

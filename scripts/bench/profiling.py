@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the time of a prediction or of one block goes: modules, operators, and a Chrome trace."""
+"""Show where time goes in a prediction or a block: modules, operators, a Chrome trace."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def write_trace(file: Path, modules: Modules, others: list[dict]) -> None:
 
 
 def profile(args: argparse.Namespace) -> list[dict]:
-    """Where time goes: a trace for chrome://tracing or ui.perfetto.dev, and tables.
+    """Show where time goes: a trace for chrome://tracing or ui.perfetto.dev, and tables.
 
     Writes `trace.json` (modules above, MindSpore's operators below) to `--out`.
     Modules are timed by hooks on every cell, "self" without the cells they call; blocks of a stack

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training steps: beside PyTorch Protenix, and by what is recomputed."""
+"""Measure training steps beside PyTorch Protenix, and by what is recomputed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import inputs
 import measure
@@ -22,7 +23,7 @@ NONE, ALL, DEFAULT = "none", "all", "default"  # default: what the training stag
 
 
 def train(args: argparse.Namespace) -> list[dict]:
-    """A whole training step: one recycle, mini-rollout, permutation, losses, gradients, Adam.
+    """Measure a training step: a recycle, mini-rollout, permutation, losses, gradients, Adam.
 
     `kept`: no block is computed twice (upstream: `blocks_per_ckpt` null; ours computes smooth lDDT
     by rows all the same). `recomputed`: what both sides do by default. Either side draws its own
@@ -45,7 +46,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 def add_step(parser: argparse.ArgumentParser, tokens: str) -> None:
     """Declare the options of one training step."""
-    inputs.add_structure(parser)
+    parser.add_argument("--cif", type=Path, default=inputs.DEPOSITS / "1igy.cif.gz",
+                        help="the deposited structure that examples are cut from")
     parser.add_argument("--tokens", default=tokens)
     parser.add_argument("--samples", type=int, default=4, help="diffusion batch")
     parser.add_argument("--model", default=inputs.TINY)
@@ -84,7 +86,7 @@ def our_step(args: argparse.Namespace) -> measure.Work:
     step, optimiser = learner(args.model, args.samples)
     training, example, runs = step.config, inputs.make_example(args.cif, int(args.tokens)), count()
     kinds = {kind for kind, on in training.recompute.items() if on}
-    chosen = Policy(recompute=frozenset(kinds & {"smooth_lddt"} if args.work == KEPT else kinds))
+    chosen = Policy(recompute=frozenset(() if args.work == KEPT else kinds))
     rate = learning_rate(1, training)
 
     def run() -> dict[str, float]:
@@ -157,7 +159,7 @@ def torch_adam(config: object, model: object) -> object:
 
 
 def recompute(args: argparse.Namespace) -> list[dict]:
-    """Memory and time of a training step by what is recomputed: nothing, each kind, all.
+    """Measure memory and time of a training step by what is recomputed: nothing, each kind, all.
 
     Every row is a process of its own. Memory is what the step adds to a process that holds weights
     and optimiser state.

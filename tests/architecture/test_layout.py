@@ -18,7 +18,7 @@ EVERYTHING = [*PRODUCT, *THIN, *TESTS]
 # Floor of every package, and its place among its neighbours: a module imports from lower floors,
 # and on its own floor only from what stands left of it.
 FLOORS = [
-    ["errors", "typing", "constants", "config", "geometry", "job"],
+    ["errors", "typing", "files", "constants", "config", "geometry", "job"],
     ["chem", "io"],
     ["guidance"],
     ["features", "search", "data"],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
+from protenix_ms.geometry.rigid import superpose
 from protenix_ms.typing import Array, Float, Int
 
 ABSENT_BY_DESIGN = {"esm_token_embedding": "absent by design: embeddings come with the job"}
@@ -65,16 +66,8 @@ def superposed(
     result = moving.astype(np.float64)
     for number in np.unique(group):
         rows = group == number
-        result[rows] = _laid_on(result[rows], fixed[rows].astype(np.float64))
+        result[rows] = superpose(result[rows], fixed[rows])
     return result
-
-
-def _laid_on(moving: Float[Array, "k 3"], fixed: Float[Array, "k 3"]) -> Float[Array, "k 3"]:
-    """Kabsch superposition, never a reflection."""
-    centred, centre = moving - moving.mean(axis=0), fixed.mean(axis=0)
-    u, _, vt = np.linalg.svd(centred.T @ (fixed - centre))
-    handed = np.diag([1.0, 1.0, np.linalg.det(u @ vt)])
-    return centred @ (u @ handed @ vt) + centre
 
 
 def with_recorded_ligands(atoms: AtomTable, recorded: Mapping[str, Array]) -> AtomTable:

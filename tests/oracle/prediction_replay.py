@@ -12,6 +12,7 @@ from mindspore import Tensor
 from prediction_recording import Recording
 
 from protenix_ms.config.manifest import manifest
+from protenix_ms.geometry.distances import point_distances
 from protenix_ms.metrics.confidence import Layout, summarize
 from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.protenix import Job, Prediction, Protenix, Trunk
@@ -92,7 +93,7 @@ def run(recording: Recording, model: Protenix) -> dict[str, Array]:
 
 def scores(recording: Recording, prediction: Prediction) -> dict[str, Array]:
     """Summary confidences and full data of every sample."""
-    layout, found = Layout.of(recording.features), {}
+    layout, found = Layout.from_features(recording.features), {}
     cycles = recording.config.model.N_cycle
     for i, confidence in enumerate(prediction.confidence):
         summary = summarize(
@@ -108,15 +109,16 @@ def scores(recording: Recording, prediction: Prediction) -> dict[str, Array]:
 def upstream_distances(
     x: Float[Array, "n 3"], y: Float[Array, "m 3"] | None = None
 ) -> Float[Array, "n _"]:
-    """`torch.cdist` of points with others, or with themselves.
+    """Compute `torch.cdist` of points with others, or with themselves.
 
     Beyond 25 points it is ``|a|^2 + |b|^2 - 2 a b`` in float32, wrong by up to 0.03 A, and
-    rounded after every fused multiply-add, as its matrix product does (trap H28).
+    rounded after every fused multiply-add, as its matrix product does.
     """
-    y = x if y is None else y
-    ax, ay = (p.astype(np.float32).T for p in (x, y))
+    x = x.astype(np.float32)
+    y = x if y is None else y.astype(np.float32)
     if max(len(x), len(y)) <= MM_POINTS:
-        return np.sqrt(sum(np.square(a[:, None] - b) for a, b in zip(ax, ay)))
+        return point_distances(x, y)
+    ax, ay = x.T, y.T
     square_x, square_y = (p[0] ** 2 + p[1] ** 2 + p[2] ** 2 for p in (ax, ay))
     left = (*(-2 * ax), square_x, np.ones_like(square_x))
     right = (*ay, np.ones_like(square_y), square_y)

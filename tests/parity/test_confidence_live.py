@@ -7,8 +7,9 @@ import pytest
 import torch
 from ml_collections import ConfigDict
 
+from protenix_ms.geometry.distances import point_distances
 from protenix_ms.model.confidence import ConfidenceHead
-from protenix_ms.model.confidence_features import ConfidenceFeatures, distances
+from protenix_ms.model.confidence_features import ConfidenceFeatures
 
 CONFIG = ConfigDict({
     "c_z": 12, "c_s": 32, "c_s_inputs": 20, "n_blocks": 1, "max_atoms_per_token": 24,
@@ -122,6 +123,6 @@ def test_distances_are_exact():
     """A pair 0.01 angstrom apart far from the origin, where |a|^2 + |b|^2 - 2ab gives 0."""
     x = np.tile(np.array([[100.0, 100.0, 100.0]], np.float32), (40, 1))
     x[1, 0] += np.float32(0.01)
-    d = distances(x)
+    d = point_distances(x, x)
     assert d[0, 1] == pytest.approx(0.01, rel=1e-3) and d[2, 3] == 0
     np.testing.assert_array_equal(d, d.T)

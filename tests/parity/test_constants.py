@@ -5,7 +5,7 @@ import pytest
 from protenix.data import constants as upstream
 from protenix.data.inference import json_parser
 
-from protenix_ms.constants import elements, residue_atoms, restypes
+from protenix_ms.constants import residue_atoms, restypes
 
 
 def test_restype_order():
@@ -27,7 +27,7 @@ def test_sequence_letters(kind):
 def test_residue_atoms_and_their_order():
     theirs = {name: tuple(places) for name, places in upstream.RES_ATOMS_DICT.items()}
     assert dict(residue_atoms.RESIDUE_ATOMS) == theirs
-    assert residue_atoms.MAX_ATOMS_PER_TOKEN == 24
+    assert max(map(len, residue_atoms.RESIDUE_ATOMS.values())) == residue_atoms.MAX_DENSE_ATOMS
 
 
 def test_dense_atoms_and_pseudo_beta():
@@ -37,5 +37,5 @@ def test_dense_atoms_and_pseudo_beta():
 
 
 def test_elements():
-    assert list(elements.ELEMENTS) == upstream.get_all_elems()[:118]
-    assert len(upstream.get_all_elems()) == elements.NUM_ELEMENT_CLASSES
+    assert list(residue_atoms.ATOMIC_NUMBER) == upstream.get_all_elems()[:118]
+    assert len(upstream.get_all_elems()) == residue_atoms.NUM_ELEMENT_CLASSES

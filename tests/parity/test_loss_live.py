@@ -6,8 +6,10 @@ from collections.abc import Callable
 import mindspore as ms
 import numpy as np
 import pytest
+from smooth_lddt_forms import dense_smooth_lddt_loss, sparse_smooth_lddt_loss
 
 from protenix_ms.config.training import training_config
+from protenix_ms.geometry.bins import linspace
 from protenix_ms.loss import binned, smooth_lddt
 from protenix_ms.loss.coordinates import atom_weights, bond_loss, mse_loss
 from protenix_ms.loss.labels import AtomRoles, Labels
@@ -40,7 +42,7 @@ def case(request):
     x = (8 * rng.standard_normal((ATOMS, 3)) * resolved[:, None]).astype("f4")
     samples = (x + 2 * rng.standard_normal((SAMPLES, ATOMS, 3))).astype("f4")
     scale = rng.random(SAMPLES).astype("f4") + 0.5
-    return features, Labels(x, resolved), AtomRoles.of(features), samples, scale
+    return features, Labels(x, resolved), AtomRoles.from_features(features), samples, scale
 
 
 def compare(value: np.ndarray, ours: Callable, upstream: Callable) -> None:
@@ -82,14 +84,13 @@ def test_bond(case):
 @pytest.mark.parametrize("form", ["kernel", "rows", "one row at a time", "dense", "sparse"])
 def test_smooth_lddt(case, form):
     _, labels, roles, samples, _ = case
-    near = smooth_lddt.Neighbours.of(labels, roles)
+    near = smooth_lddt.Neighbours.from_labels(labels, roles)
     t = tensors(case)
     mask = theirs.compute_lddt_mask(
         theirs.cdist(t["coordinate"]), t["distance_mask"], t["is_dna"] + t["is_rna"])
     ours = {
-        "dense": lambda x: smooth_lddt.smooth_lddt_loss_dense(x, near),
-        "sparse": lambda x: smooth_lddt.smooth_lddt_loss_sparse(
-            x, labels, smooth_lddt.near_pairs(labels, roles)),
+        "dense": lambda x: dense_smooth_lddt_loss(x, near),
+        "sparse": lambda x: sparse_smooth_lddt_loss(x, labels, roles),
     }.get(form, lambda x: smooth_lddt.smooth_lddt_loss(x, near))
     chunk = 1 if form == "one row at a time" else None
     with using(Policy(chunk=chunk, kernels=form == "kernel")):
@@ -148,4 +149,4 @@ def test_resolved(case):
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0, 51), (0.0, 32.0, 65), (2.3125, 21.6875, 63)])
 def test_edges_are_rounded_alike(bounds):
-    assert np.array_equal(binned.edges(*bounds), torch.linspace(*bounds).numpy())
+    assert np.array_equal(linspace(*bounds), torch.linspace(*bounds).numpy())

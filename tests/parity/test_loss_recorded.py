@@ -28,7 +28,7 @@ def test_terms(golden, case):
     config = training_from_upstream(json.loads((folder / "train_meta.json").read_text())["config"])
     features = npz(folder / "train_inputs.npz", "input_feature_dict/")
     pred = npz(folder / "train_outputs.npz", "pred/")
-    labels = Labels.of(npz(folder / "train_outputs.npz", "label/"))
+    labels = Labels.from_arrays(npz(folder / "train_outputs.npz", "label/"))
     t = {k: ms.Tensor(v) for k, v in pred.items()}
     confidence = Confidence(pred["coordinate_mini"], t["plddt"], t["pae"], t["pde"], t["resolved"])
     denoised = Denoised(t["coordinate"], pred["noise_level"], t["distogram"])

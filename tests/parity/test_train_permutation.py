@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from protenix_ms.geometry.rotation import random_rotations
+from protenix_ms.geometry.rigid import random_rotations
 from protenix_ms.runtime.draws import SeededDraws
 from protenix_ms.train.chain_permutation import NoMatchError, permute_chains
 from protenix_ms.train.permutation import permute_labels

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ckpt_convert import mindspore_file, open_checkpoint, safetensors_file, torch_write
-from ckpt_convert.read import Checkpoint
+from ckpt_convert.checkpoint import Checkpoint
 from protenix_ms.errors import CheckpointError
 
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -17,8 +17,8 @@ from protenix_ms.loss.coordinates import atom_weights, bond_loss, mse_loss, nois
 from protenix_ms.loss.labels import AtomRoles, Labels
 from protenix_ms.loss.smooth_lddt import Neighbours, smooth_lddt_loss
 from protenix_ms.metrics.confidence import Layout, summarize
-from protenix_ms.metrics.quality import KnownComplex, judge
-from protenix_ms.metrics.structure import lddt, rmsd, tm_score
+from protenix_ms.metrics.quality import KnownComplex, judge, lddt_by_chains
+from protenix_ms.metrics.structure import rmsd, tm_score
 from protenix_ms.model.msa_module import MSABlock
 from protenix_ms.model.pairformer import PairformerBlock
 from protenix_ms.model.weights import load_weights, rule_array
@@ -75,7 +75,7 @@ def losses(labels, roles, x, levels=LEVELS, seed=0):
     return {
         "mse": mse_loss(tensor, labels, atom_weights(roles, labels, WEIGHTS), scale),
         "bond": bond_loss(tensor, labels, roles, scale),
-        "smooth lddt": smooth_lddt_loss(tensor, Neighbours.of(labels, roles)),
+        "smooth lddt": smooth_lddt_loss(tensor, Neighbours.from_labels(labels, roles)),
         "distogram": distogram_loss(Tensor(logits[64][0]), labels, roles),
         "pde": pde_loss(Tensor(pair), x, labels, roles),
         "pae": pae_loss(Tensor(pair), x, labels, roles),
@@ -105,7 +105,10 @@ def test_metrics_do_not_see_a_rigid_motion(seed):
     labels, _, x = structure(rng)
     a, b = x[0].astype(np.float64), labels.x.astype(np.float64)
     moved, carried = motion(rng)(a).astype(np.float64), motion(rng)(b).astype(np.float64)
-    close(lddt(moved, carried), lddt(a, b), 2e-3)
+    every, one_chain = np.ones(len(a), bool), np.zeros(len(a), int)
+    truth, elsewhere = (KnownComplex(known, every, one_chain, every, ~every, every)
+                        for known in (b, carried))
+    close(lddt_by_chains(moved, elsewhere)[0], lddt_by_chains(a, truth)[0], 2e-3)
     close(rmsd(moved, carried), rmsd(a, b))
     close(tm_score(moved, carried), tm_score(a, b), 2e-3)
 

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from protenix_ms.constants import crystallography
+from protenix_ms.constants import restypes
 from protenix_ms.data.symmetry import MAX_PERMUTATIONS, component_symmetries
 
 # Our reference conformer gives both halves of cardiolipin the same handedness at phosphorus, so
@@ -46,5 +46,5 @@ def test_every_component(parser, ccd):
 def test_crystallography_constants(parser):
     from protenix.data import constants
 
-    assert frozenset(constants.CRYSTALLIZATION_AIDS) == crystallography.CRYSTALLIZATION_AIDS
-    assert constants.CRYSTALLIZATION_METHODS == crystallography.CRYSTALLIZATION_METHODS
+    assert frozenset(constants.CRYSTALLIZATION_AIDS) == restypes.CRYSTALLIZATION_AIDS
+    assert constants.CRYSTALLIZATION_METHODS == restypes.CRYSTALLIZATION_METHODS

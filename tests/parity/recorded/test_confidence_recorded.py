@@ -62,7 +62,7 @@ def test_expectations(evaluated):
 
 def test_scores(evaluated):
     case, tolerance, outputs, _, _ = evaluated
-    layout, cycles = Layout.of(case.features), case.config.model.N_cycle
+    layout, cycles = Layout.from_features(case.features), case.config.model.N_cycle
     for i, sample in enumerate(outputs):
         x = case["pred/coordinate"][i].astype(np.float32)
         contacts = case["pred/contact_probs"].astype(np.float32)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from ckpt_convert import command, load_arrays, open_checkpoint, variant
+from ckpt_convert import __main__ as command
+from ckpt_convert import load_arrays, open_checkpoint, variant
 from ckpt_convert.convert import KEPT
 from ckpt_convert.dtypes import narrow, widen
 from ckpt_convert.official import FILES, OfficialFile

@@ -13,7 +13,7 @@ from protenix_ms.data.dataset import Sparse, pack, unpack
 from protenix_ms.data.filters import clash_loser
 from protenix_ms.data.mmcif import list_motions, parse_operation
 from protenix_ms.errors import ResourceError
-from protenix_ms.geometry.contacts import near_pairs
+from protenix_ms.geometry.distances import near_pairs
 
 
 @pytest.mark.parametrize("size, edges", [(0, 0), (1, 0), (50, 20), (50, 60), (300, 200)])

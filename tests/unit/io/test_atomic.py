@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing: whole files or none, and the same bytes for the same content."""
 
+import hashlib
 import time
 
 import numpy as np
 import pytest
 
+from protenix_ms import files
 from protenix_ms.errors import OutputError
-from protenix_ms.io import atomic
+from protenix_ms.files import file_sha256, remove_leftovers
 from protenix_ms.io.atomic import (
     make_folder,
     npz_bytes,
-    remove_leftovers,
     write_bytes,
     write_npz,
     write_text,
@@ -42,19 +43,25 @@ def test_a_full_disk_and_an_interrupt_leave_no_litter(tmp_path, monkeypatch, err
         raise error
 
     if step == "sync":  # the content is on its way, the disk refuses
-        monkeypatch.setattr(atomic, "sync", full)
+        monkeypatch.setattr(files, "sync", full)
     else:
-        original = atomic.NamedTemporaryFile
+        original = files.NamedTemporaryFile
 
         def opened(**options):
             file = original(**options)
             setattr(file, step, full)
             return file
 
-        monkeypatch.setattr(atomic, "NamedTemporaryFile", opened)
+        monkeypatch.setattr(files, "NamedTemporaryFile", opened)
     with pytest.raises((OutputError, KeyboardInterrupt), match=r"No space|^$"):
         write_bytes(tmp_path / "x.cif", b"content")
     assert not list(tmp_path.iterdir())
+
+
+def test_digest_of_a_file_in_pieces(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(bytes(range(256)))
+    monkeypatch.setattr(files, "PIECE", 100)
+    assert file_sha256(tmp_path / "x") == hashlib.sha256(bytes(range(256))).hexdigest()
 
 
 def test_leftovers_of_dead_writers_go_and_other_files_stay(tmp_path):

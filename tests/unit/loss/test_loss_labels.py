@@ -7,13 +7,13 @@ import pytest
 
 from protenix_ms.config.training import STAGES, stage_config, training_config
 from protenix_ms.errors import ConfigError
-from protenix_ms.geometry.bins import PAE, PLDDT
-from protenix_ms.geometry.rotation import random_rotations
+from protenix_ms.geometry.bins import PAE, PLDDT, find_bins
+from protenix_ms.geometry.rigid import random_rotations
 from protenix_ms.loss import binned
 from protenix_ms.loss.coordinates import aligned_labels, atom_weights, bond_loss, mse_loss
 from protenix_ms.loss.labels import AtomRoles, Labels
 from protenix_ms.loss.smooth_lddt import Neighbours, smooth_lddt_loss
-from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss, weights
+from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss, term_weights
 
 N = 12
 
@@ -34,14 +34,14 @@ def example(resolved=None):
 
 def test_a_moved_copy_is_perfect():
     features, labels = example()
-    roles = AtomRoles.of(features)
+    roles = AtomRoles.from_features(features)
     turn = random_rotations(np.random.default_rng(1), 2)
     moved = (np.einsum("bij,aj->bai", turn, labels.x) + 7).astype("f4")
     weight = atom_weights(roles, labels, training_config().loss.diffusion.mse)
     assert np.abs(aligned_labels(moved, labels, weight) - moved).max() < 1e-4
     assert float(mse_loss(ms.Tensor(moved), labels, weight, np.ones(2, "f4"))) < 1e-8
     best = 1 - np.mean([1 / (1 + np.exp(-t)) for t in (0.5, 1, 2, 4)])
-    found = smooth_lddt_loss(ms.Tensor(moved), Neighbours.of(labels, roles))
+    found = smooth_lddt_loss(ms.Tensor(moved), Neighbours.from_labels(labels, roles))
     assert float(found) == pytest.approx(best, rel=1e-4)
     assert np.allclose(binned.atom_lddt(moved[0], labels, roles), 1, atol=1e-5)
 
@@ -55,20 +55,20 @@ def test_a_mirror_image_is_not():
 
 def test_nothing_known_gives_finite_losses():
     features, labels = example(np.zeros(N, bool))
-    roles = AtomRoles.of(features)
+    roles = AtomRoles.from_features(features)
     x = ms.Tensor(np.random.default_rng(0).standard_normal((2, N, 3)).astype("f4"))
     weight = atom_weights(roles, labels, training_config().loss.diffusion.mse)
     assert float(mse_loss(x, labels, weight, np.ones(2, "f4"))) == 0
     assert float(bond_loss(x, labels, roles, np.ones(2, "f4"))) == 0
     found, gradient = ms.value_and_grad(
-        lambda v: smooth_lddt_loss(v, Neighbours.of(labels, roles)))(x)
+        lambda v: smooth_lddt_loss(v, Neighbours.from_labels(labels, roles)))(x)
     assert float(found) == 1 and not gradient.asnumpy().any()
 
 
 def test_bins_at_their_edges():
-    assert binned.bin_of(np.array([0, 0.02, 0.0201, 1, 1.5], "f4"), PLDDT).tolist() == [
+    assert find_bins(np.array([0, 0.02, 0.0201, 1, 1.5], "f4"), PLDDT.edges()).tolist() == [
         0, 0, 1, 49, 49]
-    assert binned.bin_of(np.array([0, 0.5, 0.51, 40], "f4"), PAE).tolist() == [0, 0, 1, 63]
+    assert find_bins(np.array([0, 0.5, 0.51, 40], "f4"), PAE.edges()).tolist() == [0, 0, 1, 63]
 
 
 def terms(resolution: float, denoised: bool):
@@ -94,7 +94,7 @@ def test_which_terms_there_are():
 
 
 def test_stages():
-    by_stage = {stage: weights(stage_config(stage).loss.weight) for stage in STAGES}
+    by_stage = {stage: term_weights(stage_config(stage).loss.weight) for stage in STAGES}
     assert by_stage["stage1"]["bond"] == 0 and by_stage["stage1"]["smooth_lddt"] == 4
     assert by_stage["stage2"]["bond"] == 4 and by_stage["stage2"]["smooth_lddt"] == 0
     assert by_stage["stage4"]["mse"] == 0 and by_stage["stage4"]["pae"] == 1e-4

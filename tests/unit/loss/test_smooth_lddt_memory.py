@@ -2,6 +2,7 @@
 """Smooth lDDT never holds an atom-by-atom matrix, neither forward nor for the backward pass."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from protenix_ms.loss.smooth_lddt import Neighbours, smooth_lddt_loss, smooth_lddt_loss_dense
+from smooth_lddt_forms import dense_smooth_lddt_loss
+from protenix_ms.loss.smooth_lddt import Neighbours, smooth_lddt_loss
 from protenix_ms.runtime.policy import Policy, using
 
 ms.runtime.launch_blocking()
@@ -40,7 +42,7 @@ def added(form, atoms):
 most, found = int(sys.argv[1]), {}
 forms = {"kernel": (smooth_lddt_loss, Policy(), most),
          "rows": (smooth_lddt_loss, Policy(kernels=False, chunk=64), most),
-         "dense": (smooth_lddt_loss_dense, Policy(), most // 3)}
+         "dense": (dense_smooth_lddt_loss, Policy(), most // 3)}
 for name, (form, policy, atoms) in forms.items():
     with using(policy):
         added(form, 50)  # loads the operators
@@ -50,7 +52,9 @@ print(json.dumps(found))
 
 
 def test_no_matrix_of_pairs():
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "oracle")])
     done = subprocess.run([sys.executable, "-c", CODE, str(ATOMS)], cwd=ROOT, check=True,
+                          env={**os.environ, "PYTHONPATH": path},
                           stdout=subprocess.PIPE, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["kernel"] < MATRIX / 4 and found["rows"] < MATRIX / 2, found

@@ -29,7 +29,7 @@ class Sample:
 
 def reduced(outputs, features, i) -> Sample:
     """The arrays of sample `i`, PAE reduced in uneven row chunks."""
-    tables, logits = TmTables.of(features["asym_id"]), outputs["pred/pae"][i]
+    tables, logits = TmTables.from_chains(features["asym_id"]), outputs["pred/pae"][i]
     rows = [slice(k, k + 17) for k in range(0, len(logits), 17)]
     chunks = [tables.reduce(logits[some], some) for some in rows]
     pae, whole, pair = (np.concatenate(parts) for parts in zip(*chunks))
@@ -43,7 +43,7 @@ def test_recorded_summary(golden, case):
     if not folder.is_dir():
         pytest.skip(f"{case} is not among the recordings at {golden}")
     outputs, features = np.load(folder / "outputs.npz"), dict(np.load(folder / "features.npz"))
-    layout = Layout.of(features)
+    layout = Layout.from_features(features)
     cycles = json.loads((folder / "meta.json").read_text())["config"]["model"]["N_cycle"]
     for i, coordinates in enumerate(outputs["pred/coordinate"]):
         sample = reduced(outputs, features, i)
@@ -102,7 +102,7 @@ def test_chunks_of_rows_do_not_matter():
     rng = np.random.default_rng(0)
     asym = np.array([0, 0, 2, 2, 2, 5, 7])
     logits = rng.standard_normal((7, 7, 64)).astype(np.float32)
-    whole = TmTables.of(asym).reduce(logits, slice(0, 7))
-    rows = [TmTables.of(asym).reduce(logits[i : i + 1], slice(i, i + 1)) for i in range(7)]
+    whole = TmTables.from_chains(asym).reduce(logits, slice(0, 7))
+    rows = [TmTables.from_chains(asym).reduce(logits[i : i + 1], slice(i, i + 1)) for i in range(7)]
     for a, parts in zip(whole, zip(*rows)):
         np.testing.assert_allclose(a, np.concatenate(parts), rtol=1e-6)
