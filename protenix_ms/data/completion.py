@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
 
 import numpy as np
 
@@ -105,7 +104,8 @@ class _WholeResidues:
     Attributes:
         rows: entity and atom -> deposited rows, one per copy of the chain.
         partners: row -> bonded rows.
-        leaving: code -> leaving groups by centre; None where the dictionary marks them wrongly.
+        leaving: code -> leaving groups by centre.
+        marked_wrongly: whether the dictionary marks the leaving atoms of a code wrongly.
     """
 
     def __init__(self, atoms: AtomTable, ccd: ComponentDictionary) -> None:
@@ -117,8 +117,8 @@ class _WholeResidues:
         for first, second in atoms.bonds[:, :2].tolist():
             self.partners[first].add(second)
             self.partners[second].add(first)
-        self.leaving = functools.cache(
-            lambda code: None if shares_leaving_atoms(ccd[code]) else leaving_groups(ccd[code]))
+        self.leaving = functools.cache(lambda code: leaving_groups(ccd[code]))
+        self.marked_wrongly = functools.cache(lambda code: shares_leaving_atoms(ccd[code]))
         self._outward = self._bonds_outward()
 
     def _entity_and_atom(self, row: int) -> tuple[str, Atom]:
@@ -153,11 +153,11 @@ class _WholeResidues:
         for (position, centre), number in count.items():
             own = residues[position - 1]
             names, code = chain.atom_name[own], str(chain.res_name[own.start])
-            if centre not in names or self.leaving(code) is None:
+            if centre not in names or self.marked_wrongly(code):
                 continue
-            lost[own] |= np.isin(names, self._lost_names(
-                code, centre, number, self.rows.get((entity, (position, centre)), []),
-                lambda name, at=position: (entity, (at, name)) in self.rows))
+            seen = [name for name in names.tolist() if (entity, (position, name)) in self.rows]
+            rows = self.rows.get((entity, (position, centre)), [])
+            lost[own] |= np.isin(names, self._lost_names(code, centre, number, rows, seen))
         return chain[~lost]
 
     def _polymer_bond_count(self, entity: str, chain: AtomTable) -> dict[Atom, int]:
@@ -180,7 +180,7 @@ class _WholeResidues:
         )
 
     def _lost_names(
-        self, code: str, centre: str, number: int, rows: list[int], seen: Callable[[str], bool]
+        self, code: str, centre: str, number: int, rows: list[int], seen: list[str]
     ) -> list[str]:
         """Atoms that `number` bonds of a centre cost.
 
@@ -188,11 +188,11 @@ class _WholeResidues:
 
         Args:
             rows: deposited rows of the centre.
-            seen: whether an atom of the residue, given by name, is resolved.
+            seen: names of the resolved atoms of the residue.
         """
         groups = self.leaving(code)
         if centre in groups:
-            resolved = [any(seen(name) for name in group) for group in groups[centre]]
+            resolved = [any(name in seen for name in group) for group in groups[centre]]
             return chosen_leaving_atoms(groups[centre], resolved, number)
         component = self.ccd[code]
         if not rows or centre not in component.atom_name:
@@ -203,7 +203,7 @@ class _WholeResidues:
         around = around[around != own]
         terminal = component.atom_name[around[degree[around] == 1]]
         deposited = self.atoms.atom_name[sorted(self.partners[rows[0]])]
-        return terminal[~np.isin(terminal, deposited)].tolist()
+        return list(terminal[~np.isin(terminal, deposited)].tolist())
 
     def chain_pieces(self, residues: list[slice], reference: AtomTable | None) -> list[Piece]:
         """Complete the residues of a chain, those of a polymer by its reference chain."""
@@ -224,7 +224,7 @@ class _WholeResidues:
 
     def _is_known(self, code: str) -> bool:
         """Whether the dictionary can say which atoms the residue has."""
-        return code in self.ccd and len(self.ccd[code]) > 0 and self.leaving(code) is not None
+        return code in self.ccd and len(self.ccd[code]) > 0 and not self.marked_wrongly(code)
 
     def _numbered(self, rows: slice, residue: AtomTable) -> Piece:
         number, hetero = self.atoms.res_id[rows.start], self.atoms.hetero[rows.start]
@@ -248,7 +248,7 @@ class _WholeResidues:
                 continue
             if count:
                 copies = np.flatnonzero(same & (atoms.atom_name == centre)).tolist()
-                lost += self._lost_names(code, centre, int(count), copies, names.__contains__)
+                lost += self._lost_names(code, centre, int(count), copies, names)
         residue = residue_table(self.ccd[code], int(number), hetero=True)
         return residue[~np.isin(residue.atom_name, lost)]
 

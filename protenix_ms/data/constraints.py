@@ -8,7 +8,7 @@ and substructures over the whole crop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,18 +70,11 @@ class SubstructureSampling:
 class ConstraintSampling:
     """How to sample all four kinds; by default as upstream's constraint model was trained."""
 
-    pocket: PairSampling = field(
-        default_factory=lambda: PairSampling(0.2, (("PP", 6.0, 20.0), ("LP", 6.0, 20.0)))
-    )
-    contact: PairSampling = field(
-        default_factory=lambda: PairSampling(0.1, (("PP", 6.0, 30.0), ("PL", 4.0, 10.0)))
-    )
-    contact_atom: PairSampling = field(
-        default_factory=lambda: PairSampling(
-            0.1, (("PP", 2.0, 12.0), ("PL", 2.0, 8.0)), min_distance=-1.0
-        )
-    )
-    substructure: SubstructureSampling = field(default_factory=lambda: SubstructureSampling(0.5))
+    pocket: PairSampling = PairSampling(0.2, (("PP", 6.0, 20.0), ("LP", 6.0, 20.0)))
+    contact: PairSampling = PairSampling(0.1, (("PP", 6.0, 30.0), ("PL", 4.0, 10.0)))
+    contact_atom: PairSampling = PairSampling(
+        0.1, (("PP", 2.0, 12.0), ("PL", 2.0, 8.0)), min_distance=-1.0)
+    substructure: SubstructureSampling = SubstructureSampling(0.5)
 
 
 @dataclass(frozen=True)
@@ -127,8 +120,8 @@ def sample_constraints(
         chosen = draw_substructure(sites, options.substructure, rng)
         noise = rng.normal(scale=options.substructure.noise, size=sites.position.shape)
         drawn["substructure"] = substructure_feature(sites.position + noise, chosen)
-    told = [np.argwhere(feature.any(axis=-1)).ravel() for feature in drawn.values()]
-    touched = np.unique(np.concatenate([np.zeros(0, np.int64), *told]))
+    tokens_of = [np.argwhere(feature.any(axis=-1)).ravel() for feature in drawn.values()]
+    touched = np.unique(np.concatenate([np.zeros(0, np.int64), *tokens_of]))
     molecules = np.unique(atoms.mol_id[tokens.centre_atom[touched]])
     first = int(whole.entity_mol_id.max()) + 1
     features = {f"constraint_feature/{name}": feature for name, feature in drawn.items()}
@@ -169,7 +162,8 @@ def _near_kinds(sites: Sites, kinds: str, radius: float) -> Int[Array, "p 2"]:
     """List pairs of `Sites.near` whose chains are protein (P) or ligand (L), in this order."""
     pairs = sites.near(radius)
     first, second = (sites.kind == _KINDS[letter] for letter in kinds)
-    return pairs[first[pairs[:, 0]] & second[pairs[:, 1]]]
+    fits: Bool[Array, "p"] = first[pairs[:, 0]] & second[pairs[:, 1]]
+    return pairs[fits]
 
 
 def _size(size: float, rng: np.random.Generator) -> int:
@@ -235,7 +229,7 @@ def draw_pocket(
         binder = binders[rng.integers(len(binders))]
         pocket = rng.permutation(np.flatnonzero(limit[binder]))[: _size(options.size, rng)]
         rows = np.flatnonzero(sites.chain == chains[binder])
-        feature[np.ix_(rows, pocket, [0])] = limit[binder, pocket][None, :, None]
+        feature[np.ix_(rows, pocket)] = limit[binder, pocket][:, None]
     return feature
 
 

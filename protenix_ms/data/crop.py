@@ -82,7 +82,8 @@ class Sites:
         """List ordered pairs of resolved sites of different chains within `radius`."""
         rows = np.flatnonzero(self.resolved)
         pairs = rows[near_pairs(self.position[rows], self.position[rows], radius)]
-        return pairs[self.chain[pairs[:, 0]] != self.chain[pairs[:, 1]]]
+        across: Bool[Array, "p"] = self.chain[pairs[:, 0]] != self.chain[pairs[:, 1]]
+        return pairs[across]
 
 
 def draw_crop(

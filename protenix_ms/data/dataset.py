@@ -260,7 +260,7 @@ class Loader:
             while True:
                 yield data.example(position)
                 position += 1
-        waiting: deque[Future] = deque()
+        waiting: deque[Future[tuple[dict[str, Array | Sparse], DrawnExample]]] = deque()
         with worker_pool(self.processes, "makes training examples", _open, self.options) as pool:
             submitted = start
             while True:

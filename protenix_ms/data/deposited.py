@@ -142,7 +142,7 @@ def _one_conformation(
     # all components of one number are one residue: they may be alternatives of each other
     place = [sites["label_asym_id"], author["chain"], author["number"], author["insertion"]]
     residue = list(zip(*(column[~kept].tolist() for column in place)))
-    first: dict[tuple, str] = {}
+    first: dict[tuple[str, ...], str] = {}
     for key, own in zip(residue, letter[~kept].tolist()):
         first[key] = min(own, first.get(key, own))
     kept[~kept] = [first[key] == own for key, own in zip(residue, letter[~kept].tolist())]
@@ -178,7 +178,7 @@ def _links(
 
 
 def _dotted(column: Shaped[Array, "r"]) -> list[str]:
-    return np.where(column == "?", ".", column).tolist()
+    return list(np.where(column == "?", ".", column).tolist())
 
 
 def _component_bonds(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,7 @@ def with_reference(atoms: AnnotatedAtoms, ccd: ComponentDictionary) -> Annotated
     return atoms.with_columns(ref_pos=position, ref_mask=mask, charge=charge)
 
 
-def write_entry(path: Path, entry: Entry, source: str, rows: list[dict[str, str]]) -> None:
+def write_entry(path: Path, entry: Entry, source: str, rows: Sequence[dict[str, str]]) -> None:
     """Write an entry.
 
     Args:
@@ -256,7 +257,7 @@ def _stored_columns() -> list[tuple[str, str]]:
 
 def _about(arrays: dict[str, Array], path: Path) -> dict[str, Any]:
     try:
-        about = json.loads(bytes(arrays["about"].item()))
+        about: dict[str, Any] = json.loads(bytes(arrays["about"].item()))
     except (KeyError, ValueError) as error:
         raise _damaged(path, error) from None
     if about.get("format") != FORMAT:

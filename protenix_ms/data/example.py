@@ -105,8 +105,8 @@ class Alignments:
             InputError: they are unusable.
         """
         job = Job("", (Polymer(kind, sequence),), source=f"{kind} {sequence[:20]}...")
-        (polymer,) = self._files.attach(job).entities
-        return encode_polymer(polymer, pairing=pairing, use_rna_msa=self._use_rna_msa)
+        (chain,) = (e for e in self._files.attach(job).entities if isinstance(e, Polymer))
+        return encode_polymer(chain, pairing=pairing, use_rna_msa=self._use_rna_msa)
 
 
 def training_example(
@@ -125,7 +125,13 @@ def training_example(
         EmptyCropError: the drawn crop holds nothing to learn from; draw another.
         InputError: an unusable alignment.
     """
-    whole = _augmented(entry.atoms, chains, rng, options)
+    whole = entry.atoms
+    if options.reference_chains_only:
+        whole = whole[np.isin(whole.chain_id, list(chains))]
+    if options.shuffle_molecules:
+        whole = shuffled_molecules(whole, rng)
+    if options.shuffle_copies:
+        whole = shuffled_copies(whole, rng)
     whole_tokens = tokenize(whole)
     crop = draw_crop(whole, whole_tokens, chains, options.crop, rng)
     atoms = whole[np.isin(whole_tokens.atom_to_token, crop.tokens)]
@@ -157,16 +163,6 @@ def training_example(
         tokens=tokens,
         crop=crop,
     )
-
-
-def _augmented(
-    atoms: AnnotatedAtoms, chains: Sequence[str], rng: np.random.Generator, options: ExampleOptions
-) -> AnnotatedAtoms:
-    if options.reference_chains_only:
-        atoms = atoms[np.isin(atoms.chain_id, list(chains))]
-    if options.shuffle_molecules:
-        atoms = shuffled_molecules(atoms, rng)
-    return shuffled_copies(atoms, rng) if options.shuffle_copies else atoms
 
 
 def shuffled_molecules(atoms: AnnotatedAtoms, rng: np.random.Generator) -> AnnotatedAtoms:
@@ -220,7 +216,8 @@ def full_labels(
         same_molecules: only molecules that the crop touches (spatial crops).
     """
     stride = int(whole.mol_atom_index.max(initial=0)) + 1
-    kept = np.isin(*[t.entity_mol_id * stride + t.mol_atom_index for t in (whole, crop)])
+    place, in_crop = (t.entity_mol_id * stride + t.mol_atom_index for t in (whole, crop))
+    kept = np.isin(place, in_crop)
     if same_molecules:
         kept &= np.isin(whole.mol_id, crop.mol_id)
     atoms = whole[kept]

@@ -140,10 +140,10 @@ def nearest_molecules(atoms: AnnotatedAtoms, molecule: Int[Array, "a"]) -> Annot
 
 def _first_at_interface(coord: Array, owner: Array, order: Array) -> int | None:
     """Find the first atom in `order` with another molecule's atom around it."""
-    for index in order.tolist():
+    for index in order:
         near = ((coord - coord[index]) ** 2).sum(1) <= INTERFACE_RADIUS**2
         if (owner[near] != owner[index]).any():
-            return index
+            return int(index)
     return None
 
 

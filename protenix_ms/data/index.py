@@ -10,7 +10,7 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,16 +131,17 @@ def with_clusters(rows: list[Row], cluster_of: dict[str, str]) -> list[Row]:
     Args:
         cluster_of: sequence -> name of its cluster.
     """
+
+    def named(cluster: str) -> str:
+        is_open = cluster.startswith(TO_CLUSTER)
+        return cluster_of[cluster.removeprefix(TO_CLUSTER)] if is_open else cluster
+
     filled = []
     for row in rows:
-        names = []
-        row = dict(row)
-        for key in ("cluster_1_id", "cluster_2_id"):
-            if row[key].startswith(TO_CLUSTER):
-                row[key] = cluster_of[row[key].removeprefix(TO_CLUSTER)]
-            names.append(row[key])
+        names = [named(row["cluster_1_id"]), named(row["cluster_2_id"])]
         pair = names if row["type"] == "interface" else names[:1]
-        filled.append(row | {"cluster_id": ":".join(sorted(pair))})
+        filled.append(row | {"cluster_1_id": names[0], "cluster_2_id": names[1],
+                             "cluster_id": ":".join(sorted(pair))})
     return filled
 
 
@@ -168,7 +169,7 @@ def read_index(path: Path) -> list[Row]:
     return [{key: sys.intern(value) for key, value in row.items()} for row in reader]
 
 
-def chains_of(row: Row) -> Sequence[str]:
+def chains_of(row: Row) -> list[str]:
     """Name the chain, or the two chains, that a line of the index is about."""
     names = [row["chain_1_id"], row["chain_2_id"]]
     return names[:1] if row["type"] == "chain" else names

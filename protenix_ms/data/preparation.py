@@ -111,17 +111,21 @@ def prepare_files(files: list[Path], preparation: Preparation, processes: int) -
         return
     waiting = deque(unique)
     while waiting:
-        suspects: dict[Future, Path] = {}
+        suspects: dict[Future[Outcome], Path] = {}
         try:
             yield from _by_workers(waiting, suspects, preparation, processes)
         except ResourceError:  # one of the files in the making killed its process
             for path in suspects.values():
-                yield _in_own_process(path, preparation)
+                try:
+                    yield from _by_workers(deque([path]), {}, preparation, 1)
+                except ResourceError as error:
+                    yield Outcome(entry_name(path), "dropped", error.message)
 
 
 def _by_workers(
-    waiting: deque[Path], running: dict[Future, Path], preparation: Preparation, processes: int
-) -> Iterator[Outcome]:
+    waiting: deque[Path], running: dict[Future[Outcome], Path], preparation: Preparation,
+    processes: int,
+) -> Iterator[Outcome]:  # fmt: skip
     """Prepare the waiting files; `running` holds those that are begun and not yielded yet.
 
     Raises:
@@ -138,22 +142,14 @@ def _by_workers(
                 yield outcome
 
 
-def _in_own_process(path: Path, preparation: Preparation) -> Outcome:
-    try:
-        with worker_pool(1, "prepares an entry") as pool:
-            return pool.submit(prepare_file, path, preparation).result()
-    except ResourceError as error:
-        return Outcome(entry_name(path), "dropped", error.message)
-
-
 def prepare_file(path: Path, preparation: Preparation) -> Outcome:
     """Prepare one file; every failure is an outcome."""
     name = entry_name(path)
     target = preparation.output / ENTRIES / f"{name}{SUFFIX}"
     try:
         digest = source_digest(path, preparation)
-        if not preparation.overwrite and (rows := _kept_rows(target, digest)):
-            return Outcome(name, "kept", rows=rows)
+        if not preparation.overwrite and (kept := _kept_rows(target, digest)):
+            return Outcome(name, "kept", rows=kept)
         entry = read_entry(path, preparation.dictionary(), filtered=preparation.filtered)
         entry = replace(entry, name=name)
         rows = entry_rows(entry)
@@ -240,8 +236,8 @@ def write_alignments(folder: Path, outcomes: list[Outcome], output: Path) -> tup
                          where=str(next(iter(files.complexes))), fix="give one chain per file")
     wanted = sequences | {sequence.replace("U", "T") for sequence in sequences}  # T of RNA is U
     table = {
-        kind: {s: str(path) for s, path in sorted(found.items()) if s in wanted}
-        for kind, found in (("paired", files.paired), ("unpaired", files.unpaired))
+        kind: {s: str(path) for s, path in sorted(paths.items()) if s in wanted}
+        for kind, paths in (("paired", files.paired), ("unpaired", files.unpaired))
     }
     write_text(output / ALIGNMENTS, json.dumps(table, indent=1) + "\n")
     return len(table["paired"].keys() | table["unpaired"].keys()), len(sequences)

@@ -19,7 +19,7 @@ from protenix_ms.chem.ccd import Component, ComponentDictionary
 from protenix_ms.chem.columns import find_names
 from protenix_ms.chem.molecule import component_molecule
 from protenix_ms.features.annotation import AnnotatedAtoms
-from protenix_ms.typing import Array, Int
+from protenix_ms.typing import Array, Bool, Int
 
 MAX_PERMUTATIONS = 1000
 _CHARGED = Chem.MolFromSmarts(
@@ -44,30 +44,30 @@ def component_symmetries(component: Component) -> Int[Array, "p a"]:
         if problem != Chem.SanitizeFlags.SANITIZE_NONE or not len(component):
             return identity
         held = _stereo_imines(mol)
-        found = [_symmetries(mol, held), _symmetries(_neutral(mol), held)]
-    return np.unique(np.concatenate(found), axis=0)[:MAX_PERMUTATIONS]
+        both = np.concatenate([_symmetries(mol, held), _symmetries(_neutral(mol), held)])
+    return np.asarray(np.unique(both, axis=0)[:MAX_PERMUTATIONS])
 
 
 def _symmetries(mol: Chem.Mol, held: set[int]) -> Int[Array, "p a"]:
-    """Permutations of one protonation; atoms in `held` are not ends of conjugated groups."""
+    """List permutations of one protonation; atoms in `held` are not ends of conjugated groups."""
     matches = mol.GetSubstructMatches(mol, uniquify=False, maxMatches=MAX_PERMUTATIONS)
     rank = np.array(Chem.CanonicalRankAtoms(mol, breakTies=False))
     maps = np.array(matches, np.int64).reshape(-1, mol.GetNumAtoms())
     maps = maps[(rank[maps] == rank).all(axis=1)]
     ends = _equal_ends(mol, held, len(maps))
-    made: dict[tuple[int, ...], None] = {}
+    distinct: dict[tuple[int, ...], None] = {}
     for start in maps.tolist():
         for orders in itertools.product(*[itertools.permutations(group) for group in ends]):
-            made[_rearranged(start, ends, orders)] = None
-            if len(made) >= MAX_PERMUTATIONS:
-                return np.array(list(made), np.int64)
-    return np.array(list(made), np.int64).reshape(-1, mol.GetNumAtoms())
+            distinct[_rearranged(start, ends, orders)] = None
+            if len(distinct) >= MAX_PERMUTATIONS:
+                return np.array(list(distinct), np.int64)
+    return np.array(list(distinct), np.int64).reshape(-1, mol.GetNumAtoms())
 
 
 def _rearranged(
     start: list[int], ends: list[list[int]], orders: tuple[tuple[int, ...], ...]
 ) -> tuple[int, ...]:
-    """`start` with the members of every group put into the given order, place by place."""
+    """Put the members of every group of `start` into the given order, place by place."""
     result = list(start)
     for group, order in zip(ends, orders):
         places = [i for i, atom in enumerate(result) if atom in group]
@@ -77,7 +77,7 @@ def _rearranged(
 
 
 def _equal_ends(mol: Chem.Mol, held: set[int], n_maps: int) -> list[list[int]]:
-    """Groups of terminal O or N of one element on one conjugated centre.
+    """Group the terminal O or N of one element on one conjugated centre.
 
     Their number is limited so that the permutations stay near `MAX_PERMUTATIONS`.
     """
@@ -87,32 +87,32 @@ def _equal_ends(mol: Chem.Mol, held: set[int], n_maps: int) -> list[list[int]]:
             around[first].add(second)
             around[second].add(first)
     limit = max(1, math.ceil(math.log(MAX_PERMUTATIONS / n_maps, 3)))
-    groups_found = []
+    equal = []
     for ends in [ends for ends in around.values() if len(ends) > 1][:limit]:
         by_element: dict[int, list[int]] = defaultdict(list)
         for atom in sorted(ends):
             by_element[mol.GetAtomWithIdx(atom).GetAtomicNum()].append(atom)
-        groups_found += [atoms for atoms in by_element.values() if len(atoms) > 1]
-    return groups_found
+        equal += [atoms for atoms in by_element.values() if len(atoms) > 1]
+    return equal
 
 
 def _stereo_imines(mol: Chem.Mol) -> set[int]:
-    """Terminal =N-H whose hydrogen tells E from Z: it is no free end."""
+    """Find terminal =N-H whose hydrogen tells E from Z: they are not free ends."""
     rank = list(Chem.CanonicalRankAtoms(mol, breakTies=False))
     held = set()
-    for bond in mol.GetBonds():
-        for end, centre in ((bond.GetBeginAtom(), bond.GetEndAtom()),
-                            (bond.GetEndAtom(), bond.GetBeginAtom())):
-            around = {rank[a.GetIdx()] for a in centre.GetNeighbors() if a.GetIdx() != end.GetIdx()}
-            imine = end.GetSymbol() == "N" and end.GetDegree() == 1 and end.GetTotalNumHs() == 1
-            double = bond.GetBondType() == Chem.BondType.DOUBLE
-            if imine and double and not end.GetFormalCharge() and len(around) > 1:
+    for end in mol.GetAtoms():
+        facts = end.GetSymbol(), end.GetDegree(), end.GetTotalNumHs(), end.GetFormalCharge()
+        if facts == ("N", 1, 1, 0):
+            (bond,) = end.GetBonds()
+            neighbours = bond.GetOtherAtom(end).GetNeighbors()
+            around = {rank[a.GetIdx()] for a in neighbours if a.GetIdx() != end.GetIdx()}
+            if bond.GetBondType() == Chem.BondType.DOUBLE and len(around) > 1:
                 held.add(end.GetIdx())
     return held
 
 
 def _neutral(mol: Chem.Mol) -> Chem.Mol:
-    """A copy with charges taken away by adding or removing hydrogens, but in charge pairs."""
+    """Neutralise a copy by adding or removing hydrogens, except in pairs of opposite charges."""
     mol = Chem.RWMol(mol)
     for (index,) in mol.GetSubstructMatches(_CHARGED):
         atom = mol.GetAtomWithIdx(index)
@@ -139,8 +139,9 @@ class Symmetries:
         rows = find_names(np.array(names), component.atom_name)
         index = np.full(len(component), -1, np.int64)
         index[rows] = np.arange(len(names))
-        mapped = index[self._of_component(code)[:, rows]]
-        return mapped[(mapped >= 0).all(axis=1)].T
+        mapped: Int[Array, "p k"] = index[self._of_component(code)[:, rows]]
+        inside: Bool[Array, "p"] = (mapped >= 0).all(axis=1)
+        return mapped[inside].T
 
 
 def permutation_lists(atoms: AnnotatedAtoms, symmetries: Symmetries) -> list[Int[Array, "_ _"]]:

@@ -38,13 +38,22 @@ def assemble(
             nothing bonds.
     """
     names = chain_names(job)
+    built: dict[int, AtomTable] = {}
     copies: list[AtomTable] = []
     count: Counter[int] = Counter()
-    built = _entities(job, ccd, rng, upstream_quirks)
-    for (number, entity), atoms in zip(job.numbered_entities(), built):
+    ligands = 0  # without a code
+    for number, entity in job.numbered_entities():
+        if number not in built:
+            seed = int(rng.integers(_SEED_RANGE))
+            if isinstance(entity, Polymer):
+                built[number] = build_polymer(entity.kind, entity.sequence, entity.modifications,
+                                              ccd, upstream_quirks)
+            else:
+                ligands += not entity.codes
+                built[number] = build_ligand(entity, ccd, seed, ligands)
         for _ in range(entity.count):
             count[number] += 1
-            copies.append(atoms.with_values(
+            copies.append(built[number].with_values(
                 entity_id=str(number), chain_id=next(names), copy_id=count[number]))
     atoms = concatenate(copies)
     atoms = apply_covalent_bonds(atoms, job.bonds, ccd, rng)
@@ -70,23 +79,6 @@ def _letters(number: int) -> str:
         number, letter = divmod(number - 1, 26)
         text = chr(ord("A") + letter) + text
     return text
-
-
-def _entities(
-    job: Job, ccd: ComponentDictionary, rng: np.random.Generator, upstream_quirks: bool
-) -> Iterator[AtomTable]:
-    index = 0
-    built: dict[int, AtomTable] = {}
-    for number, entity in job.numbered_entities():
-        if number not in built:
-            index += not isinstance(entity, Polymer) and not entity.codes
-            seed = int(rng.integers(_SEED_RANGE))
-            if isinstance(entity, Polymer):
-                built[number] = build_polymer(entity.kind, entity.sequence, entity.modifications,
-                                              ccd, upstream_quirks)
-            else:
-                built[number] = build_ligand(entity, ccd, seed, index)
-        yield built[number]
 
 
 def _require_whole_chains(job: Job, atoms: AtomTable) -> None:

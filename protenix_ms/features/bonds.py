@@ -19,9 +19,9 @@ def bond_features(
         distant_polymer_bonds: tell the model of polymer bonds that the sequence does not imply;
             upstream does so in prediction and not in training.
     """
-    told = tokens.atom_to_token[_told_bonds(atoms, distant_polymer_bonds)]
+    ends = tokens.atom_to_token[_told_bonds(atoms, distant_polymer_bonds)]
     return {
-        "token_bonds": _symmetric(told, len(tokens), np.float32),
+        "token_bonds": _symmetric(ends, len(tokens), np.float32),
         "bond_mask": _symmetric(_scored_bonds(atoms), len(atoms), np.int64),
     }
 
@@ -54,6 +54,6 @@ def _scored_bonds(atoms: AnnotatedAtoms) -> Int[Array, "k 2"]:
 
 
 def _symmetric(pairs: Int[Array, "k 2"], size: int, dtype: type) -> Shaped[Array, "s s"]:
-    matrix = np.zeros((size, size), dtype)
+    matrix: Array = np.zeros((size, size), dtype)
     matrix[pairs[:, 0], pairs[:, 1]] = matrix[pairs[:, 1], pairs[:, 0]] = 1
     return matrix

@@ -87,4 +87,6 @@ def _is_valid(
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     straight = (angle <= MAX_COLLINEAR_DEVIATION) | (angle >= 180 - MAX_COLLINEAR_DEVIATION)
     apart = np.minimum(*lengths) > _ZERO_LENGTH
-    return complete & apart & ~straight & (ref_mask[index] > 0).all(axis=1)
+    known = (ref_mask[index] > 0).all(axis=1)
+    valid: Bool[Array, "s"] = complete & apart & ~straight & known
+    return valid

@@ -60,10 +60,10 @@ def pair_by_species(species: list[Shaped[Array, "_"]], max_rows: int) -> Int[Arr
         species: per chain, the species of each of its rows; row 0 is the query.
         max_rows: limit of rows, the queries (always first) included.
     """
-    rows_of = [_rows_by_species(column) for column in species]
+    by_species = [_rows_by_species(column) for column in species]
     shared: dict[str, int] = {}
     fewest: dict[str, int] = {}
-    for chain in rows_of:
+    for chain in by_species:
         for name, rows in chain.items():
             shared[name] = shared.get(name, 0) + 1
             fewest[name] = min(fewest.get(name, MAX_PER_SPECIES), len(rows))
@@ -74,7 +74,7 @@ def pair_by_species(species: list[Shaped[Array, "_"]], max_rows: int) -> Int[Arr
     blocks = [np.zeros((1, len(species)), np.int32)]
     total = 0
     for count in sorted(by_count, reverse=True):
-        rows = np.concatenate([_block(rows_of, name, fewest[name]) for name in by_count[count]])
+        rows = np.concatenate([_block(by_species, name, fewest[name]) for name in by_count[count]])
         blocks.append(rows[_by_rank(rows)])
         total += len(rows)
         if total >= max_rows:
@@ -86,7 +86,7 @@ def _rows_by_species(species: Shaped[Array, "p"]) -> dict[str, Int[Array, "k"]]:
     if len(species) == 1 and not species[0]:
         return {}
     # The same sort call as upstream's: it is not stable, so the order of rows within a species is
-    # whatever numpy makes of it, and has to be made the same way.
+    # whatever numpy makes of it, and has to come from the same call.
     order = species.argsort()
     ordered = species[order]
     starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1

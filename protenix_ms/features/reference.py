@@ -50,11 +50,12 @@ def augment(
     shift = rng.uniform(-MAX_TRANSLATION, MAX_TRANSLATION, (len(size), 3))
     rotation = random_rotations(rng, len(size))
     moved = position - centre[group] + shift[group]
-    return np.matmul(rotation[group], moved[:, :, None])[:, :, 0].astype(np.float32)
+    augmented: Array = np.matmul(rotation[group], moved[:, :, None])[:, :, 0]
+    return augmented.astype(np.float32)
 
 
 def _elements(atoms: AnnotatedAtoms) -> Int[Array, "a 128"]:
-    number = map_unique(atoms.element, lambda symbol: ATOMIC_NUMBER.get(symbol, 0)) - 1
+    number: Array = map_unique(atoms.element, lambda symbol: ATOMIC_NUMBER.get(symbol, 0)) - 1
     if (number < 0).any():
         row = int(np.argmin(number))
         raise ChemistryError(
