@@ -126,7 +126,7 @@ class _WholeResidues:
         return str(atoms.entity_id[row]), (int(atoms.res_id[row]), str(atoms.atom_name[row]))
 
     def _bonds_outward(self) -> dict[str, dict[Atom, int]]:
-        """Largest number of bonds to other residues, over the copies of an atom, by entity."""
+        """Count bonds to other residues by entity; of the copies of an atom the most."""
         atoms, ends = self.atoms, self.atoms.bonds[:, :2]
         crossing = atoms.chain_id[ends[:, 0]] != atoms.chain_id[ends[:, 1]]
         crossing |= atoms.res_id[ends[:, 0]] != atoms.res_id[ends[:, 1]]
@@ -138,7 +138,7 @@ class _WholeResidues:
         return most
 
     def reference_chain(self, entity: str, codes: Shaped[Array, "r"]) -> AtomTable:
-        """All atoms of one copy; a leaving group is missing if any copy has bonded there.
+        """Build all atoms of one copy; a leaving group is missing if any copy has bonded there.
 
         Raises:
             ChemistryError: the dictionary lacks a component.
@@ -161,7 +161,7 @@ class _WholeResidues:
         return chain[~lost]
 
     def _polymer_bond_count(self, entity: str, chain: AtomTable) -> dict[Atom, int]:
-        """One for every C and P that a polymer bond uses, but where the deposit shows it open."""
+        """Count 1 for every C and P that a polymer bond uses, unless the deposit shows it open."""
         bonds = bond_neighbours(chain.with_columns(bonds=np.zeros((0, 3), np.int32)), self.ccd)
         count: dict[Atom, int] = {}
         for pair in bonds[:, :2].tolist():
@@ -171,7 +171,7 @@ class _WholeResidues:
         return count
 
     def _is_open(self, entity: str, first: Atom, second: Atom) -> bool:
-        """Whether some copy of the chain has both atoms without a bond between them."""
+        """Tell whether some copy of the chain has both atoms without a bond between them."""
         chain = self.atoms.chain_id
         return any(
             chain[i] == chain[j] and j not in self.partners[i]
@@ -182,7 +182,7 @@ class _WholeResidues:
     def _lost_names(
         self, code: str, centre: str, number: int, rows: list[int], seen: list[str]
     ) -> list[str]:
-        """Atoms that `number` bonds of a centre cost.
+        """List the atoms that `number` bonds of a centre cost.
 
         A centre without leaving groups loses the terminal neighbours that the deposit lacks.
 
@@ -223,7 +223,7 @@ class _WholeResidues:
         return [(rows, piece) for rows, piece in pieces if rows is not None or len(piece)]
 
     def _is_known(self, code: str) -> bool:
-        """Whether the dictionary can say which atoms the residue has."""
+        """Tell whether the dictionary knows which atoms the residue has."""
         return code in self.ccd and len(self.ccd[code]) > 0 and not self.marked_wrongly(code)
 
     def _numbered(self, rows: slice, residue: AtomTable) -> Piece:
@@ -254,6 +254,6 @@ class _WholeResidues:
 
 
 def _between(reference: AtomTable, low: int, high: int) -> AtomTable:
-    """Residues with low < number < high."""
+    """Cut out the residues with low < number < high."""
     first, stop = np.searchsorted(reference.res_id, [low + 1, high])
     return reference[first:stop]

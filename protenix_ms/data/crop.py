@@ -177,7 +177,7 @@ def contiguous_tokens(
 
 
 def _residue_ends(residue: Int[Array, "n"]) -> Int[Array, "2 n"]:
-    """First and last token of the residue of every token."""
+    """Find the first and last token of the residue of every token."""
     _, first, inverse = np.unique(residue, return_index=True, return_inverse=True)
     last = len(residue) - 1 - np.unique(residue[::-1], return_index=True)[1]
     return np.stack([first[inverse], last[inverse]])

@@ -9,6 +9,8 @@ without one (ligands) count from 1 in their chain. Bonds are those of the compon
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
@@ -41,6 +43,15 @@ _LINK_COLUMNS = {
 }
 
 
+class AuthorNumbering(NamedTuple):
+    """The author's chain, number, insertion code and component of every atom."""
+
+    chain: Shaped[Array, "a"]
+    number: Int[Array, "a"]
+    insertion: Shaped[Array, "a"]
+    name: Shaped[Array, "a"]
+
+
 def deposited_atoms(
     deposit: Deposit, ccd: ComponentDictionary, *, upstream_quirks: bool = False
 ) -> AtomTable:
@@ -69,12 +80,12 @@ def deposited_atoms(
         raise InputError("_atom_site lacks an item or holds text for a number",
                          where=f"{deposit.name} ({error})", fix="check the file") from None
     atoms = atoms.with_columns(bonds=links)[kept]
-    author = {name: column[kept] for name, column in author.items()}
-    own = _component_bonds(atoms, runs(starts_of_runs(*author.values())), ccd)
+    author = AuthorNumbering(*(column[kept] for column in author))
+    own = _component_bonds(atoms, runs(starts_of_runs(*author)), ccd)
     by_author = atoms.with_columns(
-        chain_id=author["chain"], res_id=author["number"], bonds=merge_bonds(own, atoms.bonds)
+        chain_id=author.chain, res_id=author.number, bonds=merge_bonds(own, atoms.bonds)
     )
-    bonds = bond_neighbours(by_author, ccd, author["insertion"], atoms.chain_id, MAX_CHAIN_JUMP)
+    bonds = bond_neighbours(by_author, ccd, author.insertion, atoms.chain_id, MAX_CHAIN_JUMP)
     atoms = atoms.with_columns(
         bonds=bonds, res_id=_label_numbering(sites["label_seq_id"][kept], atoms.chain_id, author)
     )
@@ -82,7 +93,7 @@ def deposited_atoms(
 
 
 def _either(sites: dict[str, Array], name: str) -> Shaped[Array, "a"]:
-    """The author's column, or the label column where it is silent."""
+    """Take the author's column, and the label column where the author gives nothing."""
     author, label = sites.get(f"auth_{name}"), sites.get(f"label_{name}")
     if author is None or label is None:
         return sites[f"label_{name}"] if author is None else author
@@ -100,29 +111,29 @@ def site_coordinates(sites: dict[str, Array]) -> Float[Array, "a 3"]:
     return np.where(np.abs(coord) <= MAX_COORDINATE, coord, np.nan).astype(np.float32)
 
 
-def author_numbering(sites: dict[str, Array]) -> dict[str, Shaped[Array, "a"]]:
+def author_numbering(sites: dict[str, Array]) -> AuthorNumbering:
     """Read the author's chain, number, insertion code and component of every atom."""
     number = _either(sites, "seq_id")
     insertion = sites.get("pdbx_PDB_ins_code", np.full(len(number), "?"))
     chain = _either(sites, "asym_id")
-    return {
-        "chain": np.where(np.isin(chain, _ABSENT), "A", chain),
-        "number": np.where(np.isin(number, _ABSENT), "-1", number).astype(np.int64),
-        "insertion": np.where(np.isin(insertion, _ABSENT), "", insertion),
-        "name": _either(sites, "comp_id"),
-    }
+    return AuthorNumbering(
+        chain=np.where(np.isin(chain, _ABSENT), "A", chain),
+        number=np.where(np.isin(number, _ABSENT), "-1", number).astype(np.int64),
+        insertion=np.where(np.isin(insertion, _ABSENT), "", insertion),
+        name=_either(sites, "comp_id"),
+    )
 
 
-def _table(sites: dict[str, Array], coord: Array, author: dict[str, Array]) -> AtomTable:
+def _table(sites: dict[str, Array], coord: Array, author: AuthorNumbering) -> AtomTable:
     n = len(coord)
     entity = sites["label_entity_id"]
     return AtomTable(
         atom_name=_either(sites, "atom_id"),
         element=np.char.upper(sites["type_symbol"]),
-        res_name=author["name"],
+        res_name=author.name,
         chain_id=sites["label_asym_id"],
         entity_id=entity,
-        res_id=author["number"],
+        res_id=author.number,
         charge=np.zeros(n, np.int64),
         hetero=sites.get("group_PDB", np.full(n, "ATOM")) == "HETATM",
         coord=coord,
@@ -132,15 +143,15 @@ def _table(sites: dict[str, Array], coord: Array, author: dict[str, Array]) -> A
 
 
 def _one_conformation(
-    sites: dict[str, Array], author: dict[str, Array], upstream_quirks: bool
+    sites: dict[str, Array], author: AuthorNumbering, upstream_quirks: bool
 ) -> Bool[Array, "a"]:
     """Keep atoms without alternatives and, of each residue's, those of its first letter."""
-    letter = sites.get("label_alt_id", np.full(len(author["number"]), "."))
+    letter = sites.get("label_alt_id", np.full(len(author.number), "."))
     if upstream_quirks:
         return np.isin(letter, [".", *np.unique(letter[letter != "."])[:1]])
     kept = np.isin(letter, _NO_LETTER)
     # all components of one number are one residue: they may be alternatives of each other
-    place = [sites["label_asym_id"], author["chain"], author["number"], author["insertion"]]
+    place = [sites["label_asym_id"], author.chain, author.number, author.insertion]
     residue = list(zip(*(column[~kept].tolist() for column in place)))
     first: dict[tuple[str, ...], str] = {}
     for key, own in zip(residue, letter[~kept].tolist()):
@@ -152,7 +163,7 @@ def _one_conformation(
 def _links(
     sites: dict[str, Array], links: dict[str, Array], coord: Float[Array, "a 3"]
 ) -> Int[Array, "p 3"]:
-    """Bonds of `_struct_conn` inside the asymmetric unit, as rows of `sites`."""
+    """List the bonds of `_struct_conn` inside the asymmetric unit, as rows of `sites`."""
     if not links:
         return np.zeros((0, 3), np.int32)
     chosen = np.isin(links["conn_type_id"], _COVALENT)
@@ -184,7 +195,7 @@ def _dotted(column: Shaped[Array, "r"]) -> list[str]:
 def _component_bonds(
     atoms: AtomTable, residues: list[slice], ccd: ComponentDictionary
 ) -> Int[Array, "p 3"]:
-    """Bonds inside every residue, by atom names."""
+    """List the bonds inside every residue, by atom names."""
     bonds = [np.zeros((0, 3), np.int64)]
     for rows in residues:
         code = str(atoms.res_name[rows.start])
@@ -198,15 +209,15 @@ def _component_bonds(
 
 
 def _label_numbering(
-    label: Shaped[Array, "a"], chain: Shaped[Array, "a"], author: dict[str, Array]
+    label: Shaped[Array, "a"], chain: Shaped[Array, "a"], author: AuthorNumbering
 ) -> Int[Array, "a"]:
-    """Label positions; residues without them are counted from 1 in their chain.
+    """Read label positions; residues without them are counted from 1 in their chain.
 
     Upstream starts a new count where the author's numbers fall, so that residues of a glycan
     share a number and the entry fails; that is not followed.
     """
     result = np.where(np.isin(label, _ABSENT), "0", label).astype(np.int64)
-    residues = starts_of_runs(chain, author["number"], author["insertion"], author["name"])
+    residues = starts_of_runs(chain, author.number, author.insertion, author.name)
     for rows in runs(starts_of_runs(chain)):
         if label[rows.start] in _ABSENT:
             result[rows] = np.cumsum(residues[rows])

@@ -250,7 +250,7 @@ def read_prepared(path: Path, ccd: ComponentDictionary) -> Entry:
 
 
 def _stored_columns() -> list[tuple[str, str]]:
-    """Columns of atoms that are kept, and their names on disk."""
+    """List the columns of atoms that are kept, and their names on disk."""
     names = [field.name for field in fields(AnnotatedAtoms) if field.name not in _NOT_KEPT]
     return [(name, name if name in _PLAIN else _EXTRA + name) for name in names]
 

@@ -189,7 +189,7 @@ def clash_loser(
 
 
 def _overlaps(atoms: AtomTable, names: Array, rows: Array, chain: Array) -> Int[Array, "c c"]:
-    """(i, j): number of centre atoms of chain i that lie on one of chain j."""
+    """Count the centre atoms of chain i (row) that lie on one of chain j (column)."""
     pairs = near_pairs(atoms.coord[rows], atoms.coord[rows], CLASH_DISTANCE)
     pairs = pairs[chain[pairs[:, 0]] != chain[pairs[:, 1]]]
     hits = np.unique(np.stack([pairs[:, 0], chain[pairs[:, 1]]], axis=1), axis=0)

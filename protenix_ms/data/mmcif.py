@@ -163,7 +163,7 @@ def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
 
 
 def _columns(block: gemmi.cif.Block, category: str) -> Columns:
-    """Columns of a category as text, "?" and "." as written; none if it is absent."""
+    """Read the columns of a category as text, "?" and "." as written; none if it is absent."""
     mark = {None: "?", False: "."}
     return {key: np.array([mark.get(value, value) for value in column])
             for key, column in block.get_mmcif_category(f"_{category}.").items()}

@@ -45,7 +45,7 @@ def bond_neighbours(
 def _neighbour_pairs(
     atoms: AtomTable, starts: Bool[Array, "a"], ccd: ComponentDictionary
 ) -> Int[Array, "k 2"]:
-    """Rows of the atoms that join a residue to the next one."""
+    """List the rows of the atoms that join a residue to the next one."""
     kind = map_unique(atoms.res_name[starts], ccd.mol_type, "U7")
     chain, number = atoms.chain_id[starts], atoms.res_id[starts]
     beside = (chain[1:] == chain[:-1]) & (number[1:] - number[:-1] <= 1)
@@ -61,7 +61,7 @@ def _neighbour_pairs(
 def _occupied(
     atoms: AtomTable, pairs: Int[Array, "k 2"], residue: Int[Array, "a"]
 ) -> Bool[Array, "k"]:
-    """Pairs whose N or O3' is bonded to an adjacent residue's atom other than C or P."""
+    """Mark pairs whose N or O3' is bonded to an adjacent residue's atom other than C or P."""
     trailing = np.isin(atoms.atom_name[pairs[:, 0]], _TRAILING)
     centre = np.where(trailing, pairs[:, 0], pairs[:, 1])
     own, other = np.concatenate([atoms.bonds[:, :2], atoms.bonds[:, 1::-1]]).T

@@ -95,13 +95,13 @@ class _Residues:
     def from_sites(sites: Columns, ccd: ComponentDictionary) -> _Residues:
         """Divide `_atom_site` into residues, by the author's numbering."""
         author, coord = author_numbering(sites), site_coordinates(sites)
-        name, number = author["name"], author["number"]
+        name, number = author.name, author.number
         unnumbered = np.where(number == -1, name, "")
-        starts = starts_of_runs(author["chain"], number, author["insertion"], unnumbered)
+        starts = starts_of_runs(author.chain, number, author.insertion, unnumbered)
         rows, first = runs(starts), np.flatnonzero(starts)
         names = [tuple(dict.fromkeys(name[own].tolist())) for own in rows]
         kind = np.array([ccd.mol_type(own[0]) for own in names])
-        chain, linking = author["chain"][first], kind != "ligand"
+        chain, linking = author.chain[first], kind != "ligand"
         atoms = sites["label_atom_id"] if "label_atom_id" in sites else sites["auth_atom_id"]
         joined = np.zeros(len(rows), bool)
         for joint in _JOINTS:
@@ -115,7 +115,7 @@ class _Residues:
         return _Residues(rows, names, kind, chain, number[first], joined, member)
 
     def chains(self) -> list[dict[int, int]]:
-        """Residues of every chain with their positions, from 1; ligands are chains of one."""
+        """List the residues of every chain with their positions; a ligand stands alone."""
         chains = [{0: 1}]
         for i in range(len(self.rows) - 1):
             step = self._step(i)
@@ -126,7 +126,7 @@ class _Residues:
         return chains
 
     def _step(self, i: int) -> int | None:
-        """How many positions residue `i` + 1 comes after residue `i`; None: in another chain."""
+        """Count the positions from residue `i` to residue `i` + 1; None: in another chain."""
         if self.chain[i] != self.chain[i + 1]:
             return None
         if self.joined[i]:
@@ -137,7 +137,7 @@ class _Residues:
         return max(rise, 1) if follows else None
 
     def sequence(self, chain: dict[int, int]) -> list[tuple[int, str]]:
-        """Positions and codes; unknown residues where the author's numbers leave a gap."""
+        """List positions and codes; where the author's numbers leave a gap, unknown residues."""
         codes: list[tuple[int, str]] = []
         for i, position in chain.items():
             unknown = _UNKNOWN_RESIDUE.get(str(self.kind[i]), "UNK")

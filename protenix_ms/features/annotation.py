@@ -74,7 +74,7 @@ class AnnotatedAtoms(AtomTable):
     mol_atom_index: Int[Array, "a"] = column_of(-1)
 
     def resolved_centres(self) -> Int[Array, "r"]:
-        """Rows of centre atoms with coordinates."""
+        """List the rows of centre atoms with coordinates."""
         return np.flatnonzero(self.is_resolved & (self.centre_atom_mask > 0))
 
 
@@ -123,7 +123,7 @@ def _chain_types(atoms: AtomTable, mol_type: Shaped[Array, "a"]) -> Shaped[Array
 def _canonical_names(
     atoms: AtomTable, mol_type: Shaped[Array, "a"], ccd: ComponentDictionary
 ) -> Shaped[Array, "a"]:
-    """Three-letter name in the canonical sequence; what maps to no standard residue is unknown."""
+    """Name residues as in the canonical sequence; those without a standard parent are unknown."""
 
     def nucleotide(prefix: str, letter: str, allowed: tuple[str, ...]) -> str:
         return prefix + letter if prefix + letter in allowed else prefix + "N"
@@ -142,7 +142,7 @@ def _canonical_names(
 
 
 def _places_in_residue(atoms: AtomTable, standard: Bool[Array, "a"]) -> Int[Array, "a"]:
-    """Place of the atom in `RESIDUE_ATOMS`; 0 for atoms of anything but standard residues."""
+    """Find the place of atoms in `RESIDUE_ATOMS`; 0 outside of standard residues."""
 
     def place(residue: str, atom: str) -> int:
         names = RESIDUE_ATOMS.get(residue, (atom,))
@@ -179,7 +179,7 @@ def _representatives(atoms: AtomTable, standard: Bool[Array, "a"]) -> dict[str, 
 
 
 def _identities(atoms: AtomTable) -> dict[str, Int[Array, "a"]]:
-    """Numbers of chains, entities, copies and residues, 0-based.
+    """Number chains, entities, copies and residues from 0.
 
     Entities are numbered in the order of their labels as text ("10" before "2"), as upstream
     does: only equality matters to the model.

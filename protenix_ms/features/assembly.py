@@ -73,7 +73,7 @@ def chain_names(job: Job) -> Iterator[str]:
 
 
 def _letters(number: int) -> str:
-    """1 -> A, 26 -> Z, 27 -> AA (upstream `int_to_letters`)."""
+    """Write 1 as A, 26 as Z, 27 as AA (upstream `int_to_letters`)."""
     text = ""
     while number > 0:
         number, letter = divmod(number - 1, 26)

@@ -27,7 +27,7 @@ def bond_features(
 
 
 def _told_bonds(atoms: AnnotatedAtoms, distant_polymer_bonds: bool) -> Int[Array, "k 2"]:
-    """Bonds but those of the polymer itself, which the sequence implies.
+    """List all bonds but those of the polymer itself, which the sequence implies.
 
     Left out: bonds between polymer residues, one of them standard or not the same residue.
     Kept all the same, in prediction: bonds between residues that do not follow one another
@@ -44,7 +44,7 @@ def _told_bonds(atoms: AnnotatedAtoms, distant_polymer_bonds: bool) -> Int[Array
 
 
 def _scored_bonds(atoms: AnnotatedAtoms) -> Int[Array, "k 2"]:
-    """Bonds between a polymer and a ligand of more than one atom, for the bond loss (SI 3.7.1)."""
+    """List the bonds of polymers to ligands of several atoms, for the bond loss (SI 3.7.1)."""
     first, second = atoms.bonds[:, 0], atoms.bonds[:, 1]
     asym = atoms.asym_id
     ligand = atoms.mol_type == "ligand"

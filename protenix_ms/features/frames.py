@@ -56,7 +56,7 @@ def _backbone_frames(
 def _nearest_frames(
     atoms: AnnotatedAtoms, centres: Int[Array, "s"], ref_pos: Float[Array, "a 3"]
 ) -> Int[Array, "s 3"]:
-    """Nearest, own and second nearest atom of every single-atom token, within its residue."""
+    """List nearest, own and second nearest atom of single-atom tokens, within their residue."""
     uid = atoms.ref_space_uid
     order = np.argsort(uid, kind="stable")
     starts = np.searchsorted(uid[order], np.arange(int(uid.max(initial=-1)) + 2))

@@ -32,7 +32,7 @@ def assign_molecules(atoms: AnnotatedAtoms, polymer_entities: Collection[str]) -
 
 
 def _joined_chains(atoms: AnnotatedAtoms, polymer_entities: Collection[str]) -> Int[Array, "a"]:
-    """Molecule of every atom; numbered by the first of their chain names in text order."""
+    """Number the molecule of every atom, by the first of its chain names in text order."""
     names, chain = np.unique(atoms.chain_id, return_inverse=True)
     ends = atoms.bonds[:, :2]
     polymer = np.isin(atoms.entity_id, list(polymer_entities))

@@ -167,7 +167,7 @@ def note_pairing(job: Job, options: FeatureOptions) -> Iterator[str]:
 def _columns(
     chains: list[ChainMsa], asym_id: Int[Array, "n"], residue_index: Int[Array, "n"]
 ) -> Int[Array, "n"]:
-    """Column of every token in the merged alignment (upstream `map_to_standard`).
+    """Find the column of every token in the merged alignment (upstream `map_to_standard`).
 
     A residue beyond its chain's columns (ligands have one) reads the chain's first column; a
     chain beyond the last one (under `upstream_quirks`) reads the very last column.

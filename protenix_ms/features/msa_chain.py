@@ -104,7 +104,7 @@ def encode_polymer(
 
 
 def species_of(names: list[str]) -> Shaped[Array, "m"]:
-    """Species of every row name as Python strings, "" where the name tells none.
+    """Find the species of every row name as Python strings, "" where the name tells none.
 
     The patterns are upstream's (`msa_utils._UNIPROT_REGEX`, `_UNIREF_REGEX`).
     """
@@ -115,7 +115,7 @@ def species_of(names: list[str]) -> Shaped[Array, "m"]:
 
 
 def _rows_as_written(second: A3m, first: A3m) -> A3m:
-    """All of `second`, then what `first` has beyond it."""
+    """Join all rows of `second`, and those that only `first` has."""
     if not second.rows:
         return first
     both = A3m(second.names + first.names, second.rows + first.rows).deduplicated()
@@ -128,7 +128,7 @@ def _rows(alignment: Alignment | None) -> A3m:
 
 
 def _clip(deletions: Int[Array, "m n"]) -> Int[Array, "m n"]:
-    """Counts saturate at 127, as upstream stores them."""
+    """Limit counts to 127, as upstream stores them."""
     return np.minimum(deletions, _INT8_MAX).astype(np.int8)
 
 

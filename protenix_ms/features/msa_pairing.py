@@ -172,7 +172,7 @@ def merge(chains: list[ChainMsa], *, pairing: bool, max_rows: int = MAX_ROWS) ->
 
 
 def _take(rows: Int[Array, "p n"], index: Int[Array, "r"], absent: int) -> Int[Array, "r n"]:
-    """Rows by index; index -1 gives a row of `absent`."""
+    """Take rows by index; index -1 gives a row of `absent`."""
     taken = rows[index]
     taken[index < 0] = absent
     return taken
