@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`protenix-ms convert`: the conversion of `ckpt_convert` under the one command."""
+"""`protenix-ms convert`: convert a checkpoint with `ckpt_convert`."""
 
 from __future__ import annotations
 

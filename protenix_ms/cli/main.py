@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from protenix_ms import __version__
 from protenix_ms.cli import launch
-from protenix_ms.cli.arguments import Parser
+from protenix_ms.cli.arguments import Parser, replace_flags
 from protenix_ms.cli.report import lasting_streams
 from protenix_ms.errors import ProtenixError, explain, is_out_of_memory, nearest
 
@@ -37,11 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done; 1 some of it failed; 2 nothing could start.
     """
     with lasting_streams():
-        return _run(arguments)
+        code = _run(arguments)
+    launch.end_at_once(code)
+    return code
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = replace_flags(sys.argv[1:] if arguments is None else arguments)
     known = [name for name in COMMANDS if find_spec(_module(name))]
     if arguments is None and words[:1] and words[0] in NEED_MINDSPORE:
         launch.relaunch()
@@ -67,7 +69,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             raise
         print(f"protenix-ms {args.command}: {error}", file=sys.stderr)
         return 2
-    except (MemoryError, RuntimeError, OSError) as error:
+    except (MemoryError, RuntimeError, OSError, ImportError) as error:
         if args.debug or not is_out_of_memory(error):
             raise
         print(f"protenix-ms {args.command}: {explain(error)}", file=sys.stderr)

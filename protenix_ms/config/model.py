@@ -7,11 +7,13 @@ Shared widths are written once, in `model_config`, and handed to the modules tha
 
 from __future__ import annotations
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
 def widths() -> ConfigDict:
-    """Channel widths of the AF3 supplement that several modules share."""
+    """List the channel widths of the AF3 supplement that several modules share."""
     return ConfigDict(
         {
             "c_s": 384,
@@ -27,7 +29,7 @@ def widths() -> ConfigDict:
     )
 
 
-def input_embedder(w: ConfigDict) -> dict:
+def input_embedder(w: ConfigDict) -> dict[str, Any]:
     """Alg. 2. Its atom encoder always has 3 blocks of 4 heads, in every variant."""
     return {
         "c_atom": w.c_atom, "c_atompair": w.c_atompair, "c_token": w.c_token,
@@ -35,17 +37,17 @@ def input_embedder(w: ConfigDict) -> dict:
     }
 
 
-def relative_position_encoding(w: ConfigDict) -> dict:
+def relative_position_encoding(w: ConfigDict) -> dict[str, Any]:
     """Alg. 3."""
     return {"r_max": 32, "s_max": 2, "c_z": w.c_z}
 
 
-def template_embedder(w: ConfigDict) -> dict:
+def template_embedder(w: ConfigDict) -> dict[str, Any]:
     """Alg. 16. With 0 blocks the module is skipped, although its projections are in the file."""
     return {"c": 64, "c_z": w.c_z, "n_blocks": 0, "dropout": 0.25, "hidden_scale_up": False}
 
 
-def msa_module(w: ConfigDict) -> dict:
+def msa_module(w: ConfigDict) -> dict[str, Any]:
     """Alg. 8-10."""
     return {
         "c_m": 64, "c_z": w.c_z, "c_s_inputs": w.c_s_inputs, "n_blocks": 4,
@@ -56,7 +58,7 @@ def msa_module(w: ConfigDict) -> dict:
     }
 
 
-def constraint_embedder(w: ConfigDict) -> dict:
+def constraint_embedder(w: ConfigDict) -> dict[str, Any]:
     """Protenix's own (no AF3 algorithm): pocket, contact and substructure priors on z."""
     return {
         "pocket_embedder": {"enable": False, "c_z_input": 1},
@@ -69,7 +71,7 @@ def constraint_embedder(w: ConfigDict) -> dict:
     }
 
 
-def pairformer(w: ConfigDict) -> dict:
+def pairformer(w: ConfigDict) -> dict[str, Any]:
     """Alg. 17."""
     return {
         "n_blocks": 48, "c_z": w.c_z, "c_s": w.c_s, "n_heads": 16, "dropout": 0.25,
@@ -77,7 +79,7 @@ def pairformer(w: ConfigDict) -> dict:
     }
 
 
-def diffusion_module(w: ConfigDict) -> dict:
+def diffusion_module(w: ConfigDict) -> dict[str, Any]:
     """Alg. 20-25 and 5-7."""
     return {
         "sigma_data": w.sigma_data, "c_token": 768, "c_atom": w.c_atom,
@@ -88,7 +90,7 @@ def diffusion_module(w: ConfigDict) -> dict:
     }
 
 
-def confidence_head(w: ConfigDict) -> dict:
+def confidence_head(w: ConfigDict) -> dict[str, Any]:
     """Alg. 31, with Protenix's corrected 1.25 A distance bins and raw-distance projection."""
     return {
         "c_z": w.c_z, "c_s": w.c_s, "c_s_inputs": w.c_s_inputs, "n_blocks": 4,
@@ -98,11 +100,11 @@ def confidence_head(w: ConfigDict) -> dict:
     }
 
 
-def distogram_head(w: ConfigDict) -> dict:
+def distogram_head(w: ConfigDict) -> dict[str, Any]:
     return {"c_z": w.c_z, "no_bins": w.no_bins}
 
 
-def sample_diffusion() -> dict:
+def sample_diffusion() -> dict[str, Any]:
     """Alg. 18: EDM sampler of AF3."""
     return {
         "gamma0": 0.8, "gamma_min": 1.0, "noise_scale_lambda": 1.003, "step_scale_eta": 1.5,
@@ -110,13 +112,13 @@ def sample_diffusion() -> dict:
     }
 
 
-def noise_schedule(w: ConfigDict) -> dict:
+def noise_schedule(w: ConfigDict) -> dict[str, Any]:
     """Inference noise levels in units of sigma_data, eq. 7 of the AF3 supplement."""
     return {"s_max": 160.0, "s_min": 4e-4, "rho": 7, "sigma_data": w.sigma_data}
 
 
-def model_config(shared: dict | None = None) -> ConfigDict:
-    """The whole model's tree, `shared` overriding the widths every module takes its sizes from.
+def model_config(shared: dict[str, Any] | None = None) -> ConfigDict:
+    """Build the whole model's tree; `shared` overrides the widths that modules share.
 
     Returns:
         A locked `ConfigDict` with `widths`, `model.<module>`, `sample_diffusion`,
@@ -129,7 +131,7 @@ def model_config(shared: dict | None = None) -> ConfigDict:
             "model_name": "",
             "widths": w,
             "esm": {"enable": False, "model_name": "esm2-3b", "embedding_dim": 2560},
-            # MC-dropout on the recycled pair, at inference too (Protenix report; trap H1)
+            # MC-dropout on the recycled pair, at inference too (Protenix report)
             "mc_dropout_apply_rate": 0.4,
             "mc_dropout_rate": 0.4,
             "use_msa": True,

@@ -8,7 +8,7 @@ and `HeldOut` makes those by which a model is judged.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -187,6 +187,11 @@ class TrainingData:
         example = training_example(entry, chains_of(row), rng, source.example, self._symmetries,
                                    self._alignments[number])
         return DrawnExample(row, example)
+
+
+def require_prepared(folders: Sequence[Path]) -> None:
+    """Raise InputError for a folder without prepared data."""
+    TrainingData(DataOptions(tuple(Source(folder) for folder in folders)))
 
 
 class HeldOut:

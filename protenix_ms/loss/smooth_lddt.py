@@ -20,7 +20,7 @@ from protenix_ms.geometry.distances import (
 )
 from protenix_ms.loss.labels import AtomRoles, Labels
 from protenix_ms.ops.native import kernels_serve
-from protenix_ms.runtime.chunk import chunks, rows_per_chunk
+from protenix_ms.runtime.rows import slices
 from protenix_ms.typing import Float
 
 EPSILON = 1e-6  # added to the number of pairs
@@ -90,7 +90,7 @@ class _ScoreWithGradient(nn.Cell):
     def _by_operators(self, x: Tensor) -> tuple[Tensor, Tensor]:
         b, a, _ = x.shape
         total, pairs, parts, columns = 0.0, EPSILON, [], 0.0
-        for part in chunks(a, rows_per_chunk(a, _PLANES * b * a)):
+        for part in slices(a, _PLANES * b * a):
             mask, true = self.neighbours.rows(part)
             pairs = pairs + ops.sum(mask)
             score, slope = _score_rows(_lengths(_differences(x, part)), mask, true)

@@ -2,7 +2,7 @@
 """Layers of the pair track and the conditioned transformer as one C++ kernel each, no gradient.
 
 `norm` stands for a LayerNorm with weight and bias, weights are ``[out, in]`` without offsets. What
-is added to a large pair is written over it (`runtime.chunk.is_large`): there is one pair, not two.
+is added to a large pair is written over it (`runtime.rows.is_large`): there is one pair, not two.
 Importing this module needs the compiled library: ask `pair_layers.whole_layers`.
 """
 
@@ -13,8 +13,8 @@ from mindspore import Tensor, nn
 
 from protenix_ms.ops.layer_norm import EPSILON
 from protenix_ms.ops.native_operator import NativeOperator, settings
-from protenix_ms.runtime.chunk import is_large
 from protenix_ms.runtime.policy import policy
+from protenix_ms.runtime.rows import is_large
 from protenix_ms.typing import Float
 
 Weights = tuple[Tensor, ...]

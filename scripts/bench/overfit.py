@@ -94,7 +94,7 @@ def crops(folder: Path) -> list[DrawnExample]:
 def new_trainer(config, chosen: list[DrawnExample], output: Path, ranks: object):
     """Build a trainer whose n-th round sees every crop once, in an order that follows from n."""
     from protenix_ms.model.protenix import Protenix
-    from protenix_ms.nn import initialise
+    from protenix_ms.model.weights import initialise
     from protenix_ms.train.evaluation import Evaluation
     from protenix_ms.train.loop import Trainer
 

@@ -80,8 +80,7 @@ def our_step(args: argparse.Namespace) -> measure.Work:
     """Return our side: what the training loop does for an update of one example."""
     from protenix_ms.runtime.draws import SeededDraws
     from protenix_ms.runtime.policy import Policy, using
-    from protenix_ms.train.optimiser import clip
-    from protenix_ms.train.schedule import learning_rate
+    from protenix_ms.train.optimiser import clip, learning_rate
 
     step, optimiser = learner(args.model, args.samples)
     training, example, runs = step.config, inputs.make_example(args.cif, int(args.tokens)), count()
@@ -145,7 +144,7 @@ def torch_adam(config: object, model: object) -> object:
     from protenix.utils.training import get_optimizer
 
     from protenix_ms.config.training import training_config
-    from protenix_ms.train.schedule import learning_rate
+    from protenix_ms.train.optimiser import learning_rate
 
     optimiser = get_optimizer(config, model, param_names=[""])
     for group in optimiser.param_groups:

@@ -13,7 +13,7 @@ from mindspore import Tensor, ops
 
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.evoformer_attention.layout import MASKED
-from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Bool, Float
 
 _softmax = ops.Softmax(-1)
@@ -55,11 +55,9 @@ def _one_batch(
         q, k, v = _with_mask_channel(q, k, v, mask)
     per_row = q.shape[2] * q.shape[1] * k.shape[1]
 
-    def rows(part: slice) -> Tensor:
-        shared = bias is None or bias.shape[0] == 1
-        return _attend(q[part], k[part], v[part], bias if shared else bias[part])
-
-    return map_rows(rows, q.shape[0], per_row)
+    if bias is None or bias.shape[0] == 1:
+        return rowwise(None, _attend, q, k, v, shared=(bias,), cost=per_row)
+    return rowwise(None, _attend, q, k, v, bias, cost=per_row)
 
 
 def reference_attention(

@@ -14,7 +14,7 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.evoformer_attention.layout import FP16_LOWEST, Groups, grouped, low_bias
-from protenix_ms.runtime.chunk import rows_per_chunk
+from protenix_ms.runtime.rows import rows_per_chunk
 from protenix_ms.typing import Bool, Float
 
 MOST_GROUPS = 2048

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The diffusion sampler: a pure function of a denoiser, a schedule and given noise.
+"""The diffusion sampler: a pure function of a denoiser, a schedule and random numbers.
 
 Coordinates live in numpy here: they are small, and every random number is drawn on the host.
 """
@@ -44,14 +44,14 @@ class SamplerOptions:
     samples_at_once: int = 5
 
     @classmethod
-    def of(cls, config: ConfigDict) -> SamplerOptions:
-        """From ``config.sample_diffusion``."""
+    def from_config(cls, config: ConfigDict) -> SamplerOptions:
+        """Read ``config.sample_diffusion``."""
         c = config
         return cls(c.gamma0, c.gamma_min, c.noise_scale_lambda, c.step_scale_eta)
 
 
 def noise_schedule(config: ConfigDict, n_steps: int) -> Float[Array, "levels"]:
-    """Noise levels in angstrom, from the largest to 0: `n_steps` + 1 numbers, float32.
+    """Compute noise levels in angstrom, from the largest to 0: `n_steps` + 1 numbers, float32.
 
     AF3 supplement, equation 7: linear in the `rho`-th root.
 
@@ -68,12 +68,10 @@ def noise_schedule(config: ConfigDict, n_steps: int) -> Float[Array, "levels"]:
 
 
 def centre_random_augmentation(
-    x: Float[Array, "b a 3"],
-    rotations: Float[Array, "b 3 3"],
-    translations: Float[Array, "b 3"],
+    x: Float[Array, "b a 3"], rotations: Float[Array, "b 3 3"], translations: Float[Array, "b 3"],
     mask: Float[Array, "a"] | None = None,
 ) -> Float[Array, "b a 3"]:
-    """Centre, rotate and move each structure (AF3 Algorithm 19); before every step (trap H4).
+    """Centre, rotate and move each structure (AF3 Algorithm 19), before every step.
 
     Args:
         x: angstrom.
@@ -88,20 +86,16 @@ def centre_random_augmentation(
 
 
 def sample(
-    denoise: Denoise,
-    schedule: Float[Array, "levels"],
-    draws: Draws,
-    options: SamplerOptions,
-    size: tuple[int, int],
-    progress: Progress | None = None,
+    denoise: Denoise, schedule: Float[Array, "levels"], draws: Draws, options: SamplerOptions,
+    size: tuple[int, int], progress: Progress | None = None,
 ) -> Float[Array, "b a 3"]:
-    """Structures from noise (AF3 Algorithm 18).
+    """Sample structures from noise (AF3 Algorithm 18).
 
-    Random numbers, in the order in which upstream draws them, for a group of `b` samples at once:
+    Draws random numbers in upstream's order, for a group of `b` samples at once:
     ``initial_noise`` normal ``(b, a, 3)``; then in every step ``rotation`` rotations ``b``,
     ``translation`` normal ``(b, 3)`` (recorded as ``(b, 1, 3)``), ``step_noise`` normal
-    ``(b, a, 3)``, drawn even where its scale is zero. All are asked for with the number of the
-    group's first sample: a sample is the same however many there are.
+    ``(b, a, 3)``, drawn even where its scale is zero. Every draw names the group's first sample,
+    so that a sample is the same however many there are.
 
     Args:
         denoise: the network with its conditioning bound.
@@ -109,13 +103,13 @@ def sample(
         draws: where random numbers come from.
         options: constants of the algorithm.
         size: number of samples, number of atoms.
-        progress: told ``("step", done, total)`` after every step.
+        progress: called with ``("step", done, total)`` after every step.
 
     Returns:
         Coordinates in angstrom, float32.
 
     Raises:
-        NonFiniteError: names the step whose coordinates are not finite.
+        NonFiniteError: coordinates are not finite; the error names the step.
     """
     n_samples, n_atoms = size
     groups = range(0, n_samples, options.samples_at_once)
@@ -149,16 +143,13 @@ class StepNoise(NamedTuple):
 
 
 def _step(
-    denoise: Denoise,
-    x: Float[Array, "b a 3"],
-    levels: Float[Array, "2"],
-    noise: StepNoise,
+    denoise: Denoise, x: Float[Array, "b a 3"], levels: Float[Array, "2"], noise: StepNoise,
     options: SamplerOptions,
 ) -> Float[Array, "b a 3"]:
-    """From one noise level to the next."""
+    """Step from one noise level to the next (lines 4-11)."""
     last, level = levels
     x = centre_random_augmentation(x, noise.rotations, noise.translations)
-    # The level compared is the one that follows, not the one that we are at.
+    # gamma depends on the level that follows, not on the present one
     gamma = np.float32(options.gamma0 if level > options.gamma_min else 0.0)
     raised = last * (gamma + np.float32(1))
     extra = np.float32(options.noise_scale) * np.sqrt(raised**2 - last**2)

@@ -9,17 +9,17 @@ from protenix_ms.runtime.draws import Draws
 from protenix_ms.typing import Float
 
 PairMasks = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Multipliers of the four triangle updates, in the order in which they happen."""
+"""Multipliers of a block's four triangle updates, in their order."""
 
 
 class RowDropout:
-    """Masks drawn at site ``dropout``; without a rate none are drawn.
+    """Draws masks at site ``dropout``; without a rate it draws none.
 
     Masks are made before the work that they change, so that work that is done again for the
     gradient sees the same ones.
 
     Args:
-        draws: where masks come from.
+        draws: source of the masks.
         rate: probability of 0; the rest is scaled up.
     """
 
@@ -27,13 +27,13 @@ class RowDropout:
         self._draws, self._rate = draws, rate
 
     def rows(self, n: int, c: int) -> Float[Tensor, "1 n c"] | None:
-        """One mask for all rows."""
+        """Draw one mask for all rows."""
         if not self._rate:
             return None
         return Tensor.from_numpy(self._draws.keep("dropout", self._rate, (1, n, c)))
 
     def pair(self, z: Float[Tensor, "n n c_z"]) -> PairMasks | None:
-        """Masks of one block.
+        """Draw the masks of one block.
 
         The ending node works on the transposed pair, so its mask is shared by columns.
         """

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear and LayerNorm in both layouts, and parameters that cost nothing until loaded."""
+"""Linear and LayerNorm in both layouts, and parameters that take no memory until loaded."""
 
 import mindspore as ms
 import numpy as np
 import pytest
 
-from protenix_ms.nn import LayerNorm, Linear, empty_parameter
+from protenix_ms.model.layers import LayerNorm, Linear, empty_parameter
+from protenix_ms.ops.projection import (
+    channel_first,
+    from_channel_first,
+    norm_from_channel_first,
+)
 from protenix_ms.runtime.policy import Policy, using
 
 rng = np.random.RandomState(0)
@@ -23,9 +28,9 @@ def test_linear_in_every_layout():
     np.testing.assert_allclose(linear(ms.Tensor(x)).asnumpy(), x @ w.T + b, atol=1e-5)
     flat = x.reshape(-1, 6)
     np.testing.assert_allclose(
-        linear.channel_first(ms.Tensor(flat)).asnumpy(), w @ flat.T, atol=1e-5)
+        channel_first(linear, ms.Tensor(flat)).asnumpy(), w @ flat.T, atol=1e-5)
     np.testing.assert_allclose(
-        linear.from_channel_first(ms.Tensor(np.ascontiguousarray(flat.T))).asnumpy(), flat @ w.T,
+        from_channel_first(linear, ms.Tensor(np.ascontiguousarray(flat.T))).asnumpy(), flat @ w.T,
         atol=1e-5)
 
 
@@ -36,7 +41,7 @@ def test_layer_norm_of_channel_first_is_the_same(device):
     flat = x.reshape(-1, 6)
     expected = norm(ms.Tensor(flat)).asnumpy()
     with using(Policy(device=device)):
-        turned = norm.from_channel_first(ms.Tensor(np.ascontiguousarray(flat.T))).asnumpy()
+        turned = norm_from_channel_first(norm, ms.Tensor(np.ascontiguousarray(flat.T))).asnumpy()
     np.testing.assert_allclose(turned, expected, atol=1e-6)
 
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameter names, shapes and counts of every variant against upstream's state dicts."""
+"""The table of parameters against upstream's state dicts, and overrides of a configuration."""
 
 import json
+import sys
+from math import prod
+from pathlib import Path
 
 import pytest
 
-from protenix_ms.config import VARIANTS, apply_overrides, get_config, manifest, parameter_count
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config import VARIANTS, apply_overrides, get_config
+from protenix_ms.config.parameters import TABLE, has_released_sizes, released_shapes
 from protenix_ms.errors import ConfigError
 
 COUNTS = {
@@ -20,6 +23,7 @@ COUNTS = {
     "protenix_mini_esm_v0.5.0": 135_216_447,
     "protenix_mini_ism_v0.5.0": 135_216_447,
 }
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def recorded(path):
@@ -29,22 +33,31 @@ def recorded(path):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_names_and_shapes_equal_upstream(name, golden):
-    assert manifest(get_config(name)) == recorded(golden / f"keys/keys_{name}.txt")
+    upstream = recorded(golden / f"keys/keys_{name}.txt")
+    assert list(released_shapes(name).items()) == list(upstream.items())
+
+
+def test_the_script_makes_the_table(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import pack_parameters
+
+    monkeypatch.setattr(sys, "argv", ["pack_parameters.py", "--output", str(tmp_path / "table")])
+    pack_parameters.main()
+    assert (tmp_path / "table").read_bytes() == TABLE.read_bytes()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_parameter_count_is_the_published_one(name):
-    assert parameter_count(get_config(name)) == COUNTS[name]
+    assert sum(map(prod, released_shapes(name).values())) == COUNTS[name]
 
 
-def test_recorded_configurations_read_into_ours(golden):
-    cases = sorted(golden.glob("tiny/*/meta.json")) + sorted(golden.glob("full/*/meta.json"))
-    assert cases
-    for path in cases:
-        meta = json.loads(path.read_text())
-        if "config" in meta:
-            shapes = {k: tuple(v) for k, v in meta["state_dict"].items()}
-            assert manifest(from_upstream(meta["config"])) == shapes, path
+def test_what_counts_as_a_size():
+    tiny = "protenix_tiny_default_v0.5.0"
+    same = {"model.N_cycle": 1, "sample_diffusion.N_step": 2, "model.pairformer.dropout": 0.0}
+    assert has_released_sizes(get_config(tiny, same))
+    for key in ("model.pairformer.n_blocks", "model.confidence_head.n_blocks",
+                "model.pairformer.n_heads", "esm.embedding_dim", "widths.no_bins"):
+        assert not has_released_sizes(get_config(tiny, {key: 3})), key
 
 
 def test_wrong_key_is_refused_with_a_suggestion():

@@ -3,14 +3,14 @@
 
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from protenix_ms.model.triangle import TriangleMultiplication
 from protenix_ms.model.weights import load_weights, rule_array
-from protenix_ms.runtime import chunk
-from protenix_ms.runtime.chunk import chunks, map_parts, map_rows, rows_per_chunk
+from protenix_ms.runtime import rows as chunk
 from protenix_ms.runtime.gradient import value_and_gradients
 from protenix_ms.runtime.policy import Policy, using
+from protenix_ms.runtime.rows import chunks, rows_per_chunk, rowwise
 
 
 @pytest.mark.parametrize("rows", [1, 2, 100, 113, 128])
@@ -37,7 +37,8 @@ def test_no_rows():
     assert rows_per_chunk(0, 7) == 1
     x = Tensor(np.arange(7, dtype=np.float32))
     with using(Policy(chunk=3)):
-        assert np.array_equal(map_rows(lambda part: x[part] * 2, 7, 1).asnumpy(), 2 * np.arange(7))
+        doubled = rowwise(None, lambda part: x[part] * 2, range(7), cost=1)
+        assert np.array_equal(doubled.asnumpy(), 2 * np.arange(7))
 
 
 @pytest.mark.parametrize("outgoing", [True, False])
@@ -64,7 +65,7 @@ def test_parts_and_their_gradient_are_those_of_the_whole(rows):
         return a * a * ops.transpose(b, (1, 0))
 
     def forward():
-        return (map_parts(some, (a, b), (0, 1), 1) * weight).sum(), {}
+        return (rowwise(None, some, a, b, axes=(0, 1), cost=1) * weight).sum(), {}
 
     with using(Policy(chunk=rows)):
         _, _, found = value_and_gradients(forward, [a, b])
@@ -72,3 +73,49 @@ def test_parts_and_their_gradient_are_those_of_the_whole(rows):
     assert sum(seen) == 16 and max(seen) == (rows or 16)
     np.testing.assert_allclose(found["a"].asnumpy(), weight * 2 * a * b.T, rtol=1e-6)
     np.testing.assert_allclose(found["b"].asnumpy(), (weight * a * a).T, rtol=1e-6)
+
+
+class Transition(nn.Cell):
+    """Stands for a class whose kind the policy can recompute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = Parameter(Tensor(np.full(5, 2, np.float32)), name="weight")
+
+
+@pytest.mark.parametrize("kinds", [(), ("transition",)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_everything_that_a_function_reads_gets_its_gradient(axis, kinds):
+    """Its parts, numpy and slices among them, what all parts share, and the owner's weights."""
+    rng = np.random.default_rng(5)
+    x, shared = (Parameter(Tensor(rng.standard_normal(shape, np.float32)), name=name)
+                 for shape, name in (((7, 7, 5), "x"), ((5,), "shared")))
+    scale, owner, calls = rng.standard_normal(7).astype(np.float32), Transition().set_train(), []
+
+    def rows(x: Tensor, factor: np.ndarray, part: slice, shared: Tensor) -> Tensor:
+        assert np.array_equal(factor, scale[part])
+        calls.append(part)
+        factor = np.expand_dims(factor, (1 - axis, 2))
+        return x * x * Tensor(np.ascontiguousarray(factor)) * owner.weight + shared
+
+    def forward():
+        y = rowwise(owner, rows, x, scale, range(7), axes=(axis, 0, 0), shared=(shared,), cost=1)
+        return y.sum(), {}
+
+    with using(Policy(chunk=3, recompute=frozenset(kinds))):
+        _, _, found = value_and_gradients(forward, [x, shared, owner.weight])
+    assert len(calls) == (6 if kinds else 3)
+    along = np.expand_dims(scale, (1 - axis, 2))
+    values = x.asnumpy()
+    np.testing.assert_allclose(found["x"].asnumpy(), 4 * values * along, rtol=1e-5)
+    np.testing.assert_allclose(found["shared"].asnumpy(), np.full(5, 49), rtol=1e-6)
+    np.testing.assert_allclose(found["weight"].asnumpy(), (values**2 * along).sum((0, 1)),
+                               rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_rows_on_any_axis(axis):
+    x = Tensor(np.random.default_rng(6).standard_normal((5, 5, 5), np.float32))
+    with using(Policy(chunk=2)):
+        y = rowwise(None, lambda x: x + 1, x, axes=axis, cost=1)
+    assert np.array_equal(y.asnumpy(), x.asnumpy() + 1)

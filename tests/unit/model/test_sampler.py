@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from protenix_ms.config import get_config
 from protenix_ms.errors import NonFiniteError
-from protenix_ms.runtime.draws import SeededDraws
-from protenix_ms.sampler import (
+from protenix_ms.model.sampler import (
     SamplerOptions,
     centre_random_augmentation,
     noise_schedule,
     sample,
 )
+from protenix_ms.runtime.draws import SeededDraws
 
 TARGET = np.random.default_rng(1).standard_normal((7, 3)).astype(np.float32)
 ODE = SamplerOptions(gamma0=0.0, step_scale=1.0)
@@ -119,8 +119,8 @@ def test_schedule(n_steps):
 
 
 def test_options_of_the_variants():
-    base = SamplerOptions.of(get_config("protenix_base_default_v1.0.0").sample_diffusion)
-    tiny = SamplerOptions.of(get_config("protenix_tiny_default_v0.5.0").sample_diffusion)
+    base = SamplerOptions.from_config(get_config("protenix_base_default_v1.0.0").sample_diffusion)
+    tiny = SamplerOptions.from_config(get_config("protenix_tiny_default_v0.5.0").sample_diffusion)
     assert base == SamplerOptions(0.8, 1.0, 1.003, 1.5, 5)
     assert tiny == SamplerOptions(0.0, 1.0, 1.003, 1.0, 5)
 
