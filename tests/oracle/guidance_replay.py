@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replaying a recording of guided sampling: potentials, guided steps, geometry lists, network.
+
+Guidance is compared in float64 and step by step from recorded inputs: free trajectories in
+float32 are chaotic (upstream's own differ from its float64 by angstroms), so they are no measure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from prediction_replay import Row
+
+from protenix_ms.config.guidance import guidance_settings
+from protenix_ms.errors import InputError
+from protenix_ms.guidance.guide import Guide, StepPlace
+from protenix_ms.guidance.lists import GeometryLists
+from protenix_ms.guidance.potentials import POTENTIALS
+from protenix_ms.guidance.projection import PROJECTIONS
+from protenix_ms.guidance.settings import GuidanceSettings
+from protenix_ms.typing import Array
+
+MOVE = 1e-5  # angstrom, against float64
+EXACT, SINGLE, PLANAR_SINGLE = 1e-6, 1e-5, 1e-4  # relative: against float64, float32, planarity
+STEP = 1e-5  # relative: energies and gradients inside a step, after the moves before them
+NOISE, PERTURBATION = "randn_like@engine.step", "randn@engine._sample_eps"
+
+
+@dataclass(frozen=True)
+class GuidedRecording:
+    """A folder with `fixed.npz`, `outputs.npz` and its float64 twin.
+
+    Attributes:
+        features: the job's features, geometry lists among them.
+        outputs: what upstream recorded in float32, with the draws.
+        truth: the same steps in float64 ; empty where they were not recorded.
+        fixed: potentials on fixed coordinates.
+        settings: the recorded settings of guidance.
+        sampler: the recorded ``sample_diffusion``.
+    """
+
+    features: dict[str, Array]
+    outputs: dict[str, Array]
+    truth: dict[str, Array]
+    fixed: dict[str, Array]
+    settings: GuidanceSettings
+    sampler: dict
+
+    @classmethod
+    def read(cls, path: Path) -> GuidedRecording:
+        """Read a folder.
+
+        Raises:
+            InputError: it has no settings of guidance.
+            ConfigError: settings that this version refuses.
+        """
+        sampler = json.loads((path / "meta.json").read_text())["config"]["sample_diffusion"]
+        if "guidance" not in sampler:
+            raise InputError("the recording has no settings of guidance", where=str(path))
+        twin = path / "outputs_fp64.npz"
+        return cls(
+            dict(np.load(path / "features.npz")), dict(np.load(path / "outputs.npz")),
+            dict(np.load(twin)) if twin.is_file() else {}, dict(np.load(path / "fixed.npz")),
+            GuidanceSettings.read(sampler["guidance"]), sampler)
+
+    def draws(self, place: str) -> list[Array]:
+        """List the normal numbers that upstream drew at a place, in order, float64."""
+        names = sorted(k for k in self.outputs if k.startswith("rng/") and k.endswith(place))
+        return [self.outputs[name].astype(np.float64) for name in names]
+
+
+def row(stage: str, ours: Array | None, theirs: Array, bar: float, relative: bool = True,
+        floor: float = 1e-6, remark: str = "") -> Row:
+    """Compare one stage; a relative error is measured by the largest magnitude, at least `floor`."""
+    if ours is None:
+        return Row(stage, np.inf, np.inf, False, "not written by us")
+    if ours.shape != theirs.shape:
+        return Row(stage, np.inf, np.inf, False, f"shape {ours.shape}, recorded {theirs.shape}")
+    absolute = float(np.abs(ours - theirs.astype(np.float64)).max(initial=0))
+    ratio = absolute / max(float(np.abs(theirs).max(initial=0)), floor)
+    return Row(stage, absolute, ratio, bool((ratio if relative else absolute) <= bar), remark)
+
+
+def potentials(recording: GuidedRecording) -> dict[str, Array]:
+    """Compute every potential on the fixed coordinates, with the default settings."""
+    settings = GuidanceSettings.read(guidance_settings() | {"enable": True})
+    lists = GeometryLists.from_features(recording.features)
+    x, place = recording.fixed["x"].astype(np.float64), StepPlace(0, 1, 1.0, 0.0, 1.0)
+    found = {}
+    for term in settings.terms:
+        parameters = term.at(1.0)
+        energy, gradient = POTENTIALS[term.name](x, lists, parameters)
+        found |= {f"{term.name}/energy": energy, f"{term.name}/grad": gradient}
+        if term.name in PROJECTIONS:
+            found[f"{term.name}/projection"] = PROJECTIONS[term.name](x, lists, parameters)
+    guide = Guide(settings, lists)
+    energy, gradient = guide.total(x, place)
+    return found | {"total/energy": energy, "total/grad": gradient,
+                    "total/projection": guide.project(x, place)}
+
+
+def compare_potentials(recording: GuidedRecording, ours: Mapping[str, Array]) -> Iterator[Row]:
+    """Compare with upstream's float64, and, but for projections, with its float32."""
+    for key, theirs in recording.fixed.items():
+        precision, _, name = key.partition("/")
+        if precision == "fp64" and name.endswith("/projection"):
+            yield row(f"fixed/{key}", ours.get(name), theirs, MOVE, relative=False)
+        elif precision == "fp64":
+            yield row(f"fixed/{key}", ours.get(name), theirs, EXACT)
+        elif precision == "fp32" and not name.endswith("/projection"):
+            bar = PLANAR_SINGLE if name.startswith(("PlanarImproper", "total")) else SINGLE
+            yield row(f"fixed/{key}", ours.get(name), theirs, bar, floor=1.0)
+
+
+def steps(recording: GuidedRecording) -> dict[str, Array]:
+    """Run every guided step in float64 from its recorded noisy and denoised coordinates."""
+    truth, settings = recording.truth, recording.settings
+    numbers = sorted(int(k.partition("#")[2]) for k in truth if k.startswith("tfg/x_noisy#"))
+    lists, total = GeometryLists.from_features(recording.features), recording.sampler["N_step"]
+    # with chunks of samples, what is recorded of a step is the last chunk's
+    noises = recording.draws(NOISE)[-len(numbers) * settings.outer:]
+    perturbations = recording.draws(PERTURBATION)[-len(numbers):]
+    found = {}
+    for place, number in enumerate(numbers):
+        queue = {"guidance_noise": noises[place * settings.outer:][:settings.outer],
+                 "guidance_perturbation": list(perturbations[place]) if perturbations else []}
+        shape = truth[f"tfg/x_noisy#{number}"].shape
+
+        def normal(site: str, size: tuple, queue: dict = queue) -> Array:
+            if not queue[site]:
+                raise InputError(f"the recording has too few draws of {site}", where="replay")
+            return queue[site].pop(0).reshape(size)
+
+        seen: dict[str, list[Array]] = defaultdict(list)
+        guide = Guide(settings, lists, lambda stage, value, seen=seen: seen[stage].append(value))
+        denoised = [truth[f"tfg/x0_denoised#{number}.{o}"] for o in range(settings.outer)]
+        levels = (float(np.ravel(truth[f"tfg/{k}#{number}"])[0]) for k in ("t_hat", "c_tau"))
+        where = StepPlace(number, total, *levels, recording.sampler["step_scale_eta"])
+        result = guide(lambda x, queue=denoised: queue.pop(0).reshape(-1, *x.shape[1:]),
+                       truth[f"tfg/x_noisy#{number}"].reshape(-1, *shape[-2:]), where, normal)
+        found[f"tfg/x_next#{number}"] = result
+        found |= _stages(seen, number, settings)
+    return found
+
+
+def _stages(
+    seen: Mapping[str, list[Array]], number: int, settings: GuidanceSettings
+) -> dict[str, Array]:
+    """Name what a step showed as the recording does."""
+    found, inner = {}, settings.inner if settings.mu else 0
+    for outer in range(settings.outer):
+        tag = f"{number}.{outer}"
+        for stage, values in seen.items():
+            if stage not in ("logp", "grad"):
+                found[f"tfg/{stage}#{tag}"] = values[outer]
+        if inner:
+            part = slice(outer * inner, (outer + 1) * inner)
+            found[f"tfg/logp#{tag}"] = np.stack(seen["logp"][part])
+            found |= {f"tfg/grad#{tag}.{i}": g for i, g in enumerate(seen["grad"][part])}
+    return found
+
+
+def compare_steps(recording: GuidedRecording, ours: Mapping[str, Array]) -> Iterator[Row]:
+    """Compare with upstream's float64: coordinates in angstrom, energies and gradients relative."""
+    if not recording.truth:
+        yield Row("tfg/*", np.inf, np.inf, False, "no outputs_fp64.npz, so nothing to measure by")
+    for key, theirs in recording.truth.items():
+        stage = key.removeprefix("tfg/").partition("#")[0]
+        if not key.startswith("tfg/") or stage in ("x_noisy", "t_hat", "c_tau", "x0_denoised"):
+            continue
+        value = ours.get(key)
+        if stage in ("x_next", "projection", "x0_refined"):
+            yield row(key, value, theirs, MOVE, relative=False)
+        else:
+            if stage == "logp" and value is not None:
+                theirs = theirs[-len(value):]
+            yield row(key, value, theirs, STEP, floor=1.0)
