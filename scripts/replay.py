@@ -5,8 +5,9 @@ python scripts/replay.py tests/golden/tiny/* [--out ours.npz] [--checkpoint FILE
     [--kernels on|off] [--threads N] [--jit on|off|auto] [--recompute KIND ...] [--all]
 
 The files of a folder tell its kind: a prediction is compared stage by stage, a training step by
-loss terms, labels and gradients. A folder without a recording is skipped with a line. The exit code
-is 1 if a stage is beyond its tolerance or missing, or if nothing was compared.
+loss terms, labels and gradients, guided sampling by potentials and single steps. A folder without
+a recording is skipped with a line. The exit code is 1 if a stage is beyond its tolerance or
+missing, or if nothing was compared.
 """
 
 from __future__ import annotations
@@ -89,6 +90,20 @@ def replay_step(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int
     return replay.compare(recording, result, seen), ours, 0
 
 
+def replay_guidance(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
+    """Replay guided sampling stepwise; return the same."""
+    import guidance_replay
+    from prediction_recording import Recording
+    from prediction_replay import expected_parameters
+
+    from ckpt_convert import load_arrays
+
+    arrays = None
+    if args.checkpoint:
+        arrays = load_arrays(args.checkpoint, expected_parameters(Recording.read(folder)))
+    return guidance_replay.replay(folder, arrays)
+
+
 def kind(folder: Path) -> str:
     """Return what a folder records: "prediction", "training", "guidance", "encoder" or ""."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -101,7 +116,7 @@ def kind(folder: Path) -> str:
     return "guidance" if "fixed.npz" in names else "prediction"
 
 
-REPLAYS = {"prediction": replay_prediction, "training": replay_step}
+REPLAYS = {"prediction": replay_prediction, "training": replay_step, "guidance": replay_guidance}
 
 
 def replay(folder: Path, args: argparse.Namespace) -> bool | None:

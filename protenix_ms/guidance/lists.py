@@ -79,7 +79,7 @@ class GeometryLists:
         groups: list -> atoms, names of `INDICES`.
         values: bounds, flags, orientations and force constants, float64, names of `VALUES`.
         chain: number of every atom's chain.
-        radius: van der Waals radii in angstrom, float32 as upstream's.
+        radius: van der Waals radii in angstrom.
     """
 
     groups: Mapping[str, Groups]
@@ -88,8 +88,14 @@ class GeometryLists:
     radius: Float[Array, "a"]
 
     @classmethod
-    def from_features(cls, features: Mapping[str, Array]) -> GeometryLists:
+    def from_features(
+        cls, features: Mapping[str, Array], precision: type = np.float32
+    ) -> GeometryLists:
         """Read a job's features.
+
+        Args:
+            precision: of the radii and their sums. Upstream's are float32 at any precision, but
+                in its recordings in float64, which replace that type everywhere.
 
         Raises:
             InputError: guidance features are absent.
@@ -105,7 +111,7 @@ class GeometryLists:
                   for name, k in INDICES.items()}
         values = {name: np.asarray(features[name], np.float64) for name in VALUES}
         chain = np.asarray(features["asym_id"])[np.asarray(features["atom_to_token_idx"])]
-        return cls(groups, values, chain, van_der_waals_radii()[element])
+        return cls(groups, values, chain, van_der_waals_radii().astype(precision)[element])
 
     @cached_property
     def touching(self) -> Bool[Array, "c c"]:
@@ -126,7 +132,7 @@ class GeometryLists:
 
 
 def van_der_waals_radii() -> Float[Array, "z"]:
-    """List RDKit's radii in angstrom by atomic number - 1: 128 numbers, 0 beyond element 118."""
+    """List RDKit's radii (angstrom) by atomic number - 1: 128 float64, 0 beyond element 118."""
     table = Chem.GetPeriodicTable()
     radii = [table.GetRvdw(z) for z in range(1, _ELEMENTS + 1)]
-    return np.array(radii + [0.0] * (128 - _ELEMENTS), np.float32)
+    return np.array(radii + [0.0] * (128 - _ELEMENTS))

@@ -57,8 +57,9 @@ def distance_bounds(
         state]
     upper = np.where(state == 0, np.inf, upper)
     first, second = lists.groups["pairwise_distance"].index
-    # in float32 and only then widened, as upstream
-    contact = np.float32(0.35) + np.float32(0.5) * (lists.radius[first] + lists.radius[second])
+    # in the radii's precision and only then widened, as upstream: the projection magnifies it
+    number = lists.radius.dtype.type
+    contact = number(0.35) + number(0.5) * (lists.radius[first] + lists.radius[second])
     contact = contact.astype(np.float64)
     lower = np.where(bonded == 1, lower, np.maximum(lower, contact))
     return lower, np.where(bonded == 1, np.minimum(upper, contact), upper)

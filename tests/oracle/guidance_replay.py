@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import prediction_replay
+from mindspore import Tensor
+from prediction_recording import Recording
 from prediction_replay import Row
 
 from protenix_ms.config.guidance import guidance_settings
@@ -23,6 +26,10 @@ from protenix_ms.guidance.lists import GeometryLists
 from protenix_ms.guidance.potentials import POTENTIALS
 from protenix_ms.guidance.projection import PROJECTIONS
 from protenix_ms.guidance.settings import GuidanceSettings
+from protenix_ms.model.confidence_features import ConfidenceFeatures
+from protenix_ms.model.layers import set_precision
+from protenix_ms.model.protenix import ModelInputs, Prediction, Protenix
+from protenix_ms.runtime.trace import listening, trace
 from protenix_ms.typing import Array
 
 MOVE = 1e-5  # angstrom, against float64
@@ -121,7 +128,8 @@ def steps(recording: GuidedRecording) -> dict[str, Array]:
     """Run every guided step in float64 from its recorded noisy and denoised coordinates."""
     truth, settings = recording.truth, recording.settings
     numbers = sorted(int(k.partition("#")[2]) for k in truth if k.startswith("tfg/x_noisy#"))
-    lists, total = GeometryLists.from_features(recording.features), recording.sampler["N_step"]
+    lists = GeometryLists.from_features(recording.features, np.float64)
+    total = recording.sampler["N_step"]
     # with chunks of samples, what is recorded of a step is the last chunk's
     noises = recording.draws(NOISE)[-len(numbers) * settings.outer:]
     perturbations = recording.draws(PERTURBATION)[-len(numbers):]
@@ -180,3 +188,52 @@ def compare_steps(recording: GuidedRecording, ours: Mapping[str, Array]) -> Iter
             if stage == "logp" and value is not None:
                 theirs = theirs[-len(value):]
             yield row(key, value, theirs, STEP, floor=1.0)
+
+
+def network(recording: Recording, model: Protenix) -> dict[str, Array]:
+    """Run trunk, every denoiser call and confidence head, each from what was recorded before it."""
+    stages = prediction_replay.Stages()
+    recorded, inputs = recording.outputs, ModelInputs(recording.features)
+    set_precision(model, inputs.positions.n_tokens, recording.config.model_name)
+    with listening(stages):
+        trunk = model.trunk(inputs, recording.draws())
+        trace("distogram_head", model.distogram_head(trunk.z))
+    contacts = model.distogram_head.contact_probabilities(trunk.z).asnumpy()
+    stages["pred/contact_probs"] = contacts
+    job = model.diffusion_module.prepare(inputs.atoms, inputs.positions, *trunk)
+    calls = [k for k in recorded if k.startswith("in/diffusion_module#") and k.endswith("/x_noisy")]
+    with listening(stages):
+        for key in sorted(calls, key=lambda k: int(k.split("#")[1].split("/")[0])):
+            level = recorded[key.replace("x_noisy", "t_hat_noise_level")]
+            model.diffusion_module(Tensor(recorded[key]), level, job)
+    with listening(stages):
+        scored = ConfidenceFeatures.from_features(recording.features)
+        confidence = model.confidence_head(scored, tuple(trunk), recorded["pred/coordinate"])
+    prediction = Prediction(recorded["pred/coordinate"], contacts, confidence)
+    return dict(stages) | prediction_replay.scores(recording, prediction)
+
+
+def compare_network(recording: Recording, ours: Mapping[str, Array]) -> list[Row]:
+    """Compare every stage but the coordinates, which guided steps are compared by."""
+    kept = {k: v for k, v in recording.outputs.items() if k != "pred/coordinate"}
+    return prediction_replay.compare(replace(recording, outputs=kept, truth={}), ours)
+
+
+def replay(
+    path: Path, checkpoint: Iterable[tuple[str, Array]] | None = None
+) -> tuple[list[Row], dict[str, Array], int]:
+    """Replay a folder; return the table, our values, and how many values are left out by design.
+
+    Left out are upstream's float32 projections and steps, which its float64 stands for, and the
+    final coordinates.
+    """
+    guided, recording = GuidedRecording.read(path), Recording.read(path)
+    fixed, moved = potentials(guided), steps(guided)
+    stages = network(recording, prediction_replay.build(recording, checkpoint))
+    rows = [*compare_potentials(guided, fixed), *compare_steps(guided, moved),
+            *compare_network(recording, stages)]
+    ours = stages | moved | {f"fixed/{name}": value for name, value in fixed.items()}
+    compared = {r.stage for r in rows}
+    left = [k for k in guided.fixed if k != "x" and f"fixed/{k}" not in compared]
+    left += [k for k in guided.outputs if k.startswith("tfg/") and k not in compared]
+    return rows, ours, len(left) + 1

@@ -43,7 +43,7 @@ class Row:
     remark: str = ""
 
 
-class _Stages(dict):
+class Stages(dict):
     """Collects traced values under the recording's keys, counting the calls of each name."""
 
     def __init__(self, prefix: str = "act") -> None:
@@ -78,7 +78,7 @@ def build(recording: Recording, checkpoint: Iterable[tuple[str, Array]] | None =
 
 def run(recording: Recording, model: Protenix) -> dict[str, Array]:
     """Every contract stage of a prediction, under the recording's keys."""
-    stages, draws = _Stages(), recording.draws()
+    stages, draws = Stages(), recording.draws()
     with listening(stages):
         prediction = model.predict(recording.features, draws)
     draws.require_all_used()
@@ -156,7 +156,7 @@ def denoise(
 ) -> dict[str, Array]:
     """The recorded stand-alone denoiser call, on our trunk's last representations."""
     trunk = trunk_of(recording, stages)
-    job, found = ModelInputs(recording.features), _Stages("denoise/plain")
+    job, found = ModelInputs(recording.features), Stages("denoise/plain")
     given = model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
     with listening(found):
         x = model.diffusion_module(
