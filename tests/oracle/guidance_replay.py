@@ -8,24 +8,29 @@ float32 are chaotic (upstream's own differ from its float64 by angstroms), so th
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import prediction_replay
+from comparison import with_recorded_ligands
 from mindspore import Tensor
 from prediction_recording import Recording
 from prediction_replay import Row
 
+from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config.guidance import guidance_settings
 from protenix_ms.errors import InputError
+from protenix_ms.features import assemble
+from protenix_ms.features.guidance import guidance_features
 from protenix_ms.guidance.guide import Guide, StepPlace
 from protenix_ms.guidance.lists import GeometryLists
 from protenix_ms.guidance.potentials import POTENTIALS
 from protenix_ms.guidance.projection import PROJECTIONS
 from protenix_ms.guidance.settings import GuidanceSettings
+from protenix_ms.io import read_jobs
 from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.layers import set_precision
 from protenix_ms.model.protenix import ModelInputs, Prediction, Protenix
@@ -83,7 +88,7 @@ class GuidedRecording:
 
 def row(stage: str, ours: Array | None, theirs: Array, bar: float, relative: bool = True,
         floor: float = 1e-6, remark: str = "") -> Row:
-    """Compare one stage; a relative error is measured by the largest magnitude, at least `floor`."""
+    """Compare one stage; relative errors are to the largest magnitude, at least `floor`."""
     if ours is None:
         return Row(stage, np.inf, np.inf, False, "not written by us")
     if ours.shape != theirs.shape:
@@ -190,6 +195,35 @@ def compare_steps(recording: GuidedRecording, ours: Mapping[str, Array]) -> Iter
             yield row(key, value, theirs, STEP, floor=1.0)
 
 
+LISTS = {  # list -> features of its values, compared as sets of rows
+    "pairwise_distance": ("upper_bound", "lower_bound", "is_bond", "is_angle"),
+    "experimental_torsion": ("force_constant", "sign"), "linear_triple_bond": (),
+    "chiral": ("orientation",), "stereo_bond": ("orientation",),
+    "planar_improper": ("is_carbonyl",), "interchain_bond": (), "symmetric_chain": (),
+}
+
+
+def features(path: Path) -> dict[str, Array]:
+    """Make the geometry lists of the recorded job, given its recorded conformers."""
+    conformers, ccd = path.resolve().parents[1] / "conformers.npz", ComponentDictionary.load()
+    if conformers.is_file():
+        ccd = ccd.with_conformers(conformers)
+    job = read_jobs(path / "input.json")[json.loads((path / "meta.json").read_text())["index"]]
+    atoms = assemble(job, ccd, np.random.default_rng(0), upstream_quirks=True)
+    return guidance_features(job, with_recorded_ligands(atoms, np.load(path / "atoms.npz")), ccd)
+
+
+def compare_features(recorded: Mapping[str, Array], ours: Mapping[str, Array]) -> Iterator[Row]:
+    """Compare every list as a set of rows, atoms with their values (exactly)."""
+    for name, values in LISTS.items():
+        tables = [np.column_stack([source[f"{name}_index"].T, *(
+            source[f"{name}_{value}"] for value in values)]) for source in (ours, recorded)]
+        mine, theirs = (Counter(map(tuple, table.tolist())) for table in tables)
+        wrong = sum((mine - theirs).values()) + sum((theirs - mine).values())
+        yield Row(f"features/{name}", float(wrong), float(wrong) / max(1, theirs.total()),
+                  not wrong, f"{theirs.total()} rows")
+
+
 def network(recording: Recording, model: Protenix) -> dict[str, Array]:
     """Run trunk, every denoiser call and confidence head, each from what was recorded before it."""
     stages = prediction_replay.Stages()
@@ -210,7 +244,10 @@ def network(recording: Recording, model: Protenix) -> dict[str, Array]:
         scored = ConfidenceFeatures.from_features(recording.features)
         confidence = model.confidence_head(scored, tuple(trunk), recorded["pred/coordinate"])
     prediction = Prediction(recorded["pred/coordinate"], contacts, confidence)
-    return dict(stages) | prediction_replay.scores(recording, prediction)
+    stages.update(prediction_replay.scores(recording, prediction))
+    if "denoise/x_noisy" in recorded:
+        stages.update(prediction_replay.denoise(recording, model, stages))
+    return dict(stages)
 
 
 def compare_network(recording: Recording, ours: Mapping[str, Array]) -> list[Row]:
@@ -232,7 +269,9 @@ def replay(
     stages = network(recording, prediction_replay.build(recording, checkpoint))
     rows = [*compare_potentials(guided, fixed), *compare_steps(guided, moved),
             *compare_network(recording, stages)]
-    ours = stages | moved | {f"fixed/{name}": value for name, value in fixed.items()}
+    lists = features(path) if (path / "input.json").is_file() else {}
+    rows += compare_features(guided.features, lists) if lists else ()
+    ours = lists | stages | moved | {f"fixed/{name}": value for name, value in fixed.items()}
     compared = {r.stage for r in rows}
     left = [k for k in guided.fixed if k != "x" and f"fixed/{k}" not in compared]
     left += [k for k in guided.outputs if k.startswith("tfg/") and k not in compared]
