@@ -7,9 +7,10 @@ These are the rules that guidance holds a ligand or a modified residue to (upstr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any, TypeVar
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -21,6 +22,7 @@ METALS = frozenset({3, 4, *range(11, 14), *range(19, 32), *range(37, 52), *range
                     *range(87, 119)})
 _TETRAHEDRAL = (Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW)
 _FLAT_RING = ([0.0, 100.0, 0.0, 0.0, 0.0, 0.0], [1, -1, 1, 1, 1, 1])
+Rule = TypeVar("Rule", bound=tuple[Any, ...])
 _SP2, _SP = Chem.HybridizationType.SP2, Chem.HybridizationType.SP
 
 
@@ -63,12 +65,16 @@ def geometry_rules(mol: Chem.Mol, known: Collection[int]) -> GeometryRules | Non
             mol.UpdatePropertyCache(strict=False)
             Chem.AssignStereochemistry(mol, force=True, cleanIt=True)
             Chem.GetSymmSSSR(mol)
-            parts = (_distances(mol), _torsions(mol), _triple_bonds(mol), _chirality(mol, atoms),
-                     _stereo_bonds(mol, atoms), _planes(mol))
-            return GeometryRules(*([rule for rule in part if atoms.issuperset(rule[0])]
-                                   for part in parts))
+            return GeometryRules(
+                _known(_distances(mol), atoms), _known(_torsions(mol), atoms),
+                _known(_triple_bonds(mol), atoms), _known(_chirality(mol, atoms), atoms),
+                _known(_stereo_bonds(mol, atoms), atoms), _known(_planes(mol), atoms))
     except (ValueError, RuntimeError):
         return None
+
+
+def _known(rules: Iterable[Rule], atoms: frozenset[int]) -> list[Rule]:
+    return [rule for rule in rules if atoms.issuperset(rule[0])]
 
 
 def _distances(mol: Chem.Mol) -> Iterator[tuple[tuple[int, ...], float, float, int, int]]:

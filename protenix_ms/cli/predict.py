@@ -26,6 +26,7 @@ from protenix_ms.predict.settings import (
     require_cutoff,
     require_device,
     require_embeddings,
+    require_guidance,
 )
 from protenix_ms.predict.weights import find_weights
 
@@ -52,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--samples", type=whole(1), metavar="N", help="structures per seed (default 5)")
     add("--steps", type=whole(1), metavar="N", help="denoising steps (default: the model's)")
     add("--cycles", type=whole(1), metavar="N", help="recycles (default: the model's)")
+    add("--guidance", action="store_true",
+        help="hold ligands and modified residues to their chemistry while sampling")
     add("--upstream-quirks", action="store_true", help="keep upstream's bugs, for comparison")
     add_shared(parser.add_argument_group("chemistry"), "--ccd", "--conformers")
     running = parser.add_argument_group("running")
@@ -82,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     require_device(args.device, args.dtype)
     require_embeddings(config)
     require_cutoff(config)
+    require_guidance(config)
     jobs, refused = _read_jobs(args)
     for error in refused:
         print(f"protenix-ms predict: {error}", file=sys.stderr)
@@ -116,6 +120,7 @@ def _configuration(args: argparse.Namespace) -> ConfigDict:
     """Read the configuration; --samples, --steps and --cycles win over --set."""
     short = {"sample_diffusion.N_sample": args.samples, "sample_diffusion.N_step": args.steps,
              "model.N_cycle": args.cycles}
+    short["sample_diffusion.guidance.enable"] = args.guidance or None
     return load_config(args.model, args.config, args.overrides,
                        {key: value for key, value in short.items() if value is not None})
 

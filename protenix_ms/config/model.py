@@ -11,6 +11,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from protenix_ms.config.guidance import guidance_settings
+
 
 def widths() -> ConfigDict:
     """List the channel widths of the AF3 supplement that several modules share."""
@@ -98,6 +100,7 @@ def model_config(shared: dict[str, Any] | None = None) -> ConfigDict:
         "sample_diffusion": {  # Alg. 18: EDM sampler of AF3
             "gamma0": 0.8, "gamma_min": 1.0, "noise_scale_lambda": 1.003, "step_scale_eta": 1.5,
             "N_step": 200, "N_sample": 5, "N_step_mini_rollout": 20, "N_sample_mini_rollout": 1,
+            "guidance": guidance_settings(),
         },
         # Noise levels of inference in units of sigma_data, eq. 7 of the AF3 supplement.
         "inference_noise_scheduler": {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from ml_collections import ConfigDict
 
 from protenix_ms.errors import ConfigError, nearest
 
+# Below it a number may be replaced by a schedule, `{"type": ..., ...}`, also as JSON text.
+_SCHEDULED = "sample_diffusion.guidance.terms."
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -47,6 +50,11 @@ def apply_overrides(
             fix = f"did you mean '{near}'" if near else f"known keys: {', '.join(config)}"
             raise ConfigError(f"unknown setting {head!r}", where=where, fix=fix)
         value, old = {rest: value} if rest else value, config[head]
+        schedule = _schedule(value, old) if _SCHEDULED in place else None
+        if schedule is not None:
+            with config.ignore_type():
+                config[head] = ConfigDict(schedule)
+            continue
         if isinstance(old, ConfigDict) != isinstance(value, Mapping):
             kind = "a group of settings" if isinstance(old, ConfigDict) else "a single value"
             raise ConfigError(f"'{head}' is {kind}, got {value!r}", where=place)
@@ -55,6 +63,17 @@ def apply_overrides(
         else:
             config[head] = _convert(value, old, place)
     return config
+
+
+def _schedule(value: Any, old: Any) -> Mapping[str, Any] | None:
+    """Return the schedule that replaces a number, None where the value is none."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    schedule = isinstance(value, Mapping) and "type" in value
+    return value if schedule and isinstance(old, int | float | ConfigDict) else None
 
 
 def known_part(ours: ConfigDict, theirs: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.assembly import assemble
 from protenix_ms.features.bonds import bond_features
 from protenix_ms.features.frames import frame_features
+from protenix_ms.features.guidance import guidance_features
 from protenix_ms.features.msa import FeatureOptions, msa_features
 from protenix_ms.features.optional import empty_constraint_features, empty_template_features
 from protenix_ms.features.reference import reference_features
@@ -52,7 +53,10 @@ def build(
         InputError: an alignment that does not fit its sequence.
     """
     atoms = assemble(job, ccd, rng, options.upstream_quirks)
-    return featurize(job, atoms, rng, options)
+    example = featurize(job, atoms, rng, options)
+    if options.guidance:
+        example.features.update(guidance_features(job, atoms, ccd))
+    return example
 
 
 def featurize(

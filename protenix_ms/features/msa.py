@@ -32,11 +32,13 @@ class FeatureOptions:
         use_rna_msa: off, alignments of RNA chains are ignored (the v0.5 models never saw any).
         upstream_quirks: on, exactly upstream, whose ions shift the MSA columns of the chains
             after them, and which bonds no caps but ACE and NME.
+        guidance: add the geometry lists that guidance reads.
     """
 
     use_msa: bool = True
     use_rna_msa: bool = True
     upstream_quirks: bool = False
+    guidance: bool = False
 
 
 def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[str, Array]:

@@ -100,8 +100,10 @@ def _cross(a: Array, b: Array) -> Array:
 
 
 def _dot(a: Array, b: Array) -> Array:
-    return np.einsum("...i,...i->...", a, b)
+    product: Array = np.einsum("...i,...i->...", a, b)
+    return product
 
 
 def _length(a: Array) -> Array:
-    return np.sqrt(_dot(a, a))
+    length: Array = np.sqrt(_dot(a, a))
+    return length

@@ -74,7 +74,8 @@ def _resized(x: Float[Array, "a 3"], move: Float[Array, "a 3"]) -> Float[Array, 
     centre, after = x.mean(axis=0), (x + move).mean(axis=0)
     spread = ((x - centre) ** 2).sum(axis=-1).mean()
     wider = max(((x + move - after) ** 2).sum(axis=-1).mean(), _SMALLEST)
-    return (x + move - after) * (spread / wider) ** 0.5 + centre - x
+    resized: Array = (x + move - after) * (spread / wider) ** 0.5 + centre - x
+    return resized
 
 
 def project_distances(

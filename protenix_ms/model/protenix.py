@@ -14,6 +14,9 @@ from mindspore import Tensor, nn, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import NonFiniteError
+from protenix_ms.guidance.guide import Guide
+from protenix_ms.guidance.lists import GeometryLists
+from protenix_ms.guidance.settings import GuidanceSettings
 from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.confidence import ConfidenceHead, ConfidenceOutput
 from protenix_ms.model.confidence_features import ConfidenceFeatures
@@ -255,11 +258,21 @@ class Protenix(nn.Cell):
         """Sample coordinates in angstrom (line 15)."""
         c = self.config.sample_diffusion
         job = self.diffusion_module.prepare(inputs.atoms, inputs.positions, *trunk)
-        return self.roll_out(job, draws, (c.N_step, c.N_sample), progress)
+        return self.roll_out(job, draws, (c.N_step, c.N_sample), progress, self.guide(inputs))
+
+    def guide(self, inputs: ModelInputs) -> Guide | None:
+        """Make what guides the samples of a job; None where guidance is off.
+
+        Raises:
+            InputError: the features lack geometry lists.
+        """
+        settings = GuidanceSettings.read(self.config.sample_diffusion.guidance.to_dict())
+        return Guide(settings, GeometryLists.from_features(inputs.features)
+                     ) if settings.enable else None
 
     def roll_out(
         self, job: Conditioning, draws: Draws, size: tuple[int, int],
-        progress: Progress | None = None,
+        progress: Progress | None = None, guide: Guide | None = None,
     ) -> Float[Array, "b a 3"]:
         """Sample coordinates in angstrom.
 
@@ -268,6 +281,7 @@ class Protenix(nn.Cell):
             draws: the sampler's sites.
             size: denoising steps, samples.
             progress: called after every step.
+            guide: see `sampler.sample`.
         """
         steps, samples = size
 
@@ -277,7 +291,8 @@ class Protenix(nn.Cell):
 
         schedule = noise_schedule(self.config.inference_noise_scheduler, steps)
         options = SamplerOptions.from_config(self.config.sample_diffusion)
-        return sample(denoise, schedule, draws, options, (samples, job.atoms.n_atoms), progress)
+        return sample(denoise, schedule, draws, options, (samples, job.atoms.n_atoms), progress,
+                      guide)
 
     def predict(
         self, features: Mapping[str, Array], draws: Draws, progress: Progress | None = None,

@@ -14,11 +14,17 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import NonFiniteError
+from protenix_ms.guidance.guide import Normal, StepPlace
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.typing import Array, Float
 
 Denoise = Callable[[Float[Array, "b a 3"], Float[Array, "1"]], Float[Array, "b a 3"]]
 """Noisy coordinates and one noise level, both in angstrom -> denoised coordinates."""
+
+Guide = Callable[
+    [Callable[[Float[Array, "b a 3"]], Float[Array, "b a 3"]], Float[Array, "b a 3"], StepPlace,
+     Normal], Float[Array, "b a 3"]]
+"""Denoiser at the step's level, noisy coordinates, place, normal numbers -> next coordinates."""
 
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``."""
@@ -87,7 +93,7 @@ def centre_random_augmentation(
 
 def sample(
     denoise: Denoise, schedule: Float[Array, "levels"], draws: Draws, options: SamplerOptions,
-    size: tuple[int, int], progress: Progress | None = None,
+    size: tuple[int, int], progress: Progress | None = None, guide: Guide | None = None,
 ) -> Float[Array, "b a 3"]:
     """Sample structures from noise (AF3 Algorithm 18).
 
@@ -104,6 +110,8 @@ def sample(
         options: constants of the algorithm.
         size: number of samples, number of atoms.
         progress: called with ``("step", done, total)`` after every step.
+        guide: takes the place of a step's denoising and moving (`guidance.guide.Guide`), and draws
+            ``guidance_noise`` and ``guidance_perturbation``.
 
     Returns:
         Coordinates in angstrom, float32.
@@ -123,7 +131,8 @@ def sample(
                 draws.normal("translation", (group, 3), first),
                 draws.normal("step_noise", x.shape, first),
             )
-            x = _step(denoise, x, schedule[i : i + 2], noise, options)
+            x = _step(denoise, x, schedule[i : i + 2], noise, options, _bound(
+                guide, i, n_steps, draws, first))
             if not np.isfinite(x).all():
                 raise NonFiniteError(
                     "coordinates are not finite", where=f"diffusion step {i + 1} of {n_steps}"
@@ -132,6 +141,28 @@ def sample(
                 progress("step", g * n_steps + i + 1, len(groups) * n_steps)
         finished.append(x)
     return np.concatenate(finished)
+
+
+BoundGuide = Callable[
+    [Denoise, Float[Array, "b a 3"], tuple[float, float], float], Float[Array, "b a 3"]]
+"""A guide that knows its step and its draws."""
+
+
+def _bound(
+    guide: Guide | None, step: int, steps: int, draws: Draws, first: int
+) -> BoundGuide | None:
+    """Tell a guide its step and its draws."""
+    if guide is None:
+        return None
+
+    def bound(denoise: Denoise, x: Array, levels: tuple[float, float], scale: float) -> Array:
+        raised = np.array([levels[0]], np.float32)
+        moved = guide(lambda x: denoise(x.astype(np.float32), raised), x,
+                      StepPlace(step, steps, *levels, scale),
+                      lambda site, shape: draws.normal(site, shape, first))
+        return moved.astype(np.float32)
+
+    return bound
 
 
 class StepNoise(NamedTuple):
@@ -144,7 +175,7 @@ class StepNoise(NamedTuple):
 
 def _step(
     denoise: Denoise, x: Float[Array, "b a 3"], levels: Float[Array, "2"], noise: StepNoise,
-    options: SamplerOptions,
+    options: SamplerOptions, guide: BoundGuide | None = None,
 ) -> Float[Array, "b a 3"]:
     """Step from one noise level to the next (lines 4-11)."""
     last, level = levels
@@ -154,6 +185,8 @@ def _step(
     raised = last * (gamma + np.float32(1))
     extra = np.float32(options.noise_scale) * np.sqrt(raised**2 - last**2)
     x_noisy = x + extra * noise.extra
+    if guide is not None:
+        return guide(denoise, x_noisy, (float(raised), float(level)), options.step_scale)
     denoised = denoise(x_noisy, np.array([raised], np.float32))
     # Both terms hold the noisy coordinates (the supplement's line 9 has x_l, a misprint).
     direction = (x_noisy - denoised) / raised

@@ -23,7 +23,7 @@ from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
 from protenix_ms.metrics.interface import Residues, score_interfaces
 from protenix_ms.model.protenix import Prediction, Protenix
 from protenix_ms.model.weights import MAY_BE_ABSENT, OWN, load_weights, shapes_of
-from protenix_ms.predict.settings import default_options, require_cutoff
+from protenix_ms.predict.settings import default_options, require_cutoff, require_guidance
 from protenix_ms.predict.weights import Weights, find_weights
 from protenix_ms.runtime.draws import SeededDraws
 from protenix_ms.typing import Array, Float
@@ -198,6 +198,7 @@ def load(
     """
     config = get_config(model_name, overrides)
     require_cutoff(config)
+    require_guidance(config)
     weights = find_weights(model_name, Path(checkpoint) if checkpoint else None, random_weights)
     table = ComponentDictionary.load(Path(ccd) if ccd else None)
     return load_predictor(config, weights, table)

@@ -13,6 +13,7 @@ from protenix_ms import __version__
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import ConfigError
 from protenix_ms.features import FeatureOptions
+from protenix_ms.guidance.settings import GuidanceSettings
 from protenix_ms.job import Job
 from protenix_ms.predict.weights import Weights
 
@@ -22,7 +23,9 @@ DEFAULT_SEED = 101
 def default_options(config: ConfigDict, upstream_quirks: bool = False) -> FeatureOptions:
     """Choose features by model: esm and ism variants take no MSA, v0.5.0 ones none of RNA."""
     rna = "v0.5.0" not in config.model_name
-    return FeatureOptions(use_msa=config.use_msa, use_rna_msa=rna, upstream_quirks=upstream_quirks)
+    guidance = config.sample_diffusion.guidance.enable
+    return FeatureOptions(use_msa=config.use_msa, use_rna_msa=rna, upstream_quirks=upstream_quirks,
+                          guidance=guidance)
 
 
 def require_device(device: str, dtype: str) -> None:
@@ -52,6 +55,11 @@ def require_cutoff(config: ConfigDict) -> None:
         raise ConfigError(f"expected an aligned error above 0 angstrom, got {cutoff}",
                           where="config.ipsae_pae_cutoff",
                           fix="10 is usual, 15 where a protocol asks for it")
+
+
+def require_guidance(config: ConfigDict) -> None:
+    """Refuse settings of guidance that cannot work (see `GuidanceSettings.read`)."""
+    GuidanceSettings.read(config.sample_diffusion.guidance.to_dict())
 
 
 @dataclass(frozen=True)
