@@ -95,7 +95,8 @@ def _rules_by_residue(
         found, number = rules[name]
         where: Array = np.full(len(number), -1, np.int64)
         for row, atom in enumerate(atoms.atom_name[rows].tolist(), rows.start):
-            where[number[atom]] = row
+            if atom in number:
+                where[number[atom]] = row
         yield _present(found, where), where
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from protenix_ms import __version__
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import OutputError
+from protenix_ms.guidance.validity import COUNTS
 from protenix_ms.io.atomic import write_bytes
 from protenix_ms.io.confidence_write import (
     choose_suffixes,
@@ -29,8 +30,9 @@ FROM_SUMMARY = ("ranking_score", "plddt", "ptm", "iptm", "gpde", "has_clash")
 # A pair's scores in tables -> their matrices in a summary.
 PAIR = {"ipsae": "chain_pair_ipsae_max", "pdockq2": "chain_pair_pdockq2_max",
         "lis": "chain_pair_lis_mean"}
+VALIDITY = ("valid", *COUNTS)
 INTERFACE = ("interface", *PAIR)
-RANKING = ("rank", "seed", "sample", *FROM_SUMMARY, *INTERFACE, "file")
+RANKING = ("rank", "seed", "sample", *FROM_SUMMARY, *VALIDITY, *INTERFACE, "file")
 
 
 def structure_info(
@@ -125,7 +127,8 @@ def _read_summary(path: Path) -> dict:
     """Read the columns that a ranking takes from a summary. Raises OutputError."""
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
-        return {key: summary[key] for key in FROM_SUMMARY} | interface_columns(summary)
+        faults = {key: summary.get(key) for key in VALIDITY}
+        return {key: summary[key] for key in FROM_SUMMARY} | faults | interface_columns(summary)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise OutputError(f"this is no summary of a sample ({error})", where=str(path),
                           fix="add --overwrite to make the seed again") from error

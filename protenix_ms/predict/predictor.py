@@ -18,6 +18,9 @@ from protenix_ms.config import get_config
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.features import FeatureOptions
 from protenix_ms.features.build import Example, build
+from protenix_ms.features.guidance import guidance_features
+from protenix_ms.guidance.lists import GeometryLists
+from protenix_ms.guidance.validity import count_faults
 from protenix_ms.job import Job, Polymer, require_seed
 from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
 from protenix_ms.metrics.interface import Residues, score_interfaces
@@ -38,7 +41,8 @@ class Sample:
     Attributes:
         coordinates: angstrom, rows of `SeedResult.atoms`.
         summary: upstream's summary confidence (`metrics.confidence.KEYS`), then the scores of
-            interfaces (`metrics.interface.INTERFACE_KEYS`), NaN where a pair has none.
+            interfaces (`metrics.interface.INTERFACE_KEYS`), NaN where a pair has none, then
+            `guidance.validity.COUNTS` and whether they are all 0, `valid`.
         full_data: arrays of `io.confidence_write.FULL_DATA`.
     """
 
@@ -117,7 +121,10 @@ class Predictor:
         seconds |= prediction.seconds
         require_finite(prediction, job.name)
         start = time.perf_counter()
-        samples = rank(prediction, example, job, self.config)
+        lists = GeometryLists.from_features(
+            example.features if self.options.guidance
+            else example.features | guidance_features(job, example.atoms, self.ccd))
+        samples = rank(prediction, example, job, self.config, lists)
         seconds["scores"] = time.perf_counter() - start
         return SeedResult(job, seed, example.atoms, samples, seconds)
 
@@ -160,7 +167,7 @@ def full_data(
 
 
 def rank(
-    prediction: Prediction, example: Example, job: Job, config: ConfigDict
+    prediction: Prediction, example: Example, job: Job, config: ConfigDict, lists: GeometryLists
 ) -> tuple[Sample, ...]:
     """Score the samples; return the best ranking score first, ties in the sampler's order."""
     features, layout = example.features, Layout.from_features(example.features)
@@ -172,6 +179,8 @@ def rank(
                             int(config.model.N_cycle))
         summary |= score_interfaces(confidence.pae, x, confidence.atom_plddt * 100, residues,
                                     config.ipsae_pae_cutoff)
+        faults = count_faults(x, lists)
+        summary |= faults | {"valid": not any(faults.values())}
         arrays = full_data(confidence, prediction.contact_probs, features)
         samples.append(Sample(x, summary, arrays))
     return tuple(sorted(samples, key=lambda sample: -sample.summary["ranking_score"]))

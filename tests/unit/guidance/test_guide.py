@@ -56,14 +56,12 @@ def test_inverted_chirality_is_restored(apart, lists):
 
 
 def test_wrong_double_bond_is_turned(apart, lists):
-    i, j, k, last = lists.groups["stereo_bond"].index[:, 0]
-    # turn the small side of the double bond half way round its axis
-    side = [a for a in lists.groups["pairwise_distance"].index[:, :].ravel()
-            if a in (i,)] or [i]
+    side, j, k, _ = lists.groups["stereo_bond"].index[:, 0]
+    # turn one substituent half way round the bond's axis, and a little out of the plane
     axis = (apart[k] - apart[j]) / np.linalg.norm(apart[k] - apart[j])
     wrong = apart.copy()
     arm = wrong[side] - apart[j]
-    along = (arm @ axis)[:, None] * axis
+    along = (arm @ axis) * axis
     wrong[side] = apart[j] + 2 * along - arm + 0.2 * np.cross(axis, arm)
     assert count_faults(wrong, lists)["wrong_double_bonds"] == 1
     guide = Guide(settings(), lists)
