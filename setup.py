@@ -69,7 +69,6 @@ setup(
         "rdkit>=2025.3",
         "biopython>=1.83",
         "ml_collections>=1.0",
-        "absl-py>=2.0",
         "safetensors>=0.4",
         "tqdm>=4.66",
     ],

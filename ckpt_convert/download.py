@@ -15,19 +15,12 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import BinaryIO
+from urllib import request as web
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import (
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    Request,
-    build_opener,
-)
 
 from ckpt_convert.official import WITHDRAWN, OfficialFile
 from protenix_ms.errors import CheckpointError, ResourceError
-from protenix_ms.files import file_sha256
 
 PIECE = 1 << 18
 MAGIC = b"PK\x03\x04"
@@ -38,7 +31,7 @@ BUSY = (408, 425, 429, 500, 502, 503, 504)
 Progress = Callable[[int, int], object]  # bytes so far, bytes in total (0: unknown)
 
 
-class _SafeRedirects(HTTPRedirectHandler):
+class _SafeRedirects(web.HTTPRedirectHandler):
     """Follows a redirect only to http(s), and never from https to http."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
@@ -83,7 +76,7 @@ class _SecureConnection(_Connection, HTTPSConnection):
     pass
 
 
-class _Connecting(HTTPHandler, HTTPSHandler):
+class _Connecting(web.HTTPHandler, web.HTTPSHandler):
     """Opens both kinds of address by connections that end themselves."""
 
     def http_open(self, req):
@@ -119,7 +112,7 @@ class Download:
         """
         if self._fetched():
             return self.target
-        opener = build_opener(_SafeRedirects, _Connecting)
+        opener = web.build_opener(_SafeRedirects, _Connecting)
         self.etag, self.end = "", time.monotonic() + self.deadline
         with self._locked() as part:
             self._require_room(part)
@@ -146,17 +139,17 @@ class Download:
                 gained = part.seek(0, 2) - before
                 enough = gained > SLOWEST * (time.monotonic() - start)
                 failures = 0 if enough else failures + 1
-            self._check(part)
-            part_path = Path(part.name)
-            part_path.replace(self.target)
+            path = Path(part.name)
+            if self.known and not self.known.matches(path):
+                part.truncate(0)
+                raise CheckpointError("the fetched file has another sha256 than the published one",
+                                      where=self.url, fix="run the command again")
+            path.replace(self.target)
         return self.target
 
     def _fetched(self) -> bool:
         """Tell whether an earlier run fetched the whole file, and only its conversion failed."""
-        known = self.known
-        return (known is not None and self.target.is_file()
-                and self.target.stat().st_size == known.size
-                and (not known.sha256 or file_sha256(self.target) == known.sha256))
+        return bool(self.known) and self.target.is_file() and self.known.matches(self.target)
 
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
@@ -192,7 +185,7 @@ class Download:
     def _continue(self, opener, part: BinaryIO) -> None:
         """Request the rest of the file."""
         have = part.seek(0, 2)
-        request = Request(self.url, headers={"User-Agent": "protenix-ms"})
+        request = web.Request(self.url, headers={"User-Agent": "protenix-ms"})
         if have:
             request.add_header("Range", f"bytes={have}-")
             if self.etag:
@@ -259,9 +252,3 @@ class Download:
         return CheckpointError(f"the answer {what}", where=self.url,
                                fix="a proxy or a login page may stand between; fetch the file in "
                                    "a browser and use 'convert'")
-
-    def _check(self, part: BinaryIO) -> None:
-        if self.known and self.known.sha256 and file_sha256(Path(part.name)) != self.known.sha256:
-            part.truncate(0)
-            raise CheckpointError("the fetched file has another sha256 than the published one",
-                                  where=self.url, fix="run the command again")

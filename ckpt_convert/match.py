@@ -135,7 +135,7 @@ def load_arrays(path: Path, expected: Shapes) -> Iterator[tuple[str, np.ndarray]
 
     Args:
         path: PyTorch `.pt`, safetensors or MindSpore `.ckpt`.
-        expected: parameter name -> shape, as `protenix_ms.config.manifest` gives it.
+        expected: parameter name -> shape, as `protenix_ms.model.weights.parameter_shapes` gives it.
 
     Raises:
         CheckpointError: a file of another model, refused or damaged.

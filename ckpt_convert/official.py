@@ -9,6 +9,9 @@ files they use. For protenix-v2 they come from copies made before it was withdra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from protenix_ms.files import file_sha256
 
 BASE_URL = "https://protenix.tos-cn-beijing.volces.com/checkpoint/"
 
@@ -19,6 +22,11 @@ class OfficialFile:
 
     size: int
     sha256: str = ""
+
+    def matches(self, path: Path) -> bool:
+        """Tell whether a file has this size and, where known, this sha256."""
+        return (path.stat().st_size == self.size
+                and (not self.sha256 or file_sha256(path) == self.sha256))
 
 
 FILES = {

@@ -8,9 +8,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from ckpt_convert.match import Difference, Shapes, compare, require
-from protenix_ms.config import VARIANTS, get_config, manifest
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config import VARIANTS, require_variant
+from protenix_ms.config.parameters import has_released_sizes, released_shapes
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.errors import ConfigError
 
 
@@ -39,7 +42,7 @@ def recognise(actual: Shapes, path: Path, hint: str = "") -> Match:
     Raises:
         CheckpointError: no variant fits; lists the differences to the nearest.
     """
-    expected = {model: manifest(get_config(model)) for model in VARIANTS}
+    expected = {model: released_shapes(model) for model in VARIANTS}
     difference = {model: compare(actual, expected[model]) for model in VARIANTS}
 
     def named(models: list[str]) -> list[str]:
@@ -70,14 +73,27 @@ def declared(actual: Shapes, path: Path, model: str = "", config: Path | None = 
         ConfigError: unknown model, unreadable configuration.
         CheckpointError: the file does not hold exactly its tensors.
     """
-    tree = from_upstream(_read_configuration(config)) if config else get_config(model)
-    if model and tree.model_name != model:
-        raise ConfigError(f"is the configuration of {tree.model_name}, not of {model}",
-                          where=str(config), fix="name only one of them")
-    expected = manifest(tree)
+    if config is None:
+        require_variant(model)
+        expected = released_shapes(model)
+    else:
+        tree = from_upstream(_read_configuration(config))
+        if model and tree.model_name != model:
+            raise ConfigError(f"is the configuration of {tree.model_name}, not of {model}",
+                              where=str(config), fix="name only one of them")
+        model, expected = tree.model_name, _shapes_of(tree)
     difference = compare(actual, expected)
-    require(difference, str(path), tree.model_name)
-    return Match(tree.model_name, (), expected, difference)
+    require(difference, str(path), model)
+    return Match(model, (), expected, difference)
+
+
+def _shapes_of(config: ConfigDict) -> Shapes:
+    """List names and shapes of a configuration; sizes that were never released take MindSpore."""
+    if has_released_sizes(config):
+        return released_shapes(config.model_name)
+    from protenix_ms.model.weights import parameter_shapes
+
+    return parameter_shapes(config)
 
 
 def _read_configuration(path: Path) -> dict:

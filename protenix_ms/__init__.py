@@ -11,8 +11,8 @@ import importlib
 __version__ = "0.1.0"
 
 _LAZY = {
-    "load": "protenix_ms.predict.api",
-    "predict": "protenix_ms.predict.api",
+    "load": "protenix_ms.predict.predictor",
+    "predict": "protenix_ms.predict.predictor",
     "read_jobs": "protenix_ms.io",
 }
 

@@ -97,6 +97,7 @@ def _likeness(word: str, name: str) -> float:
 _OUT_OF_MEMORY = re.compile(
     r"bad_alloc|out of memory|cannot allocate memory|malloc|memory (is )?not enough"
     r"|resource temporarily unavailable"  # no address space for another thread
+    r"|failed to map segment"  # nor for a library
     r"|alloc\w* .*memory.* fail|fail\w* to alloc", re.IGNORECASE)
 
 

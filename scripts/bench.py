@@ -16,6 +16,7 @@ import importlib
 import inspect
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def main(words: list[str]) -> int:
         return 0
     if any(os.environ.get(k) != v for k, v in environment("ours").items()):  # read at start only
         os.execve(sys.executable, [sys.executable, *sys.argv], environment("ours"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no child is left behind
     if args.serve:
         sys.stdout = sys.stderr  # libraries that print do not disturb the answers
     rows = args.run(args)

@@ -8,8 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from protenix_ms.cli import launch  # noqa: E402
 from protenix_ms.cli.main import main  # noqa: E402
-from protenix_ms.cli.train import flag_words  # noqa: E402
 
 if __name__ == "__main__":
     launch.relaunch()
-    sys.exit(main(["train", *flag_words(sys.argv[1:])]))
+    sys.exit(main(["train", *sys.argv[1:]]))

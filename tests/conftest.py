@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("GLOG_v", "4")
-os.environ.setdefault("LAYERNORM_TYPE", "torch")  # at import, else it compiles CUDA (trap H34)
+os.environ.setdefault("LAYERNORM_TYPE", "torch")  # at import, else upstream compiles CUDA
 
 import pytest
 from jaxtyping import install_import_hook

@@ -24,8 +24,8 @@ from protenix_ms.typing import Array, Float
 LARGE = 150  # heavy atoms above which RDKit works in a child process (it has crashed on such)
 CHILD_MEMORY = 4 << 30  # bytes of address space that the child process may take
 _NO_MEMORY = 77  # the child's exit code when they are not enough
-GRACE = 20.0  # seconds a child may take beyond the embedding itself: start, imports, clean-up
-
+PLAIN_SECONDS = 8.0  # for a molecule without its stereochemistry, which is easier
+GRACE = 12.0  # seconds a child may take beyond the embedding itself: start, imports, clean-up
 _OTHER_FORM = "give the ligand as a file with 3D coordinates or as a CCD code"
 
 
@@ -82,7 +82,7 @@ def embed(
     return None
 
 
-def ligand_conformer(mol: Chem.Mol, seed: int, seconds: float = 60.0) -> Float[Array, "a 3"]:
+def ligand_conformer(mol: Chem.Mol, seed: int, seconds: float = 35.0) -> Float[Array, "a 3"]:
     """Make a conformer of a user's molecule (with hydrogens), in angstrom.
 
     Molecules over `LARGE` heavy atoms are embedded in a child process, so that a crash or a hang
@@ -117,8 +117,10 @@ def _contradiction(mol: Chem.Mol, seed: int) -> str:
     Chem.RemoveStereochemistry(plain)
     if not centres and not bonds:
         return ""
-    embedded = (_embed_in_child(plain, seed, GRACE) is not None if mol.GetNumHeavyAtoms() > LARGE
-                else embed(plain, seed, GRACE, LIGAND_CHAIN) is not None)
+    if mol.GetNumHeavyAtoms() > LARGE:
+        embedded = _embed_in_child(plain, seed, PLAIN_SECONDS) is not None
+    else:
+        embedded = embed(plain, seed, PLAIN_SECONDS, LIGAND_CHAIN) is not None
     names = " and ".join(["stereocentres"] * bool(centres) + ["double bonds"] * bool(bonds))
     places = ", ".join([f"atoms {', '.join(map(str, centres))}"] * bool(centres) + bonds)
     return f"its {names} cannot be satisfied together ({places})" if embedded else ""

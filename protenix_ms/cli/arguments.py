@@ -1,21 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How words of a command are read: options with suggestions, whole numbers, seeds."""
+"""Reading the words of a command: options with suggestions, numbers, seeds; shared options."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+from protenix_ms.config import DEFAULT_MODEL, VARIANTS
 from protenix_ms.errors import nearest
 from protenix_ms.job import MAX_SEED
 
 MOST_SEEDS = 100_000  # of one command; a range is counted before it is written out
 _OPTION = re.compile(r"--?[A-Za-z][^=]*")
+# Options that several commands have.
+SHARED: dict[str, dict[str, Any]] = {
+    "--model": {"metavar": "NAME",
+                "help": f"default {DEFAULT_MODEL}; one of {', '.join(VARIANTS)}"},
+    "--config": {"metavar": "FILE[:ARG]", "help": "a file with get_config(), as in configs/"},
+    "--set": {"action": "append", "default": [], "metavar": "KEY=VALUE", "dest": "overrides",
+              "help": "any setting, e.g. sample_diffusion.gamma0=0.5 or training.lr=1e-3"},
+    "--device": {"choices": ("CPU", "Ascend"), "default": "CPU", "help": "default %(default)s"},
+    "--dtype": {"choices": ("fp32", "bf16"), "default": "fp32", "help":
+                "numbers of the network; bf16, on Ascend only, computes products in bf16 beside "
+                "fp32 islands, weights and losses stay fp32 (default %(default)s)"},
+    "--ccd": {"type": Path, "metavar": "FILE", "help": "another component table"},
+    "--conformers": {"type": Path, "metavar": "FILE",
+                     "help": "reference conformers (npz) that replace the table's"},
+    "--quiet": {"action": "store_true", "help": "print only errors"},
+}
+
+
+def add_shared(parser: argparse._ActionsContainer, *names: str) -> None:
+    """Declare options of `SHARED`."""
+    for name in names:
+        parser.add_argument(name, **SHARED[name])
+
+
+def replace_flags(words: Sequence[str]) -> list[str]:
+    """Replace ``--config.KEY=VALUE``, ml_collections' way of writing, by ``--set KEY=VALUE``."""
+    pairs = (["--set", word.removeprefix("--config.")] if word.startswith("--config.") else [word]
+             for word in words)
+    return [word for pair in pairs for word in pair]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that refuses in one sentence, after one line of usage if that helps."""
+    """Refuses arguments in one sentence, after a line of usage where that helps."""
 
     def error(self, message: str) -> None:
         """End the process with code 2."""
@@ -40,7 +72,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
-    """A reader of whole numbers from `low` to `high`, for `add_argument(type=...)`."""
+    """Make a reader of whole numbers from `low` to `high`, for `add_argument(type=...)`."""
 
     def read(text: str) -> int:
         digits = text.strip()
@@ -81,7 +113,7 @@ def seeds(text: str) -> tuple[int, ...]:
 
 
 def gibibytes(text: str) -> int:
-    """Bytes of a positive number of GiB."""
+    """Read a positive number of GiB as bytes."""
     try:
         size = float(text)
     except ValueError:

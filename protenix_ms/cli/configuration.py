@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the words of a command to a configuration: a variant or a file, then overrides."""
+"""Configurations that a command names: a variant or a file, then ``KEY=VALUE`` settings."""
 
 from __future__ import annotations
 
@@ -10,32 +10,53 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from protenix_ms.config import apply_overrides, get_config
+from protenix_ms.config import DEFAULT_MODEL, apply_overrides, apply_words, get_config
+from protenix_ms.config.training import require_usable, stage_config
 from protenix_ms.errors import ConfigError
+from protenix_ms.job import require_seed
 
 
 def load_config(
     model: str | None, file: str | None, words: Sequence[str], overrides: Mapping
 ) -> ConfigDict:
-    """The configuration that a command names.
+    """Read the configuration of a model.
 
     Args:
-        model: a variant; with `file`, handed to its `get_config` as argument.
+        model: a variant; with `file`, the argument of its `get_config`. Without both, the default.
         file: ``FILE.py`` or ``FILE.py:ARG`` with a function `get_config`, as ml_collections reads
-            it; it is executed.
-        words: ``KEY=VALUE`` overrides, applied last but for `overrides`.
+            it. It is executed.
+        words: ``KEY=VALUE`` settings.
+        overrides: settings applied last.
 
     Raises:
-        ConfigError: unknown variant or key, a file without `get_config`, a malformed override.
+        ConfigError: unknown variant or key, a file without `get_config`, a malformed setting.
     """
-    config = _from_file(file, model) if file else get_config(model)
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise ConfigError(f"expected KEY=VALUE, got {word!r}", where="--set",
-                              fix="for example --set sample_diffusion.N_step=20")
-        apply_overrides(config, {key: value})
-    return apply_overrides(config, overrides)
+    config = _from_file(file, model) if file else get_config(model or DEFAULT_MODEL)
+    return apply_overrides(apply_words(config, words), overrides)
+
+
+def load_training_config(
+    model: str | None, file: str | None, stage: str, words: Sequence[str]
+) -> ConfigDict:
+    """Read the configuration of a model with its part `training`.
+
+    Args:
+        stage: one of `config.training.STAGES`, for a configuration without a file.
+
+    Raises:
+        ConfigError: see `load_config`; a file without `training`, a setting that cannot work.
+    """
+    config = load_config(model, file, (), {})
+    if not file:
+        with config.unlocked():
+            config.training = stage_config(stage)
+    elif "training" not in config:
+        raise ConfigError("the configuration has no part `training`", where=file,
+                          fix="start from configs/train.py")
+    apply_words(config, words)
+    require_seed(config.training.seed, "training.seed")
+    require_usable(config.training)
+    return config
 
 
 def _from_file(text: str, model: str | None) -> ConfigDict:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`protenix-ms evaluate`: a checkpoint on entries that it was not trained on."""
+"""`protenix-ms evaluate`: judge a checkpoint on entries that it was not trained on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ml_collections import ConfigDict
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
-from protenix_ms.cli.arguments import whole
+from protenix_ms.cli.arguments import add_shared, whole
 from protenix_ms.cli.configuration import load_config
-from protenix_ms.cli.train import DEFAULT_MODEL, check_data, held_out, judged_text
-from protenix_ms.config.training import evaluation
+from protenix_ms.config.training import training_config
+from protenix_ms.data.dataset import require_prepared
 from protenix_ms.errors import OutputError
 from protenix_ms.io.atomic import make_folder
 from protenix_ms.predict.settings import require_device, require_embeddings
 from protenix_ms.predict.weights import find_weights
-from protenix_ms.train.record import EVALUATION, Record
+from protenix_ms.train.record import EVALUATION, Record, judged_text
 
 SIZES = {
     "samples": "structures per entry, 0 for the model's own number",
@@ -38,42 +38,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, required=True, metavar="DIR", help="for evaluation.jsonl")
     add("--checkpoint", type=Path, metavar="FILE|DIR",
         help="weights, or the folder of a training run; default: the cache folder")
-    add("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}")
-    add("--config", metavar="FILE[:ARG]", help="the one that the weights were trained with")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="any setting, e.g. sample_diffusion.gamma0=0.5")
-    sizes = evaluation()
+    sizes = training_config().evaluation
     for name, text in SIZES.items():
         add(f"--{name.replace('_', '-')}", type=whole(0), metavar="N", default=sizes[name],
             help=f"{text} (default {sizes[name]})")
-    add("--device", choices=("CPU", "Ascend"), default="CPU", help="default %(default)s")
-    add("--quiet", action="store_true", help="only errors")
+    add_shared(parser, "--model", "--config", "--set", "--device", "--quiet")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge; 0 every entry has scores, 1 some failed.
+    """Judge every entry; 0 all have scores, 1 some failed.
 
     Raises:
         ProtenixError: nothing could start.
     """
-    config = load_config(args.model or (None if args.config else DEFAULT_MODEL), args.config,
-                         args.overrides, {})
+    config = load_config(args.model, args.config, args.overrides, {})
     require_device(args.device, "fp32")
     require_embeddings(config)
     weights = find_weights(config.model_name, args.checkpoint, None)
-    check_data([args.data])
+    require_prepared([args.data])
     sizes = ConfigDict({name: getattr(args, name) for name in SIZES})
-    entries = held_out(args.data, config, sizes)
     record = Record(args.output)
     if record.lines(EVALUATION):
         raise OutputError("the folder holds an evaluation", where=str(args.output),
                           fix="choose another --output")
     make_folder(args.output)
     launch.configure(args.device)
-    from protenix_ms.predict.api import load_predictor
+    from protenix_ms.predict.predictor import load_predictor
     from protenix_ms.runtime.policy import Policy, using
+    from protenix_ms.train import setup
     from protenix_ms.train.evaluation import Evaluation
 
+    entries = setup.held_out_entries(args.data, config, sizes)
     with using(Policy(device=args.device)):
         model = load_predictor(config, weights, ComponentDictionary.load()).model
         lines = Evaluation(entries, sizes).run(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Process settings that MindSpore wants on CPU; called by the command line only.
+"""Settings of the process that MindSpore wants; only the command line makes them.
 
 Four settings matter: huge pages for malloc, which glibc reads when a process starts (hence one
 re-exec); kernels launched in the calling thread, since MindSpore's waiting threads spin; quiet
@@ -9,11 +9,14 @@ built.
 
 from __future__ import annotations
 
+import atexit
 import os
+import resource
 import signal
 import sys
 
 from protenix_ms.config.home import ascend_settings
+from protenix_ms.errors import ResourceError, explain, is_out_of_memory
 
 _TUNABLE = "glibc.malloc.hugetlb=1"
 _DONE = "PROTENIX_MS_LAUNCHED"
@@ -24,9 +27,9 @@ _RANKS = ("MS_ROLE", "RANK_ID", "MS_NODE_ID")
 
 
 def settings(environment: dict[str, str]) -> dict[str, str]:
-    """`environment` with our settings added; what a person has set stays."""
+    """Add our settings to `environment`; what a person has set stays."""
     new = dict(environment)
-    new.setdefault("GLOG_v", "3")  # errors only
+    new.setdefault("GLOG_v", _log_level())
     new = _PRODUCTS | new
     if _DONE not in new:
         tunables = new.get("GLIBC_TUNABLES", "")
@@ -36,13 +39,28 @@ def settings(environment: dict[str, str]) -> dict[str, str]:
     return new
 
 
+def _log_level() -> str:
+    """Errors on Ascend; nothing on CPU, where each of MindSpore's errors is an exception too."""
+    return "3" if any(word.endswith("Ascend") for word in sys.orig_argv) else "4"
+
+
+def end_at_once(code: int) -> None:
+    """Leave MindSpore no end of its own where addresses are limited (`ulimit -v`).
+
+    It takes memory to end, and without any aborts the process (code 134) with a traceback.
+    """
+    limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    if limited and "mindspore" in sys.modules:
+        atexit.register(os._exit, code)  # registered last, so called first
+
+
 def relaunch() -> None:
     """Start this process anew, once, under `settings`.
 
     A rank of `msrun` is left alone: its launcher knows its process id. There, and elsewhere than
     on Linux, only the log level and the place of our op for Ascend are set.
     """
-    os.environ.setdefault("GLOG_v", "3")
+    os.environ.setdefault("GLOG_v", _log_level())
     os.environ.update(ascend_settings(os.environ))
     rank = any(name in os.environ for name in _RANKS)
     if _DONE in os.environ or rank or sys.platform != "linux" or not sys.orig_argv[1:]:
@@ -61,16 +79,25 @@ def configure(device: str) -> None:
     """Put MindSpore on `device` ("CPU" or "Ascend"), kernels in the calling thread on CPU.
 
     An interrupt stays Python's KeyboardInterrupt.
+
+    Raises:
+        ResourceError: MindSpore cannot be loaded, or its first operation fails.
     """
     for name, value in _PRODUCTS.items():  # read when the first product is made
         os.environ.setdefault(name, value)
-    import mindspore
+    try:
+        import mindspore
 
-    mindspore.set_device(device)
-    if device == "CPU":
-        mindspore.runtime.launch_blocking()
-    mindspore.ops.ones((1,)).asnumpy()  # the first operation installs MindSpore's own handler,
-    # which ends the process on the spot; Python's lets us keep finished results
+        mindspore.set_device(device)
+        if device == "CPU":
+            mindspore.runtime.launch_blocking()
+        mindspore.ops.ones((1,)).asnumpy()  # the first operation installs MindSpore's own handler,
+        # which ends the process on the spot; Python's lets us keep finished results
+    except (RuntimeError, MemoryError, OSError, ImportError) as error:
+        reason = "its memory ran out" if is_out_of_memory(error) else explain(error).rstrip(".")
+        raise ResourceError(f"MindSpore does not start on {device}: {reason}",
+                            fix="it takes about 3 GB of addresses (`ulimit -v`); "
+                            "`protenix-ms doctor` checks the installation") from error
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -12,10 +12,9 @@ from ml_collections import ConfigDict
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
-from protenix_ms.cli.arguments import gibibytes, seeds, whole
+from protenix_ms.cli.arguments import add_shared, gibibytes, seeds, whole
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.report import Console, table
-from protenix_ms.config import DEFAULT_MODEL, VARIANTS
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.io import say_skipped, scan_jobs, validate
 from protenix_ms.io.atomic import make_folder
@@ -42,13 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--msa", type=Path, metavar="FILE|DIR", help="a3m alignments, matched by first sequence")
     model = parser.add_argument_group("model")
     add = model.add_argument
-    add("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}; one of {', '.join(VARIANTS)}")
-    add("--config", metavar="FILE[:ARG]", help="a file with get_config(), as in configs/")
+    add_shared(model, "--model", "--config", "--set", "--dtype", "--device")
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: structures then mean nothing")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="any setting, e.g. sample_diffusion.gamma0=0.5")
     sampling = parser.add_argument_group("sampling")
     add = sampling.add_argument
     add("--seeds", type=seeds, default=(), metavar="101,102|1-5",
@@ -56,14 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--samples", type=whole(1), metavar="N", help="structures per seed (default 5)")
     add("--steps", type=whole(1), metavar="N", help="denoising steps (default: the model's)")
     add("--cycles", type=whole(1), metavar="N", help="recycles (default: the model's)")
-    add("--dtype", choices=("fp32", "bf16"), default="fp32",
-        help="numbers of the network, bf16 on Ascend only (default %(default)s)")
-    add("--device", choices=("CPU", "Ascend"), default="CPU", help="default %(default)s")
     add("--upstream-quirks", action="store_true", help="keep upstream's bugs, for comparison")
-    chemistry = parser.add_argument_group("chemistry")
-    chemistry.add_argument("--ccd", type=Path, metavar="FILE", help="another component table")
-    chemistry.add_argument("--conformers", type=Path, metavar="FILE",
-                           help="reference conformers (npz) that replace the table's")
+    add_shared(parser.add_argument_group("chemistry"), "--ccd", "--conformers")
     running = parser.add_argument_group("running")
     add = running.add_argument
     add("--overwrite", action="store_true", help="redo finished seeds")
@@ -76,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jit", choices=JIT, default="auto",
         help="compile transformer blocks (default: auto, on Ascend only)")
     add("--ignore-memory", action="store_true", help="start jobs that will hardly fit")
-    add("--quiet", action="store_true", help="only errors and the final table")
+    add_shared(running, "--quiet")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,16 +78,21 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ProtenixError: nothing could start.
     """
-    config = configuration(args)
+    config = _configuration(args)
     require_device(args.device, args.dtype)
     require_embeddings(config)
     require_cutoff(config)
-    jobs, refused = read(args)
+    jobs, refused = _read_jobs(args)
     for error in refused:
         print(f"protenix-ms predict: {error}", file=sys.stderr)
     if not jobs:
         return 2
-    settings = prepare(args, config)
+    weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
+    _require_writable(args.output)
+    settings = Settings(
+        args.output, config, weights, _dictionary(args),
+        default_options(config, args.upstream_quirks), args.seeds, args.device, args.dtype,
+        args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data)
     console = Console(args.quiet, args.debug)
     launch.configure(args.device)
     launch.stop_softly()
@@ -109,54 +104,35 @@ def run(args: argparse.Namespace) -> int:
         outcomes = Batch(settings, console).run(jobs)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
     rows += [("-", "-", "refused", error) for error in refused]
-    bad = [row for row in rows if row[2] not in ("done", "there already")]
+    bad = sum(row[2] not in ("done", "there already") for row in rows)
     if bad:
         print(table(("job", "seed", "state", ""), rows), file=sys.stderr)
-    random = f" ({settings.weights.label})" if settings.weights.path is None else ""
-    console.line(f"{len(rows) - len(bad)} of {len(rows)} finished, results in {args.output}"
-                 f"{random}")
+    random = f" ({weights.label})" if weights.path is None else ""
+    console.line(f"{len(rows) - bad} of {len(rows)} finished, results in {args.output}{random}")
     return 1 if bad else 0
 
 
-def prepare(args: argparse.Namespace, config: ConfigDict) -> Settings:
-    """What to run with, without MindSpore.
-
-    Raises:
-        ProtenixError: weights or an output folder that no job can do without.
-    """
-    weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
-    writable(args.output)
-    return Settings(
-        args.output, config, weights, dictionary(args),
-        default_options(config, args.upstream_quirks), args.seeds, args.device, args.dtype,
-        args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
-    )
+def _configuration(args: argparse.Namespace) -> ConfigDict:
+    """Read the configuration; --samples, --steps and --cycles win over --set."""
+    short = {"sample_diffusion.N_sample": args.samples, "sample_diffusion.N_step": args.steps,
+             "model.N_cycle": args.cycles}
+    return load_config(args.model, args.config, args.overrides,
+                       {key: value for key, value in short.items() if value is not None})
 
 
-def dictionary(args: argparse.Namespace) -> ComponentDictionary:
-    """The component table that a command names, read once."""
-    table = ComponentDictionary.load(args.ccd)
+def _dictionary(args: argparse.Namespace) -> ComponentDictionary:
+    table = ComponentDictionary.load(args.ccd)  # reads each file once
     return table.with_conformers(args.conformers) if args.conformers else table
 
 
-def configuration(args: argparse.Namespace) -> ConfigDict:
-    """The model's configuration with the command's overrides."""
-    short = {"sample_diffusion.N_sample": args.samples, "sample_diffusion.N_step": args.steps,
-             "model.N_cycle": args.cycles}
-    overrides = {key: value for key, value in short.items() if value is not None}
-    name = args.model or (None if args.config else DEFAULT_MODEL)
-    return load_config(name, args.config, args.overrides, overrides)
-
-
-def read(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
-    """Jobs that can be built, and why the others cannot; the dictionary is read if one can."""
+def _read_jobs(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
+    """Return the jobs that can be built, and why the others cannot."""
     jobs, refused = [], []
     for job in scan_jobs(args.input, args.msa):
-        if isinstance(job, InputError):
-            refused.append(job)
-            continue
         try:
-            validate(job, dictionary(args))
+            if isinstance(job, InputError):
+                raise job
+            validate(job, _dictionary(args))
             jobs.append(job)
         except InputError as error:
             refused.append(error)
@@ -165,7 +141,7 @@ def read(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
     return jobs, refused
 
 
-def writable(folder: Path) -> None:
+def _require_writable(folder: Path) -> None:
     """Make the output folder, or raise OutputError."""
     make_folder(folder)
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from protenix_ms.cli.arguments import add_shared, whole
 from protenix_ms.data.clusters import find_mmseqs
 from protenix_ms.data.preparation import (
     Outcome,
@@ -21,7 +22,6 @@ from protenix_ms.data.preparation import (
     write_alignments,
     write_index,
 )
-from protenix_ms.errors import InputError
 from protenix_ms.io.atomic import make_folder, write_text
 
 DROPPED = "dropped.csv"
@@ -38,15 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder of the entries and their index")
     parser.add_argument("--msa", type=Path, metavar="DIR",
                         help="alignments (*.a3m), matched by their first sequence")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N",
+    parser.add_argument("--processes", type=whole(1), default=os.cpu_count() or 1, metavar="N",
                         help="processes that make entries (default: one per core, %(default)s)")
     parser.add_argument("--no-filters", action="store_true",
                         help="predicted structures: take the file as it is")
     parser.add_argument("--no-mmseqs", action="store_true",
                         help="cluster exactly even if mmseqs is installed")
-    parser.add_argument("--ccd", type=Path, metavar="FILE", help="another component table")
-    parser.add_argument("--conformers", type=Path, metavar="FILE",
-                        help="reference conformers (npz) that replace the table's")
+    add_shared(parser, "--ccd", "--conformers")
     parser.add_argument("--overwrite", action="store_true", help="make all entries again")
 
 
@@ -56,8 +54,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError, OutputError, ResourceError: nothing could start, or the index not be made.
     """
-    if args.processes < 1:
-        raise InputError(f"--processes {args.processes}", fix="give at least 1")
     files = mmcif_files(args.folder)
     make_folder(args.output)
     preparation = Preparation(args.output, filtered=not args.no_filters, ccd=args.ccd,

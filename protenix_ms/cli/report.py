@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says while it works: bars on a terminal, plain lines elsewhere, a table at last."""
+"""Output of a command: bars on a terminal, plain lines elsewhere, a table at the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOBase
 
@@ -18,7 +18,7 @@ _PLAIN_SECONDS = 10.0
 
 
 class _Stream(TextIOBase):
-    """A standard stream that loses what it cannot show, and never raises for it.
+    """A standard stream that drops what it cannot show instead of raising.
 
     Args:
         inner: the stream; None where the process was started without it.
@@ -38,7 +38,7 @@ class _Stream(TextIOBase):
         return self._inner.fileno() if self._inner else super().fileno()
 
     def write(self, text: str) -> int:
-        """Write, or drop the text where nobody reads any more."""
+        """Write the text, or drop it where nobody reads any more."""
         if self._inner is not None:
             shown = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
             try:
@@ -48,7 +48,7 @@ class _Stream(TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or drop what is left where nobody reads any more."""
+        """Flush the stream, or drop the rest where nobody reads any more."""
         try:
             if self._inner is not None:
                 self._inner.flush()
@@ -90,35 +90,31 @@ def lasting_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-class _Bar:
-    """One bar per stage, replaced by the next stage's."""
+class Progress:
+    """Shows the stages of one job and seed: a bar on a terminal, elsewhere a line now and then.
+
+    A line comes when a stage ends, and every ten seconds within it.
+    """
 
     def __init__(self, job: str, seed: int, stream: TextIOBase) -> None:
-        self._title, self._stream = f"{job} seed {seed}", stream
-        self._stage, self._bar = "", None
+        self._job, self._seed, self._stream = job, seed, stream
+        self._bar: tqdm | None = None
+        self._stage, self._last = "", time.monotonic()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage != self._stage or self._bar is None:
+        name = STAGES.get(stage, stage)
+        if self._stream.isatty():
+            if self._bar is None or stage != self._stage:
+                self._bar = tqdm(total=total, desc=f"{self._job} seed {self._seed}: {name}",
+                                 file=self._stream, leave=False)
             self._stage = stage
-            self._bar = tqdm(total=total, desc=f"{self._title}: {STAGES.get(stage, stage)}",
-                             file=self._stream, leave=False)
-        self._bar.update(done - self._bar.n)
-        if done >= total:
-            self._bar.close()
-            self._bar = None
-
-
-class _Lines:
-    """A line when a stage ends, and every ten seconds within it."""
-
-    def __init__(self, job: str, seed: int, stream: TextIOBase) -> None:
-        self._title, self._stream, self._last = f"{job}, seed {seed}", stream, time.monotonic()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done == total or now - self._last >= _PLAIN_SECONDS:
-            self._last = now
-            print(f"{self._title}: {STAGES.get(stage, stage)} {done}/{total}", file=self._stream,
+            self._bar.update(done - self._bar.n)
+            if done >= total:
+                self._bar.close()
+                self._bar = None
+        elif done == total or time.monotonic() - self._last >= _PLAIN_SECONDS:
+            self._last = time.monotonic()
+            print(f"{self._job}, seed {self._seed}: {name} {done}/{total}", file=self._stream,
                   flush=True)
 
 
@@ -127,7 +123,7 @@ class Console:
 
     def __init__(self, quiet: bool = False, debug: bool = False,
                  stream: TextIOBase | None = None) -> None:
-        """`quiet`: only errors and the final table. `debug`: tracebacks of defects."""
+        """Write only errors and the final table if `quiet`, tracebacks of defects if `debug`."""
         self._quiet, self._debug = quiet, debug
         self._stream = stream or sys.stderr
 
@@ -136,12 +132,9 @@ class Console:
         if not self._quiet:
             print(text, flush=True)
 
-    def progress(self, job: str, seed: int):
-        """A callback (stage, done, total)."""
-        if self._quiet:
-            return lambda stage, done, total: None
-        kind = _Bar if self._stream.isatty() else _Lines
-        return kind(job, seed, self._stream)
+    def progress(self, job: str, seed: int) -> Callable[[str, int, int], None]:
+        """Return a callback for (stage, done, total)."""
+        return (lambda *_: None) if self._quiet else Progress(job, seed, self._stream)
 
     def defect(self, error: BaseException) -> None:
         """Print the traceback under `--debug`."""
@@ -150,7 +143,7 @@ class Console:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns under a head, as wide as their longest word; the last one is free."""
+    """Align cells in columns under a head; the last column is as wide as it is."""
     text = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*text)][:-1]
     lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[-1]])

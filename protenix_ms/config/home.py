@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where weights and compiled kernels live on this machine.
+"""Folders of weights and compiled kernels on this machine.
 
 `~/.cache/protenix_ms/{weights,kernels}`; the environment variable `PROTENIX_MS_HOME` moves both.
-The folders are named here, not made: who writes into one makes it. The op for Ascend is built into
+The folders are only named here: whoever writes into one makes it. The op for Ascend is built into
 the package.
 """
 
@@ -20,23 +20,23 @@ ASCEND_HEADER = "op_api/include/aclnn_evoformer_attention_ptx.h"
 
 
 def home_dir() -> Path:
-    """`$PROTENIX_MS_HOME`, else `~/.cache/protenix_ms`."""
+    """Return `$PROTENIX_MS_HOME`, else `~/.cache/protenix_ms`."""
     moved = os.environ.get("PROTENIX_MS_HOME", "")
     return Path(moved).expanduser() if moved else Path("~/.cache/protenix_ms").expanduser()
 
 
 def weights_dir() -> Path:
-    """Folder of converted checkpoints, `<model>.safetensors` beside `<model>.json`."""
+    """Return the folder of converted checkpoints, `<model>.safetensors` beside `<model>.json`."""
     return home_dir() / "weights"
 
 
 def kernels_dir() -> Path:
-    """Folder of kernels compiled on this machine at first use."""
+    """Return the folder of kernels compiled on this machine at first use."""
     return home_dir() / "kernels"
 
 
 def ascend_op_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The first folder of ASCEND_CUSTOM_OPP_PATH that holds our op: the one that serves."""
+    """Find the first folder of ASCEND_CUSTOM_OPP_PATH that holds our op: the one that serves."""
     for entry in environ.get("ASCEND_CUSTOM_OPP_PATH", "").split(":"):
         if entry and (Path(entry) / ASCEND_HEADER).is_file():
             return Path(entry)
@@ -44,7 +44,7 @@ def ascend_op_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def ascend_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables that announce an op built into the package, for before MindSpore is loaded.
+    """Make the variables that announce an op built into the package, before MindSpore is loaded.
 
     Nothing if there is none or another one is announced. MindSpore also compiles a call-back of
     the op when it is first used; without a place for it that would be the current folder.

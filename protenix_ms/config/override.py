@@ -1,16 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Overrides on a configuration tree; a wrong key is refused with the nearest right one."""
+"""Settings of a configuration tree; a wrong key is refused with the nearest right one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import ConfigError, nearest
 
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
-def apply_overrides(config: ConfigDict, overrides: Mapping, where: str = "config") -> ConfigDict:
+
+def apply_words(config: ConfigDict, words: Sequence[str]) -> ConfigDict:
+    """Set ``KEY=VALUE`` words of a command line in place, in their order; return the same tree.
+
+    Raises:
+        ConfigError: a word without "=", or see `apply_overrides`.
+    """
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"expected KEY=VALUE, got {word!r}", where="--set",
+                              fix="for example --set sample_diffusion.N_step=20")
+        apply_overrides(config, {key: value})
+    return config
+
+
+def apply_overrides(
+    config: ConfigDict, overrides: Mapping[str, Any], where: str = "config"
+) -> ConfigDict:
     """Set nested (`{"model": {"N_cycle": 1}}`) or dotted (`{"model.N_cycle": 1}`) keys in place.
 
     Returns:
@@ -23,41 +43,46 @@ def apply_overrides(config: ConfigDict, overrides: Mapping, where: str = "config
         head, _, rest = key.partition(".")
         place = f"{where}.{head}"
         if head not in config:
-            near = nearest(head, [*config, *_deeper(config)])
+            near = nearest(head, [*config, *_deeper_keys(config)])
             fix = f"did you mean '{near}'" if near else f"known keys: {', '.join(config)}"
             raise ConfigError(f"unknown setting {head!r}", where=where, fix=fix)
-        if rest:
-            value = {rest: value}
-        old = config[head]
+        value, old = {rest: value} if rest else value, config[head]
         if isinstance(old, ConfigDict) != isinstance(value, Mapping):
             kind = "a group of settings" if isinstance(old, ConfigDict) else "a single value"
             raise ConfigError(f"'{head}' is {kind}, got {value!r}", where=place)
         if isinstance(old, ConfigDict):
             apply_overrides(old, value, place)
         else:
-            config[head] = _converted(old, value, place)
+            config[head] = _convert(value, old, place)
     return config
 
 
-def _deeper(config: ConfigDict) -> Iterator[str]:
-    """Dotted keys below the groups of `config`: a person may know a setting without its group."""
+def known_part(ours: ConfigDict, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the part of an upstream configuration whose keys exist in `ours`."""
+    known = {}
+    for key, value in theirs.items():
+        if key in ours and isinstance(ours[key], ConfigDict) == isinstance(value, Mapping):
+            known[key] = known_part(ours[key], value) if isinstance(value, Mapping) else value
+    return known
+
+
+def _deeper_keys(config: ConfigDict) -> Iterator[str]:
+    """Yield dotted keys below the groups: a person may know a setting without its group."""
     for head, value in config.items():
         if isinstance(value, ConfigDict):
-            yield from (f"{head}.{key}" for key in [*value, *_deeper(value)])
+            yield from (f"{head}.{key}" for key in [*value, *_deeper_keys(value)])
 
 
-def _converted(old: object, new: object, where: str) -> object:
-    """`new` as the type of `old` (an integer serves as a float); text is parsed."""
+def _convert(new: Any, old: Any, where: str) -> Any:
+    """Convert `new` to the type of `old`: text is parsed, an integer serves as a float."""
     if isinstance(new, type(old)) and isinstance(new, bool) == isinstance(old, bool):
         return new
-    if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
+    if isinstance(old, float) and type(new) is int:
         return float(new)
-    if isinstance(new, str):
-        try:
-            if isinstance(old, bool):
-                return {"true": True, "1": True, "false": False, "0": False}[new.lower()]
-            return type(old)(new)
-        except (KeyError, ValueError):
-            pass
     expected = type(old).__name__
+    try:
+        if isinstance(new, str):
+            return _TRUTH[new.lower()] if isinstance(old, bool) else type(old)(new)
+    except (KeyError, ValueError):
+        pass
     raise ConfigError(f"expected {expected}, got {new!r}", where=where, fix=f"give a {expected}")

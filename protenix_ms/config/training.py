@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How to train: losses, noise, optimiser and schedule, and the four stages of Protenix.
+"""Settings of training: losses, noise, optimiser and schedule, and the four stages of Protenix.
 
 Keys are upstream's where upstream has one, so that a recorded configuration reads into the tree.
 """
@@ -7,41 +7,64 @@ Keys are upstream's where upstream has one, so that a recorded configuration rea
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from protenix_ms.config.override import apply_overrides
-from protenix_ms.config.upstream import known_part
+from protenix_ms.config.override import apply_overrides, known_part
 from protenix_ms.errors import ConfigError
 
 
-def loss() -> dict:
-    """AF3 equation 15 with Protenix's weights; distances in angstrom.
-
-    Confidence is learnt only from structures whose resolution lies in `resolution`.
-    """
-    return {
-        "weight": {
-            "alpha_confidence": 1e-4, "alpha_pae": 0.0, "alpha_except_pae": 1.0,
-            "alpha_diffusion": 4.0, "alpha_distogram": 0.03, "alpha_bond": 0.0,
-            "smooth_lddt": 1.0,
+def training_config() -> ConfigDict:
+    """Build the tree of stage 1, the initial training; it is locked."""
+    return ConfigDict({
+        "seed": 42,
+        "checkpoint_interval": 1000,  # updates
+        "keep_checkpoints": 3,
+        "train_crop_size": 384,
+        "diffusion_batch_size": 48,
+        "diffusion_chunk_size": 4,  # samples per denoiser call
+        "cycles": 0,  # recycles at most, 0 for the model's number
+        "train_confidence_only": False,
+        "train_noise_sampler": {"p_mean": -1.2, "p_std": 1.5, "sigma_data": 16.0},
+        # AF3 equation 15 with Protenix's weights. Confidence is learnt only from structures whose
+        # resolution, angstrom, lies in `resolution`.
+        "loss": {
+            "weight": {
+                "alpha_confidence": 1e-4, "alpha_pae": 0.0, "alpha_except_pae": 1.0,
+                "alpha_diffusion": 4.0, "alpha_distogram": 0.03, "alpha_bond": 0.0,
+                "smooth_lddt": 1.0,
+            },
+            "resolution": {"min": 0.1, "max": 4.0},
+            "diffusion": {"mse": {"weight_dna": 5.0, "weight_rna": 5.0, "weight_ligand": 10.0}},
         },
-        "resolution": {"min": 0.1, "max": 4.0},
-        "diffusion": {"mse": {"weight_dna": 5.0, "weight_rna": 5.0, "weight_ligand": 10.0}},
-    }
-
-
-def optimiser() -> dict:
-    """Adam with the decay as an L2 term of the gradient, or AdamW; schedule of the rate."""
-    return {
-        # upstream's training script warms up for 2000 steps; its bare configuration says 10, AF3's
-        # supplement 1000
+        # How examples are made (`data.example.ExampleOptions`).
+        "data": {
+            "msa_rows": 16384, "rename_ligands": False, "shuffle_molecules": False,
+            "shuffle_copies": False, "reference_chains_only": False, "distillation": False,
+        },
+        # Modules that forget their activations and compute them again for the gradient.
+        "recompute": {
+            "triangle_attention": False, "triangle_multiplication": False, "transition": False,
+            "outer_product_mean": False, "pair_embedding": False, "pairformer_block": True,
+            "msa_block": True, "diffusion_block": True,
+        },
+        # How a model is judged on held-out entries; a size of 0 is the model's own.
+        "evaluation": {
+            "interval": 400,  # updates between two evaluations, as upstream's training script
+            "entries": 0,  # at most so many, 0 for all
+            "crop_size": 384,  # tokens, 0 for whole assemblies
+            "samples": 5, "steps": 20, "cycles": 0,
+        },
+        # Adam with the decay as an L2 term of the gradient, or AdamW; schedule of the rate.
+        # Upstream's training script warms up for 2000 steps; its bare configuration says 10, AF3's
+        # supplement 1000.
         "lr": 0.0018, "lr_scheduler": "af3", "warmup_steps": 2000, "max_steps": 100_000,
         "min_lr_ratio": 0.1, "decay_every_n_steps": 50_000, "decay_factor": 0.95,
         "grad_clip_norm": 10.0, "iters_to_accumulate": 1, "ema_decay": 0.999,
-        # words in parameter names, separated by commas: averaged (all without any); trained at
-        # the rate of `finetune`
+        # Words in parameter names, separated by commas: averaged (all without any); trained at the
+        # rate of `finetune`.
         "ema_names": "", "finetune_names": "",
         "adam": {"beta1": 0.9, "beta2": 0.95, "weight_decay": 1e-8, "use_adamw": False},
         "finetune": {
@@ -49,80 +72,25 @@ def optimiser() -> dict:
             "max_steps": 20_000, "min_lr_ratio": 0.1, "decay_every_n_steps": 50_000,
             "decay_factor": 0.95,
         },
-    }
+    }).lock()
 
 
-def data() -> dict:
-    """How examples are made (`data.example.ExampleOptions`)."""
-    return {
-        "msa_rows": 16384, "rename_ligands": False, "shuffle_molecules": False,
-        "shuffle_copies": False, "reference_chains_only": False, "distillation": False,
-    }
-
-
-def evaluation() -> dict:
-    """How a model is judged on held-out entries; a size of 0 is the model's own."""
-    return {
-        "interval": 400,  # updates between two evaluations, as upstream's training script
-        "entries": 0,  # at most so many, 0 for all
-        "crop_size": 384,  # tokens, 0 for whole assemblies
-        "samples": 5, "steps": 20, "cycles": 0,
-    }
-
-
-def recompute() -> dict:
-    """Which modules forget their activations and compute them again for the gradient."""
-    return {
-        "triangle_attention": False, "triangle_multiplication": False, "transition": False,
-        "outer_product_mean": False, "pair_embedding": False, "pairformer_block": True,
-        "msa_block": True, "diffusion_block": True,
-    }
-
-
-def training_config() -> ConfigDict:
-    """Stage 1, the initial training; a locked tree."""
-    return ConfigDict(
-        {
-            "seed": 42,
-            "checkpoint_interval": 1000,  # updates
-            "keep_checkpoints": 3,
-            "train_crop_size": 384,
-            "diffusion_batch_size": 48,
-            "diffusion_chunk_size": 4,  # samples per denoiser call
-            "cycles": 0,  # recycles at most, 0 for the model's number
-            "train_confidence_only": False,
-            "train_noise_sampler": {"p_mean": -1.2, "p_std": 1.5, "sigma_data": 16.0},
-            "loss": loss(),
-            "data": data(),
-            "recompute": recompute(),
-            "evaluation": evaluation(),
-            **optimiser(),
-        }
-    ).lock()
-
-
-_RATE_SETTINGS = ("lr", "decay_factor", "warmup_steps", "max_steps", "decay_every_n_steps",
-                  "min_lr_ratio")
-# What a setting has to be -> the test, and the settings; all of them have to be finite as well.
-_RANGES = {
-    "a finite number above 0": (lambda x: x > 0, (
-        "lr", "decay_factor", "grad_clip_norm", "train_noise_sampler.sigma_data")),
+# What a number has to be: the test, and the last parts of the names that it holds for. All numbers
+# have to be finite.
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "a finite number above 0": (lambda x: x > 0, "lr decay_factor grad_clip_norm sigma_data"),
     "a whole number from 1": (lambda x: x >= 1, (
-        "max_steps", "decay_every_n_steps", "checkpoint_interval", "keep_checkpoints",
-        "train_crop_size", "diffusion_batch_size", "diffusion_chunk_size", "iters_to_accumulate",
-        "data.msa_rows", "evaluation.interval")),
-    "a finite number from 0": (lambda x: x >= 0, (
-        "warmup_steps", "cycles", "adam.weight_decay", "train_noise_sampler.p_std",
-        "evaluation.entries", "evaluation.crop_size", "evaluation.samples", "evaluation.steps",
-        "evaluation.cycles", *(f"loss.diffusion.mse.weight_{k}" for k in ("dna", "rna", "ligand")),
-        *(f"loss.weight.{key}" for key in loss()["weight"]))),
-    "a number from 0 to 1": (lambda x: 0 <= x <= 1, ("min_lr_ratio",)),
-    "a number from 0 to below 1": (lambda x: 0 <= x < 1, ("adam.beta1", "adam.beta2")),
-    "a finite number below 1": (lambda x: x < 1, ("ema_decay",)),
-    "a finite number": (lambda x: True, (
-        "train_noise_sampler.p_mean", "loss.resolution.min", "loss.resolution.max")),
-    "a whole number from 0 to 2**32 - 1": (lambda x: 0 <= x < 2**32, ("seed",)),
-}  # fmt: skip
+        "max_steps decay_every_n_steps checkpoint_interval keep_checkpoints train_crop_size "
+        "diffusion_batch_size diffusion_chunk_size iters_to_accumulate msa_rows interval")),
+    "a number from 0 to 1": (lambda x: 0 <= x <= 1, "min_lr_ratio"),
+    "a number from 0 to below 1": (lambda x: 0 <= x < 1, "beta1 beta2"),
+    "a finite number below 1": (lambda x: x < 1, "ema_decay"),
+    "a finite number": (lambda x: True, "p_mean min max"),
+    "a whole number from 0 to 2**32 - 1": (lambda x: 0 <= x < 2**32, "seed"),
+}
+_OTHERS: tuple[str, Callable[[float], bool]] = "a finite number from 0", (lambda x: x >= 0)
+_RULES = {name: (wanted, is_right) for wanted, (is_right, names) in _RANGES.items()
+          for name in names.split()}
 
 
 def require_usable(config: ConfigDict) -> None:
@@ -131,26 +99,27 @@ def require_usable(config: ConfigDict) -> None:
     Raises:
         ConfigError: a number that is not finite or out of its range; names the setting.
     """
-    usual = training_config()
-    for wanted, (is_right, keys) in _RANGES.items():
-        for key in (*keys, *(f"finetune.{key}" for key in keys if key in _RATE_SETTINGS)):
-            value = _setting(config, key)
-            if not (math.isfinite(value) and is_right(value)):
-                raise ConfigError(f"{key} is {value}, but has to be {wanted}", where="training",
-                                  fix=f"stage 1 has {_setting(usual, key)}")
+    usual = dict(_numbers(training_config()))
+    for key, value in _numbers(config):
+        wanted, is_right = _RULES.get(key.rpartition(".")[2], _OTHERS)
+        if not (math.isfinite(value) and is_right(value)):
+            raise ConfigError(f"{key} is {value}, but has to be {wanted}", where="training",
+                              fix=f"stage 1 has {usual.get(key)}")
 
 
-def _setting(config: ConfigDict, key: str) -> int | float:
-    *path, name = key.split(".")
-    for part in path:
-        config = config[part]
-    return config[name]
+def _numbers(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield every number of a tree under its dotted name; switches are none."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{name}", value
 
 
 CYCLES = 4  # of upstream's training script; the base models predict with 10
 
-# What each stage changes against stage 1 (reference protenix.md C.2).
-STAGES: dict[str, dict] = {
+# What each stage changes against stage 1.
+STAGES: dict[str, dict[str, Any]] = {
     "stage1": {},
     "stage2": {
         "train_crop_size": 640, "diffusion_batch_size": 32, "loss.weight.alpha_bond": 1.0,
@@ -169,7 +138,7 @@ STAGES: dict[str, dict] = {
 
 
 def stage_config(stage: str) -> ConfigDict:
-    """The tree of one stage.
+    """Build the tree of one stage.
 
     Raises:
         ConfigError: no such stage.
@@ -180,8 +149,8 @@ def stage_config(stage: str) -> ConfigDict:
     return apply_overrides(training_config(), {"cycles": CYCLES, **STAGES[stage]})
 
 
-def training_from_upstream(tree: Mapping) -> ConfigDict:
-    """Our training configuration of an upstream configuration tree."""
+def training_from_upstream(tree: Mapping[str, Any]) -> ConfigDict:
+    """Read our training settings from an upstream configuration tree."""
     config = training_config()
-    given = {key: value for key, value in tree.items() if value is not None}
-    return apply_overrides(config, known_part(config, given))
+    settings = {key: value for key, value in tree.items() if value is not None}
+    return apply_overrides(config, known_part(config, settings))

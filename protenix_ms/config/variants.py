@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from protenix_ms.config.model import model_config
-from protenix_ms.config.override import apply_overrides
+from protenix_ms.config.model import model_config, widths
+from protenix_ms.config.override import apply_overrides, known_part
 from protenix_ms.errors import ConfigError, nearest
 
 _BASE = {"model": {"N_cycle": 10}, "sample_diffusion": {"N_step": 200}}
 _V1 = {"model": {"N_cycle": 10, "template_embedder": {"n_blocks": 2}}}
-# Wider pair track; triangle heads and products follow c_z (trap H39).
+# Wider pair track; triangle heads and products follow c_z.
 _V2 = {
     "model": {
         "N_cycle": 10,
@@ -35,13 +36,13 @@ _CONSTRAINT = {
         },
     },
     # As upstream has it. The published file has no `linear_esm`, which is zero-initialised,
-    # hence a no-op when absent (reference protenix.md A.2).
+    # hence a no-op when absent.
     "esm": {"enable": True},
 }
 
 
-def _small(pairformer_blocks: int, esm: str | None = None) -> dict:
-    """mini and tiny: fewer blocks, five deterministic steps (gamma0 0 makes the sampler an ODE)."""
+def _small(pairformer_blocks: int, esm: str | None = None) -> dict[str, Any]:
+    """Build mini or tiny: fewer blocks, five deterministic steps (with gamma0 0, an ODE)."""
     overrides = {
         "sample_diffusion": {"gamma0": 0.0, "step_scale_eta": 1.0, "N_step": 5},
         "model": {
@@ -62,7 +63,7 @@ def _small(pairformer_blocks: int, esm: str | None = None) -> dict:
 
 DEFAULT_MODEL = "protenix_base_default_v1.0.0"
 
-VARIANTS: Mapping[str, Mapping] = {
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "protenix-v2": _V2,
     "protenix_base_default_v1.0.0": _V1,
     "protenix_base_20250630_v1.0.0": _V1,
@@ -78,9 +79,10 @@ _SHARED = {"protenix-v2": {"c_z": 256}}
 
 
 def get_config(
-    model_name: str, overrides: Mapping | None = None, shared: Mapping | None = None
+    model_name: str, overrides: Mapping[str, Any] | None = None,
+    shared: Mapping[str, Any] | None = None,
 ) -> ConfigDict:
-    """Configuration of a released variant.
+    """Build the configuration of a released variant.
 
     Args:
         model_name: one of `VARIANTS`.
@@ -95,6 +97,18 @@ def get_config(
     config.model_name = model_name
     apply_overrides(config, VARIANTS[model_name])
     return apply_overrides(config, overrides or {})
+
+
+def from_upstream(tree: Mapping[str, Any]) -> ConfigDict:
+    """Read a configuration tree of PyTorch Protenix, as its recordings and runs store it.
+
+    Keys without a counterpart here are left out: kernels, checkpointing, switches of removed code.
+
+    Raises:
+        ConfigError: the tree names a model that does not exist.
+    """
+    config = get_config(tree["model_name"], shared={key: tree[key] for key in widths()})
+    return apply_overrides(config, known_part(config, tree))
 
 
 def require_variant(model_name: str) -> None:

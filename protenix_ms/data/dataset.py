@@ -185,3 +185,8 @@ def _rows_of(source: Source) -> tuple[list[Row], Float[Array, "_"]]:
         raise InputError("no line of the index has a sampling weight", where=str(path),
                          fix="check mol_1_type and mol_2_type of the index")
     return rows, weights
+
+
+def require_prepared(folders: Sequence[Path]) -> None:
+    """Raise InputError for a folder without prepared data."""
+    TrainingData(DataOptions(tuple(Source(folder) for folder in folders)))

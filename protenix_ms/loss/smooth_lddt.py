@@ -19,8 +19,9 @@ from protenix_ms.geometry.distances import (
     LDDT_THRESHOLDS,
 )
 from protenix_ms.loss.labels import AtomRoles, Labels
+from protenix_ms.ops.functional import smooth_lddt
 from protenix_ms.ops.native import kernels_serve
-from protenix_ms.runtime.chunk import chunks, rows_per_chunk
+from protenix_ms.runtime.rows import slices
 from protenix_ms.typing import Float
 
 EPSILON = 1e-6  # added to the number of pairs
@@ -81,16 +82,14 @@ class _ScoreWithGradient(nn.Cell):
         n = self.neighbours
         if not kernels_serve():
             return self._by_operators(x)
-        from protenix_ms.ops.smooth_lddt_cpu import kernel_smooth_lddt  # needs the library
-
-        score, gradient, pairs = kernel_smooth_lddt(x, n.x, n.resolved, n.reach)
+        score, gradient, pairs = smooth_lddt(x, n.x, n.resolved, n.reach)
         scale = 1 / ((ops.sum(pairs) + EPSILON) * x.shape[0])
         return ops.sum(score) * scale, gradient * scale
 
     def _by_operators(self, x: Tensor) -> tuple[Tensor, Tensor]:
         b, a, _ = x.shape
         total, pairs, parts, columns = 0.0, EPSILON, [], 0.0
-        for part in chunks(a, rows_per_chunk(a, _PLANES * b * a)):
+        for part in slices(a, _PLANES * b * a):
             mask, true = self.neighbours.rows(part)
             pairs = pairs + ops.sum(mask)
             score, slope = _score_rows(_lengths(_differences(x, part)), mask, true)

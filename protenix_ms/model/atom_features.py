@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the network knows about atoms before it starts: reference conformers in windows."""
+"""Inputs of the atom transformers: reference conformers in windows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from mindspore import Tensor, ops
 
 from protenix_ms.model.atom_windows import AtomWindows, key_windows, query_windows
-from protenix_ms.ops.low_precision import widened
+from protenix_ms.ops.functional import widened
 from protenix_ms.typing import Array, Float, Int, Shaped
 
 
 @dataclass(frozen=True)
 class AtomFeatures:
-    """Atom inputs of Algorithm 5, made once per job and shared by every atom transformer.
+    """Atom inputs of Algorithm 5, computed once per job for every atom transformer.
 
     Attributes:
         ref_pos: ``[a, 3]`` angstrom, reference conformers in random orientations.
@@ -53,8 +53,8 @@ class AtomFeatures:
         return self.atom_share.shape[0]
 
     @classmethod
-    def of(cls, features: Mapping[str, Shaped[Array, "..."]]) -> AtomFeatures:
-        """From the model's input arrays (reference protenix.md B.6)."""
+    def from_features(cls, features: Mapping[str, Shaped[Array, "..."]]) -> AtomFeatures:
+        """Read the model's input arrays."""
         pos = np.asarray(features["ref_pos"], np.float32)
         column = {
             k: np.asarray(features[k], np.float32).reshape(len(pos), -1)
@@ -63,7 +63,7 @@ class AtomFeatures:
         token = np.asarray(features["atom_to_token_idx"], np.int32)
         n_tokens = len(features["restype"])
         identity = [column[k] for k in ("ref_mask", "ref_element", "ref_atom_name_chars")]
-        # Padding is token 0, which the key mask hides (trap H5).
+        # Padding is token 0, which the key mask hides.
         pair = query_windows(token)[:, :, None] * n_tokens + key_windows(token)[:, None]
         count = np.bincount(token, minlength=n_tokens)
         arrays = {
@@ -77,14 +77,14 @@ class AtomFeatures:
             "atom_share": (1.0 / np.maximum(count, 1)).astype(np.float32)[:, None],
         }
         tensors = {k: Tensor.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
-        return cls(windows=AtomWindows.of(len(pos)), **tensors)
+        return cls(windows=AtomWindows.over(len(pos)), **tensors)
 
     def to_atoms(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b a c"]:
-        """Each token's row to all of its atoms."""
+        """Give each atom the row of its token."""
         return ops.gather(x, self.token, 1)
 
     def to_tokens(self, x: Float[Tensor, "b a c"]) -> Float[Tensor, "b n c"]:
-        """Mean over the atoms of each token; the number of tokens is known (trap H25)."""
+        """Average the atoms of each token; a token without atoms is zero."""
         b, _, c = x.shape
         n = self.n_tokens
         segment = ops.concat([self.token + n * i for i in range(b)])
@@ -93,12 +93,12 @@ class AtomFeatures:
 
 
 def _pair_geometry(
-    pos: Float[Array, "a 3"], space: Int[Array, "a"]
+    pos: Float[Array, "a 3"], space: Int[Array, "a"],
 ) -> dict[str, Float[Array, "w q k _"]]:
-    """Lines 2-6 of Algorithm 5.
+    """Compute the geometry of atom pairs (lines 2-6 of Algorithm 5).
 
-    Padded atoms have space 0 and position 0 as upstream, so the first residue counts them as its
-    own (trap H5): they are masked as keys and cut off as queries. Only `offset` drops them.
+    As upstream, padded atoms have space 0 and position 0, so the first residue counts them as its
+    own. They are masked as keys and cut off as queries; only `offset` drops them.
     """
     same = query_windows(space)[:, :, None] == key_windows(space)[:, None]
     real = np.ones(len(pos), bool)

@@ -10,21 +10,17 @@ from mindspore import Tensor, nn, ops
 from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.atom_windows import KEYS, QUERIES
 from protenix_ms.model.diffusion_transformer import DiffusionTransformer, PairBiases
-from protenix_ms.nn import LayerNorm, Linear
-from protenix_ms.ops.for_samples import for_samples
-from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.model.layers import LayerNorm, Linear
+from protenix_ms.ops.functional import for_samples
 from protenix_ms.runtime.policy import policy, using
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float
 
 IDENTITY = 1 + 128 + 4 * 64  # mask, element, atom name
 
 
 class AtomTransformer(nn.Cell):
-    """Windowed attention among atoms (AF3 Algorithm 7): 32 queries, 128 keys.
-
-    Keys and values are normalised by an adaptive norm of their own, applied to the already
-    normalised queries (trap H9).
-    """
+    """Attends among atoms in windows of 32 queries and 128 keys (AF3 Algorithm 7)."""
 
     def __init__(self, c_atom: int, c_atompair: int, n_blocks: int, n_heads: int) -> None:
         super().__init__()
@@ -33,24 +29,21 @@ class AtomTransformer(nn.Cell):
         )
 
     def pair_biases(self, p: Float[Tensor, "w q k c_p"], atoms: AtomFeatures) -> PairBiases:
-        """Biases of all blocks, to be made once and given to every call."""
+        """Compute the biases of all blocks, once for every call."""
         return self.diffusion_transformer.pair_biases(p, atoms.windows)
 
     def construct(
-        self,
-        q: Float[Tensor, "b a c_atom"],
-        c: Float[Tensor, "1 a c_atom"],
-        biases: PairBiases,
+        self, q: Float[Tensor, "b a c_atom"], c: Float[Tensor, "1 a c_atom"], biases: PairBiases,
         atoms: AtomFeatures,
     ) -> Float[Tensor, "b a c_atom"]:
         return self.diffusion_transformer(q, c, biases, atoms.windows)
 
 
 class AtomAttentionEncoder(nn.Cell):
-    """From atoms to tokens (AF3 Algorithm 5).
+    """Encodes atoms and averages them into tokens (AF3 Algorithm 5).
 
-    What does not depend on coordinates is made once, by `condition`, and shared by all samples
-    and sampler steps.
+    `condition` computes once what does not depend on coordinates, for all samples and sampler
+    steps.
 
     Args:
         c_token, c_atom, c_atompair: channels.
@@ -87,16 +80,14 @@ class AtomAttentionEncoder(nn.Cell):
         self.linear_no_bias_q = Linear(c_atom, c_token)
 
     def condition(
-        self,
-        atoms: AtomFeatures,
-        s_trunk: Float[Tensor, "n c_s"] | None = None,
+        self, atoms: AtomFeatures, s_trunk: Float[Tensor, "n c_s"] | None = None,
         z: Float[Tensor, "n n c_z"] | None = None,
     ) -> tuple[Float[Tensor, "1 a c_atom"], Float[Tensor, "w q k c_p"]]:
-        """Single and pair conditioning of the atoms (lines 1-14).
+        """Compute the single and pair conditioning of the atoms (lines 1-14).
 
         Args:
             atoms: reference conformers.
-            s_trunk: the trunk's single representation itself, not the conditioned one.
+            s_trunk: the trunk's single representation, not the conditioned one.
             z: the pair representation, conditioned by `DiffusionConditioning`.
         """
         c = self.linear_no_bias_ref_pos(atoms.ref_pos)
@@ -106,51 +97,43 @@ class AtomAttentionEncoder(nn.Cell):
         if s_trunk is not None:
             s = self.linear_no_bias_s(self.layernorm_s(s_trunk))
             c = c + ops.gather(s, atoms.token, 0)
-            z_pair = self._projected_pair(z)
+            z_pair = rowwise(None, lambda z: self.linear_no_bias_z(self.layernorm_z(z)), z,
+                             cost=z.size // len(z))
+            z_pair = ops.reshape(z_pair, (-1, z_pair.shape[-1]))
         return ops.expand_dims(c, 0), self._atom_pairs(atoms, c, z_pair)
 
-    def _projected_pair(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "nn c_p"]:
-        n, _, c_z = z.shape
-
-        def rows(part: slice) -> Tensor:
-            return self.linear_no_bias_z(self.layernorm_z(z[part]))
-
-        return ops.reshape(map_rows(rows, n, n * c_z), (n * n, -1))
-
     def _atom_pairs(
-        self,
-        atoms: AtomFeatures,
-        c: Float[Tensor, "a c_atom"],
+        self, atoms: AtomFeatures, c: Float[Tensor, "a c_atom"],
         z_pair: Float[Tensor, "nn c_p"] | None,
     ) -> Float[Tensor, "w q k c_p"]:
-        """Lines 2-6, 10 and 13-14. Projecting before making windows is 32 to 128 times less."""
+        """Compute the pair conditioning (lines 2-6, 10, 13-14).
+
+        Atoms are projected before they are put into windows: 32 to 128 times less work.
+        """
         c = ops.expand_dims(ops.relu(c), 0)
         of_query = ops.expand_dims(atoms.windows.queries(self.linear_no_bias_cl(c))[0], 2)
         of_key = ops.expand_dims(atoms.windows.keys(self.linear_no_bias_cm(c))[0], 1)
-        per_window = QUERIES * KEYS
+        token_pair = ops.reshape(atoms.token_pair, atoms.same_space.shape[:3])
 
-        def some(part: slice) -> Tensor:
-            p = self.linear_no_bias_d(atoms.offset[part])
-            p = p + self.linear_no_bias_invd(atoms.inverse_distance[part])
-            p = p + self.linear_no_bias_v(atoms.same_space[part])
+        def pairs(windows: slice) -> Float[Tensor, "_ q k c_p"]:
+            p = self.linear_no_bias_d(atoms.offset[windows])
+            p = p + self.linear_no_bias_invd(atoms.inverse_distance[windows])
+            p = p + self.linear_no_bias_v(atoms.same_space[windows])
             if z_pair is not None:
-                pairs = atoms.token_pair[part.start * per_window : part.stop * per_window]
-                p = p + ops.reshape(ops.gather(z_pair, pairs, 0), p.shape)
-            p = p + ops.tile(of_query[part], (1, 1, KEYS, 1))  # repeated: see ops.for_samples
-            p = p + ops.tile(of_key[part], (1, QUERIES, 1, 1))
+                p = p + ops.gather(z_pair, token_pair[windows], 0)
+            # repeated, since MindSpore's broadcasting is slow on CPU
+            p = p + ops.tile(of_query[windows], (1, 1, KEYS, 1))
+            p = p + ops.tile(of_key[windows], (1, QUERIES, 1, 1))
             return p + self.small_mlp(p)
 
-        n_windows = atoms.windows.n_windows
-        return map_rows(some, n_windows, per_window * self.linear_no_bias_cl.weight.shape[0])
+        return rowwise(None, pairs, range(atoms.windows.n_windows),
+                       cost=QUERIES * KEYS * of_query.shape[-1])
 
     def construct(
-        self,
-        atoms: AtomFeatures,
-        c: Float[Tensor, "1 a c_atom"],
-        biases: PairBiases,
+        self, atoms: AtomFeatures, c: Float[Tensor, "1 a c_atom"], biases: PairBiases,
         r: Float[Tensor, "b a 3"] | None = None,
     ) -> tuple[Float[Tensor, "b n c_token"], Float[Tensor, "b a c_atom"]]:
-        """Token and atom activations.
+        """Compute token and atom activations.
 
         Args:
             atoms: reference conformers and windows.
@@ -164,17 +147,17 @@ class AtomAttentionEncoder(nn.Cell):
         return atoms.to_tokens(ops.relu(self.linear_no_bias_q(q))), q
 
     def embed(self, atoms: AtomFeatures) -> Float[Tensor, "n c_token"]:
-        """Tokens from reference conformers alone: all that the input embedder asks for."""
+        """Encode reference conformers alone into tokens, for the input embedder."""
         c, p = self.condition(atoms)
         with using(replace(policy(), jit=False)):  # once per job: less work than a compilation
             return self(atoms, c, self.atom_transformer.pair_biases(p, atoms))[0][0]
 
 
 class AtomAttentionDecoder(nn.Cell):
-    """From tokens to coordinate updates of atoms (AF3 Algorithm 6)."""
+    """Decodes tokens into coordinate updates of atoms (AF3 Algorithm 6)."""
 
     def __init__(
-        self, c_token: int, c_atom: int, c_atompair: int, n_blocks: int, n_heads: int
+        self, c_token: int, c_atom: int, c_atompair: int, n_blocks: int, n_heads: int,
     ) -> None:
         super().__init__()
         self.linear_no_bias_a = Linear(c_token, c_atom)
@@ -183,14 +166,10 @@ class AtomAttentionDecoder(nn.Cell):
         self.linear_no_bias_out = Linear(c_atom, 3)
 
     def construct(
-        self,
-        atoms: AtomFeatures,
-        a: Float[Tensor, "b n c_token"],
-        q_skip: Float[Tensor, "b a c_atom"],
-        c: Float[Tensor, "1 a c_atom"],
-        biases: PairBiases,
+        self, atoms: AtomFeatures, a: Float[Tensor, "b n c_token"],
+        q_skip: Float[Tensor, "b a c_atom"], c: Float[Tensor, "1 a c_atom"], biases: PairBiases,
     ) -> Float[Tensor, "b a 3"]:
-        """`q_skip` and `c` are the encoder's atom activations and conditioning."""
+        """Compute the updates; `q_skip` and `c` are the encoder's activations and conditioning."""
         q = atoms.to_atoms(self.linear_no_bias_a(a)) + q_skip
         q = self.atom_transformer(q, c, biases, atoms)
         return self.linear_no_bias_out(self.layernorm_q(q))

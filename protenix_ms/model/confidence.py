@@ -15,13 +15,11 @@ from protenix_ms.errors import NonFiniteError
 from protenix_ms.geometry.bins import PAE, PDE, PLDDT, expected
 from protenix_ms.geometry.distances import point_distances
 from protenix_ms.model.confidence_features import ConfidenceFeatures
+from protenix_ms.model.layers import LayerNorm, Linear, empty_parameter
 from protenix_ms.model.pairformer import PairformerStack
-from protenix_ms.nn import LayerNorm, Linear, empty_parameter
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.low_precision import widened
-from protenix_ms.ops.outer_sum import outer_sum
-from protenix_ms.runtime.chunk import chunks, map_rows, rows_per_chunk
-from protenix_ms.runtime.recompute import recomputed_piece
+from protenix_ms.ops.functional import outer_sum, widened
+from protenix_ms.runtime.rows import rowwise, slices
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.typing import Array, Float, Int
 
@@ -32,7 +30,7 @@ LAST_BIN_END = 1e6  # angstrom; the last distance bin is open
 
 @dataclass(frozen=True)
 class ConfidenceOutput:
-    """Confidence of one sample, reduced where it was made: distributions are never kept.
+    """Confidence of one sample as expected values; distributions are never kept.
 
     Attributes:
         atom_plddt: expected lDDT of each atom, 0 to 1.
@@ -50,7 +48,7 @@ class ConfidenceOutput:
 
 
 class ConfidenceLogits(NamedTuple):
-    """Logits of one sample, as losses and replays want them: 50, 64, 64 and 2 bins."""
+    """Logits of one sample for losses and replays: 50, 64, 64 and 2 bins."""
 
     plddt: Float[Tensor, "a k"]
     pae: Float[Tensor, "n n k"]
@@ -59,10 +57,10 @@ class ConfidenceLogits(NamedTuple):
 
 
 class ConfidenceHead(nn.Cell):
-    """AF3 Algorithm 31 with Protenix's changes: more norms, 1.25 A bins, raw distances.
+    """Predicts errors of a sample (AF3 Algorithm 31).
 
-    Nothing flows back into the trunk: its representations are cut off from the gradient. Samples
-    pass one at a time, since each has a pair representation of its own.
+    Protenix changes the algorithm: more norms, 1.25 A bins, raw distances. No gradient flows back
+    into the trunk. Samples pass one at a time, since each has a pair representation of its own.
 
     Args:
         config: ``config.model.confidence_head``.
@@ -95,20 +93,17 @@ class ConfidenceHead(nn.Cell):
         self.resolved_ln = LayerNorm(c.c_s)
 
     def construct(
-        self,
-        job: ConfidenceFeatures,
-        trunk: tuple[Tensor, Tensor, Tensor],
-        x: Float[Array, "b a 3"],
-        progress: Callable[[str, int, int], None] | None = None,
+        self, job: ConfidenceFeatures, trunk: tuple[Tensor, Tensor, Tensor],
+        x: Float[Array, "b a 3"], progress: Callable[[str, int, int], None] | None = None,
     ) -> tuple[ConfidenceOutput, ...]:
-        """Confidence of every sample; under a trace also the logits, as ``pred/...``.
+        """Score every sample; under a trace also show the logits, as ``pred/...``.
 
         Args:
             job: atoms and chains.
             trunk: s_inputs ``[n, c_s_inputs]``, s ``[n, c_s]``, z ``[n, n, c_z]``. A large z is
                 overwritten.
             x: predicted coordinates, angstrom.
-            progress: told ``("sample", done, total)``.
+            progress: called with ``("sample", done, total)``.
 
         Raises:
             NonFiniteError: names the sample.
@@ -132,88 +127,78 @@ class ConfidenceHead(nn.Cell):
         self, job: ConfidenceFeatures, embedded: tuple[Tensor, Tensor], x: Float[Array, "a 3"],
         last: bool,
     ) -> tuple[ConfidenceOutput, ConfidenceLogits | None]:
-        """A call of its own, so that a sample's pair representation is gone before the next."""
+        """Score one sample; its pair representation is freed before the next."""
         s, z = self.refine(*embedded, x[job.representative], last)
         return self.reduce(job, s, z), self.logits(job, s, z) if tracing() else None
 
     def embed(
-        self,
-        s_inputs: Float[Tensor, "n c_s_inputs"],
-        s_trunk: Float[Tensor, "n c_s"],
+        self, s_inputs: Float[Tensor, "n c_s_inputs"], s_trunk: Float[Tensor, "n c_s"],
         z_trunk: Float[Tensor, "n n c_z"],
     ) -> tuple[Float[Tensor, "n c_s"], Float[Tensor, "n n c_z"]]:
-        """What all samples share; a large pair takes the memory of `z_trunk`."""
+        """Compute what all samples share; a large pair takes the memory of `z_trunk`."""
         s_inputs, s_trunk = map(ops.stop_gradient, (s_inputs, s_trunk))
         s = self.input_strunk_ln(ops.clamp(s_trunk, -LARGEST_SINGLE, LARGEST_SINGLE))
-        # s1 varies along j and s2 along i: the reverse of the trunk's initial pair (trap H14)
+        # s1 varies along j and s2 along i: the reverse of the trunk's initial pair, as upstream
         of_row, of_column = self.linear_no_bias_s2(s_inputs), self.linear_no_bias_s1(s_inputs)
 
-        def rows(part: slice) -> Tensor:
-            return ops.stop_gradient(z_trunk[part]) + outer_sum(of_row[part], of_column)
+        def add_inputs(z: Float[Tensor, "r n c_z"], of_row: Float[Tensor, "r c_z"]) -> Tensor:
+            return ops.stop_gradient(z) + outer_sum(of_row, of_column)
 
-        n, _, c_z = z_trunk.shape
-        return s, map_rows(rows, n, n * c_z, into=z_trunk)
+        return s, rowwise(None, add_inputs, z_trunk, of_row, cost=z_trunk.size // len(z_trunk),
+                          into=z_trunk)
 
     def refine(
-        self,
-        s: Float[Tensor, "n c_s"],
-        z: Float[Tensor, "n n c_z"],
-        x: Float[Array, "n 3"],
+        self, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"], x: Float[Array, "n 3"],
         last: bool = False,
     ) -> tuple[Float[Tensor, "n c_s"], Float[Tensor, "n n c_z"]]:
-        """Representations of one sample from the coordinates of its representative atoms.
+        """Compute one sample's representations from coordinates of its representative atoms.
 
-        After the `last` sample nobody needs `z`, and its memory may be taken.
+        Args:
+            s, z: from `embed`.
+            x: coordinates, angstrom.
+            last: whether this is the last sample, after which the memory of `z` may be reused.
         """
         return self.pairformer_stack(s, self.add_distances(z, point_distances(x, x), last))
 
     def add_distances(
-        self, z: Float[Tensor, "n n c_z"], d: Float[Array, "n n"], last: bool = False
+        self, z: Float[Tensor, "n n c_z"], d: Float[Array, "n n"], last: bool = False,
     ) -> Float[Tensor, "n n c_z"]:
-        """Embed distances in angstrom, as bins and as they are; `last` as of `refine`."""
-        bins = self._bins(d)
+        """Embed distances in angstrom, as bins and as numbers; `last` as of `refine`."""
         none = ops.zeros((1, z.shape[-1]), z.dtype)  # row of distances in no bin
         table = ops.concat([ops.transpose(self.linear_no_bias_d.weight, (1, 0)), widened(none)], 0)
 
-        def rows(part: slice) -> Tensor:
-            def embed(z: Float[Tensor, "r n c_z"], table: Float[Tensor, "_ c_z"]) -> Tensor:
-                of_bin = ops.gather(table, Tensor.from_numpy(bins[part]), 0)
-                raw = self.linear_no_bias_d_wo_onehot(Tensor.from_numpy(d[part][..., None]))
-                return z + of_bin + raw
+        def embed(z: Float[Tensor, "r n c_z"], d: Array, bins: Array, table: Tensor) -> Tensor:
+            of_bin = ops.gather(table, Tensor.from_numpy(bins), 0)
+            return z + of_bin + self.linear_no_bias_d_wo_onehot(Tensor.from_numpy(d[..., None]))
 
-            return recomputed_piece(
-                "pair_embedding", (self.linear_no_bias_d_wo_onehot,), embed, z[part], table)
-
-        return map_rows(rows, len(d), z.shape[1] * z.shape[2], into=z if last else None)
+        owner = (self, self.linear_no_bias_d_wo_onehot)
+        return rowwise(owner, embed, z, d, self._bins(d), shared=(table,), cost=z.size // len(z),
+                       into=z if last else None)
 
     def _bins(self, d: Float[Array, "*shape"]) -> Int[Array, "*shape"]:
-        """Bin of each distance, or one past the last for none.
+        """Find the bin of each distance; one past the last stands for none.
 
-        Bins are open on both sides, so that a distance exactly on an edge, like any below the
-        first, is in none (trap H13).
+        As upstream, bins are open on both sides, so that a distance exactly on an edge is in
+        none, like any below the first.
         """
         lower, upper = self.lower_bins.asnumpy(), self.upper_bins.asnumpy()
         bins = np.searchsorted(lower, d, side="left") - 1
         inside = (bins >= 0) & (d < upper[bins])
         return np.where(inside, bins, len(lower)).astype(np.int32)
 
-    def pae_logits(
-        self, z: Float[Tensor, "n n c_z"], rows: slice
-    ) -> Float[Tensor, "r n k"]:
-        """Aligned-error logits of some rows."""
+    def pae_logits(self, z: Float[Tensor, "n n c_z"], rows: slice) -> Float[Tensor, "r n k"]:
+        """Compute aligned-error logits of some rows."""
         return self.linear_no_bias_pae(self.pae_ln(z[rows]))
 
-    def pde_logits(
-        self, z: Float[Tensor, "n n c_z"], rows: slice
-    ) -> Float[Tensor, "r n k"]:
-        """Distance-error logits of some rows; symmetric."""
+    def pde_logits(self, z: Float[Tensor, "n n c_z"], rows: slice) -> Float[Tensor, "r n k"]:
+        """Compute distance-error logits of some rows; they are symmetric."""
         transposed = ops.transpose(z[:, rows], (1, 0, 2))
         return self.linear_no_bias_pde(self.pde_ln(z[rows] + transposed))
 
     def logits(
-        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"]
+        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"],
     ) -> ConfidenceLogits:
-        """All logits of one sample, for losses and traces."""
+        """Compute all logits of one sample, for losses and traces."""
         every = slice(0, z.shape[0])
         return ConfidenceLogits(
             _by_atom(self.plddt_ln(s), self.plddt_weight, job),
@@ -223,13 +208,13 @@ class ConfidenceHead(nn.Cell):
         )
 
     def reduce(
-        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"]
+        self, job: ConfidenceFeatures, s: Float[Tensor, "n c_s"], z: Float[Tensor, "n n c_z"],
     ) -> ConfidenceOutput:
-        """Expected values of one sample; pair distributions exist for a few rows at a time."""
+        """Compute expected values of one sample; pair distributions exist for a few rows only."""
         n = z.shape[0]
         plddt = _by_atom(self.plddt_ln(s), self.plddt_weight, job)
         pae, pde, tm_complex, tm_pair = np.empty((4, n, n), np.float32)
-        for rows in chunks(n, rows_per_chunk(n, n * (PAE.count + z.shape[-1]))):
+        for rows in slices(n, cost=n * (PAE.count + z.shape[-1])):
             aligned = self.pae_logits(z, rows).asnumpy()
             pae[rows], tm_complex[rows], tm_pair[rows] = job.tm.reduce(aligned, rows)
             pde[rows] = expected(self.pde_logits(z, rows).asnumpy(), PDE)
@@ -239,12 +224,12 @@ class ConfidenceHead(nn.Cell):
 
 
 def _by_atom(
-    s: Float[Tensor, "n c_s"], weight: Float[Tensor, "t c_s k"], job: ConfidenceFeatures
+    s: Float[Tensor, "n c_s"], weight: Float[Tensor, "t c_s k"], job: ConfidenceFeatures,
 ) -> Float[Tensor, "a k"]:
     """Project each atom's token by the matrix of the atom's place in the token.
 
-    Atoms are taken in the order of their places, so that each matrix is used once; upstream
-    gathers a matrix per atom, 77 KB each (trap H15).
+    Atoms are sorted by place, so that each matrix is used once. Upstream gathers a matrix of
+    77 KB for every atom.
     """
     rows = ops.gather(s, job.token_by_place, 0)
     parts = [einsum("ac,ck->ak", rows[part], weight[place]) for place, part in job.places]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the confidence head knows about a job: representative atoms, places, chains."""
+"""Inputs of the confidence head: representative atoms, places of atoms in tokens, chains."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from protenix_ms.typing import Array, Int, Shaped
 
 @dataclass(frozen=True)
 class ConfidenceFeatures:
-    """Made once per job.
+    """Atoms and chains of a job, as the confidence head needs them.
 
     Attributes:
         representative: atom that stands for each token in distances (C-beta, ...).
@@ -33,8 +33,8 @@ class ConfidenceFeatures:
     tm: TmTables
 
     @classmethod
-    def of(cls, features: Mapping[str, Shaped[Array, "..."]]) -> ConfidenceFeatures:
-        """From the model's input arrays (reference protenix.md B.6)."""
+    def from_features(cls, features: Mapping[str, Shaped[Array, "..."]]) -> ConfidenceFeatures:
+        """Read the model's input arrays."""
         place = np.asarray(features["atom_to_tokatom_idx"])
         order = np.argsort(place, kind="stable")
         ends = np.cumsum(np.bincount(place))

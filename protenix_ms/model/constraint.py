@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constraint embedder: what a person knows, added to the pair (Protenix only, no AF3 algorithm)."""
+"""Constraint embedder: a user's knowledge added to the pair (Protenix only, no AF3 algorithm)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from mindspore import Tensor, nn, ops
+from ml_collections import ConfigDict
 
-from protenix_ms.nn import LayerNorm, Linear, empty_parameter
+from protenix_ms.model.layers import LayerNorm, Linear, empty_parameter
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.evoformer_attention import evoformer_attention
 from protenix_ms.typing import Array, Float
@@ -62,14 +63,14 @@ class _Encoder(nn.Cell):
 
 
 class SubstructureEmbedder(nn.Cell):
-    """A transformer over all pairs of tokens as one sequence (trap H33).
+    """Embeds substructures by a transformer over all pairs of tokens as one sequence.
 
-    Attention among n^2 elements is for small jobs only. Without any substructure given, all
-    elements are alike, and so are their results: one element is enough, at any size.
+    Attention among n^2 elements suits small jobs only. In a job without substructures all
+    elements are alike, and so are their results: one element is computed, at any size.
     """
 
     def __init__(
-        self, n_classes: int, c_z: int, hidden_dim: int, n_layers: int, n_heads: int
+        self, n_classes: int, c_z: int, hidden_dim: int, n_layers: int, n_heads: int,
     ) -> None:
         super().__init__()
         self.input_proj = Linear(n_classes, hidden_dim, init="zeros")
@@ -77,7 +78,7 @@ class SubstructureEmbedder(nn.Cell):
         self.output_proj = Linear(hidden_dim, c_z, init="zeros")
 
     def construct(self, x: Float[Array, "n n k"]) -> Float[Tensor, "_ _ c_z"]:
-        """Embedding ``[n, n, c_z]``, or ``[1, 1, c_z]`` if it is the same everywhere."""
+        """Embed to ``[n, n, c_z]``, or to ``[1, 1, c_z]`` if all pairs are the same."""
         same = bool((x == x[:1, :1]).all())
         x = np.ascontiguousarray(x[:1, :1] if same else x, dtype=np.float32)
         y = self.input_proj(Tensor.from_numpy(x.reshape(-1, x.shape[-1])))
@@ -85,29 +86,29 @@ class SubstructureEmbedder(nn.Cell):
 
 
 class ConstraintEmbedder(nn.Cell):
-    """Sum of the embeddings that a variant has; none of them in most variants.
+    """Sums the embeddings that a variant has; most variants have none.
 
     Args:
-        enabled: kind -> input channels, of `pocket`, `contact`, `contact_atom`.
-        c_z: pair channels.
-        substructure: arguments of `SubstructureEmbedder` but `c_z`, None without one.
+        config: ``config.model.constraint_embedder``.
     """
 
-    def __init__(
-        self, enabled: Mapping[str, int], c_z: int, substructure: Mapping[str, int] | None
-    ) -> None:
+    def __init__(self, config: ConfigDict) -> None:
         super().__init__()
-        self.kinds = tuple(enabled)
-        for kind, channels in enabled.items():
+        c_z, kinds = config.c_constraint_z, ("pocket", "contact", "contact_atom")
+        self.kinds = tuple(kind for kind in kinds if config[f"{kind}_embedder"].enable)
+        for kind in self.kinds:
+            channels = config[f"{kind}_embedder"].c_z_input
             setattr(self, f"{kind}_z_embedder", Linear(channels, c_z, init="zeros"))
-        self.has_substructure = substructure is not None
-        if substructure is not None:
-            self.substructure_z_embedder = SubstructureEmbedder(c_z=c_z, **substructure)
+        c = config.substructure_embedder
+        self.has_substructure = c.enable
+        if c.enable:
+            self.substructure_z_embedder = SubstructureEmbedder(
+                c.n_classes, c_z, c.hidden_dim, c.n_layers, c.n_heads)
 
     def construct(
-        self, features: Mapping[str, Float[Array, "n n _"]]
+        self, features: Mapping[str, Float[Array, "n n _"]],
     ) -> Float[Tensor, "n n c_z"] | None:
-        """What to add to the pair; None for a variant without constraints.
+        """Compute the update of the pair; None for a variant without constraints.
 
         Args:
             features: per kind ``[n, n, channels]``: pocket distance, contact limits (min, max),
@@ -115,8 +116,8 @@ class ConstraintEmbedder(nn.Cell):
         """
         total = None
         for kind in self.kinds:
-            given = np.ascontiguousarray(features[kind], dtype=np.float32)
-            z = getattr(self, f"{kind}_z_embedder")(Tensor.from_numpy(given))
+            x = np.ascontiguousarray(features[kind], dtype=np.float32)
+            z = getattr(self, f"{kind}_z_embedder")(Tensor.from_numpy(x))
             total = z if total is None else total + z
         if self.has_substructure:
             z = self.substructure_z_embedder(np.asarray(features["substructure"]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The denoiser: noisy coordinates and what the trunk knows -> clean coordinates."""
+"""The denoiser: from noisy coordinates and the trunk's representations to clean coordinates."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.atom_transformer import AtomAttentionDecoder, AtomAttentionEncoder
 from protenix_ms.model.diffusion_conditioning import DiffusionConditioning
 from protenix_ms.model.diffusion_transformer import DiffusionTransformer, PairBiases
+from protenix_ms.model.layers import LayerNorm, Linear
 from protenix_ms.model.relative_position import RelativePositions
-from protenix_ms.nn import LayerNorm, Linear
-from protenix_ms.ops.for_samples import for_samples
+from protenix_ms.ops.functional import for_samples
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.typing import Array, Float
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Everything a denoising step needs that depends neither on the noise nor on the sample.
+    """Inputs of a denoising step that depend neither on the noise nor on the sample.
 
     Attributes:
         atoms: reference conformers and windows.
@@ -40,7 +40,7 @@ class Conditioning:
 
 
 class DiffusionModule(nn.Cell):
-    """AF3 Algorithm 20 (upstream `diffusion.DiffusionModule`).
+    """Denoises coordinates (AF3 Algorithm 20; upstream `diffusion.DiffusionModule`).
 
     Args:
         config: ``config.model.diffusion_module``.
@@ -67,14 +67,11 @@ class DiffusionModule(nn.Cell):
         )
 
     def prepare(
-        self,
-        atoms: AtomFeatures,
-        positions: RelativePositions,
-        s_inputs: Float[Tensor, "n c_s_inputs"],
-        s_trunk: Float[Tensor, "n c_s"],
+        self, atoms: AtomFeatures, positions: RelativePositions,
+        s_inputs: Float[Tensor, "n c_s_inputs"], s_trunk: Float[Tensor, "n c_s"],
         z_trunk: Float[Tensor, "n n c_z"],
     ) -> Conditioning:
-        """The part of the network that runs once per job, for all samples and steps."""
+        """Compute the part that runs once per job, for all samples and steps."""
         z = self.diffusion_conditioning.pair(z_trunk, positions)
         # The atoms see the trunk's single representation, not the conditioned one.
         c, p = self.atom_attention_encoder.condition(atoms, s_trunk, z)
@@ -88,23 +85,20 @@ class DiffusionModule(nn.Cell):
         )
 
     def construct(
-        self,
-        x_noisy: Float[Tensor, "b a 3"],
-        noise_level: Float[Array, "_"],
-        given: Conditioning,
+        self, x_noisy: Float[Tensor, "b a 3"], noise_level: Float[Array, "_"], job: Conditioning,
     ) -> Float[Tensor, "b a 3"]:
-        """Denoised coordinates.
+        """Denoise coordinates.
 
         Args:
             x_noisy: angstrom.
-            noise_level: standard deviation of the noise in angstrom; one number that all samples
-                share, whose conditioning is then computed once, or one per sample.
-            given: from `prepare`.
+            noise_level: standard deviation of the noise in angstrom: one number for all samples,
+                whose conditioning is then computed once, or one per sample.
+            job: from `prepare`.
         """
         t = noise_level.astype(np.float32)[:, None, None]
         # EDM preconditioning (Karras et al. 2022, table 1)
         update = self._update(x_noisy * _tensor(1 / np.sqrt(self.sigma_data**2 + t**2)),
-                              noise_level, given)
+                              noise_level, job)
         ratio = t / np.float32(self.sigma_data)
         denoised = x_noisy * _tensor(1 / (1 + ratio**2))
         denoised = denoised + update * _tensor(t / np.sqrt(1 + ratio**2))
@@ -112,20 +106,20 @@ class DiffusionModule(nn.Cell):
         return denoised
 
     def _update(
-        self, r: Float[Tensor, "b a 3"], noise_level: Float[Array, "_"], given: Conditioning
+        self, r: Float[Tensor, "b a 3"], noise_level: Float[Array, "_"], job: Conditioning,
     ) -> Float[Tensor, "b a 3"]:
-        """The network proper, in units of unit variance."""
-        s = self.diffusion_conditioning(given.single, noise_level)
+        """Run the network proper on coordinates of unit variance."""
+        s = self.diffusion_conditioning(job.single, noise_level)
         if tracing():
             s_all = ops.broadcast_to(s, (r.shape[0], *s.shape[1:]))
             trace("diffusion_module.diffusion_conditioning", (s_all,))
-        a, q = self.atom_attention_encoder(given.atoms, given.c, given.encoder, r)
-        trace("diffusion_module.atom_attention_encoder", (a, q, given.c))
+        a, q = self.atom_attention_encoder(job.atoms, job.c, job.encoder, r)
+        trace("diffusion_module.atom_attention_encoder", (a, q, job.c))
         a = a + for_samples(self.linear_no_bias_s(self.layernorm_s(s)), a.shape[0])
-        a = self.diffusion_transformer(a, s, given.tokens)
+        a = self.diffusion_transformer(a, s, job.tokens)
         trace("diffusion_module.diffusion_transformer", a)
         a = self.layernorm_a(a)
-        update = self.atom_attention_decoder(given.atoms, a, q, given.c, given.decoder)
+        update = self.atom_attention_decoder(job.atoms, a, q, job.c, job.decoder)
         trace("diffusion_module.atom_attention_decoder", update)
         return update
 

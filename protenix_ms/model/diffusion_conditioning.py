@@ -6,21 +6,20 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from protenix_ms.model.layers import LayerNorm, Linear, Transition
 from protenix_ms.model.relative_position import RelativePositionEncoding, RelativePositions
-from protenix_ms.nn import LayerNorm, Linear, Transition
-from protenix_ms.ops.low_precision import widened
-from protenix_ms.runtime.chunk import map_rows
-from protenix_ms.runtime.recompute import recomputed_piece
+from protenix_ms.ops.functional import widened
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Array, Float
 
 FOURIER = 256
 
 
 class FourierEmbedding(nn.Cell):
-    """Random Fourier features of the noise level (AF3 Algorithm 22).
+    """Embeds the noise level by random Fourier features (AF3 Algorithm 22).
 
-    `w` and `b` come from the checkpoint (trap H30) and are never trained. For training from
-    scratch they are drawn once, with numpy; upstream's are torch's draws.
+    `w` and `b` come from the checkpoint and are never trained. Training from scratch draws them
+    once with numpy; upstream's are PyTorch's draws, which nobody else can repeat.
     """
 
     def __init__(self, c: int) -> None:
@@ -34,7 +33,9 @@ class FourierEmbedding(nn.Cell):
 
 
 class DiffusionConditioning(nn.Cell):
-    """AF3 Algorithm 21, in two parts: `pair` and `single` once per job, then the noise level.
+    """Conditions the diffusion module on trunk and noise level (AF3 Algorithm 21).
+
+    `pair` and `single` run once per job, the noise level enters at every step.
 
     Args:
         c_s, c_z, c_s_inputs: channels of the trunk.
@@ -58,36 +59,29 @@ class DiffusionConditioning(nn.Cell):
         self.transition_s2 = Transition(c_s, 2)
 
     def pair(
-        self, z_trunk: Float[Tensor, "n n c_z"], positions: RelativePositions
+        self, z_trunk: Float[Tensor, "n n c_z"], positions: RelativePositions,
     ) -> Float[Tensor, "n n c_z"]:
-        """Lines 1-5: the pair representation of all samples and steps."""
+        """Condition the pair for all samples and steps (lines 1-5)."""
 
-        modules = (self.relpe, self.layernorm_z, self.linear_no_bias_z, self.transition_z1,
-                   self.transition_z2)
-
-        def rows(part: slice) -> Tensor:
-            def condition(z: Float[Tensor, "r n c_z"]) -> Tensor:
-                z = ops.concat([widened(z), widened(self.relpe(positions, part))], -1)
-                z = self.linear_no_bias_z(self.layernorm_z(z))
-                z = self.transition_z1.added(z)
-                return self.transition_z2.added(z)
-
-            return recomputed_piece("pair_embedding", modules, condition, z_trunk[part])
+        def rows(z: Float[Tensor, "r n c_z"], part: slice) -> Float[Tensor, "r n c_z"]:
+            z = ops.concat([widened(z), widened(self.relpe(positions, part))], -1)
+            z = self.linear_no_bias_z(self.layernorm_z(z))
+            return self.transition_z2(self.transition_z1(z))
 
         n, _, c_z = z_trunk.shape
-        return map_rows(rows, n, 2 * n * c_z)
+        return rowwise(self, rows, z_trunk, range(n), cost=2 * n * c_z)
 
     def single(
-        self, s_trunk: Float[Tensor, "n c_s"], s_inputs: Float[Tensor, "n c_s_inputs"]
+        self, s_trunk: Float[Tensor, "n c_s"], s_inputs: Float[Tensor, "n c_s_inputs"],
     ) -> Float[Tensor, "n c_s"]:
-        """Lines 6-7: the single representation before the noise level is known."""
+        """Condition the single, before the noise level is known (lines 6-7)."""
         s = ops.concat([widened(s_trunk), widened(s_inputs)], -1)
         return self.linear_no_bias_s(self.layernorm_s(s))
 
     def construct(
-        self, single: Float[Tensor, "n c_s"], noise_level: Float[Array, "b"]
+        self, single: Float[Tensor, "n c_s"], noise_level: Float[Array, "b"],
     ) -> Float[Tensor, "b n c_s"]:
-        """Lines 8-12.
+        """Add the noise level to the conditioned single (lines 8-12).
 
         Args:
             single: from `single`.
@@ -98,5 +92,4 @@ class DiffusionConditioning(nn.Cell):
         noise = self.fourier_embedding(Tensor.from_numpy(scaled.astype(np.float32)))
         noise = self.linear_no_bias_n(self.layernorm_n(noise))
         s = ops.expand_dims(single, 0) + ops.expand_dims(noise, 1)
-        s = self.transition_s1.added(s)
-        return self.transition_s2.added(s)
+        return self.transition_s2(self.transition_s1(s))

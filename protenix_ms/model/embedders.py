@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from protenix_ms.errors import InputError
 from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.atom_transformer import AtomAttentionEncoder
-from protenix_ms.nn import Linear
+from protenix_ms.model.layers import Linear
 from protenix_ms.typing import Array, Float
 
 TOKEN_FEATURES = ("restype", "profile", "deletion_mean")  # 32 + 32 + 1, in this order
@@ -20,7 +20,7 @@ ESM = "esm_token_embedding"
 
 
 class InputFeatureEmbedder(nn.Cell):
-    """AF3 Algorithm 2: atoms of each token, its class, its alignment profile.
+    """Embeds the atoms of each token, its class and its alignment profile (AF3 Algorithm 2).
 
     Args:
         config: ``config.model.input_embedder``.
@@ -38,9 +38,9 @@ class InputFeatureEmbedder(nn.Cell):
             self.linear_esm = Linear(esm.embedding_dim, c.c_token + 65, init="zeros")
 
     def construct(
-        self, features: Mapping[str, Array], atoms: AtomFeatures
+        self, features: Mapping[str, Array], atoms: AtomFeatures,
     ) -> Float[Tensor, "n c_s_inputs"]:
-        """Single representation of the inputs.
+        """Compute the single representation of the inputs.
 
         Args:
             features: `restype` and `profile` ``[n, 32]``, `deletion_mean` ``[n]``, and for ESM
@@ -48,7 +48,7 @@ class InputFeatureEmbedder(nn.Cell):
             atoms: reference conformers.
 
         Raises:
-            InputError: an ESM variant without embeddings.
+            InputError: the job of an ESM variant has no embeddings.
         """
         a = self.atom_attention_encoder.embed(atoms)
         n = a.shape[0]
@@ -59,10 +59,10 @@ class InputFeatureEmbedder(nn.Cell):
         return s_inputs
 
     def _uses_esm(self) -> bool:
-        """Whether the projection does anything.
+        """Tell whether the projection changes anything.
 
         The constraint variant's configuration asks for ESM, but its file has no such projection:
-        it stays zero, and embeddings would be computed for nothing (reference protenix.md A.2).
+        it stays zero, and embeddings would be computed for nothing.
         """
         return self.linear_esm is not None and bool(self.linear_esm.weight.asnumpy().any())
 

@@ -20,18 +20,18 @@ from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.constraint import ConstraintEmbedder
 from protenix_ms.model.diffusion import Conditioning, DiffusionModule
 from protenix_ms.model.distogram import DistogramHead
+from protenix_ms.model.dropout import RowDropout
 from protenix_ms.model.embedders import InputFeatureEmbedder
+from protenix_ms.model.layers import LayerNorm, Linear, set_precision
 from protenix_ms.model.msa_module import Dropouts, MSAModule
 from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.model.relative_position import RelativePositionEncoding, RelativePositions
+from protenix_ms.model.sampler import SamplerOptions, noise_schedule, sample
 from protenix_ms.model.template import TemplateEmbedder
-from protenix_ms.nn import LayerNorm, Linear, RowDropout, set_precision
-from protenix_ms.ops.outer_sum import outer_sum
-from protenix_ms.runtime.chunk import map_rows, zeros
+from protenix_ms.ops.functional import outer_sum
 from protenix_ms.runtime.draws import Draws
-from protenix_ms.runtime.recompute import recomputed_piece
+from protenix_ms.runtime.rows import rowwise, zeros
 from protenix_ms.runtime.trace import trace, tracing
-from protenix_ms.sampler import SamplerOptions, noise_schedule, sample
 from protenix_ms.typing import Array, Float
 
 Dropout = Literal["none", "mc", "training"]
@@ -42,7 +42,7 @@ CONSTRAINT = "constraint_feature/"
 
 
 class Trunk(NamedTuple):
-    """What the trunk knows: inputs, single and pair representation."""
+    """Representations of the trunk: inputs, single and pair."""
 
     s_inputs: Float[Tensor, "n c_s_inputs"]
     s: Float[Tensor, "n c_s"]
@@ -56,7 +56,7 @@ class Prediction:
     Attributes:
         coordinates: angstrom.
         contact_probs: probability that two tokens are within 8 angstrom.
-        confidence: one of each sample.
+        confidence: one per sample.
         seconds: wall time of trunk, diffusion and confidence.
     """
 
@@ -66,12 +66,12 @@ class Prediction:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-class Job:
-    """A job's features in the forms that the network reads, each made once."""
+class ModelInputs:
+    """Features of a job in the forms that the network reads."""
 
     def __init__(self, features: Mapping[str, Array]) -> None:
         self.features = features
-        self.atoms = AtomFeatures.of(features)
+        self.atoms = AtomFeatures.from_features(features)
         self.positions = RelativePositions(features)
         self.constraints = {
             name.removeprefix(CONSTRAINT): value
@@ -80,21 +80,10 @@ class Job:
         }
 
 
-def _constraint_embedder(config: ConfigDict) -> ConstraintEmbedder:
-    kinds = {
-        kind: config[f"{kind}_embedder"].c_z_input
-        for kind in ("pocket", "contact", "contact_atom")
-        if config[f"{kind}_embedder"].enable
-    }
-    c = config.substructure_embedder
-    substructure = None
-    if c.enable:
-        substructure = {k: c[k] for k in ("n_classes", "hidden_dim", "n_layers", "n_heads")}
-    return ConstraintEmbedder(kinds, config.c_constraint_z, substructure)
-
-
 class Protenix(nn.Cell):
-    """AF3 Algorithm 1 (upstream `protenix.Protenix`); parameters under upstream's names.
+    """Predicts structures and their confidence (AF3 Algorithm 1; upstream `protenix.Protenix`).
+
+    Parameters have upstream's names.
 
     Args:
         config: from `protenix_ms.config.get_config`.
@@ -105,22 +94,15 @@ class Protenix(nn.Cell):
         self.config = config
         m, w = config.model, config.widths
         self.input_embedder = InputFeatureEmbedder(m.input_embedder, config.esm)
-        p = m.relative_position_encoding
-        self.relative_position_encoding = RelativePositionEncoding(p.c_z, p.r_max, p.s_max)
-        t = m.template_embedder
-        self.template_embedder = TemplateEmbedder(t.n_blocks, t.c, t.c_z, t.hidden_scale_up)
-        a = m.msa_module
-        self.msa_module = MSAModule(
-            a.n_blocks, a.c_m, a.c_z, a.c_s_inputs, a.hidden_scale_up, a.sample_lower_bound,
-            a.sample_cutoff,
-        )
-        self.constraint_embedder = _constraint_embedder(m.constraint_embedder)
+        self.relative_position_encoding = RelativePositionEncoding(**m.relative_position_encoding)
+        self.template_embedder = TemplateEmbedder(m.template_embedder)
+        self.msa_module = MSAModule(m.msa_module)
+        self.constraint_embedder = ConstraintEmbedder(m.constraint_embedder)
         f = m.pairformer
         self.pairformer_stack = PairformerStack(
-            f.n_blocks, f.c_z, f.c_s, f.n_heads, f.hidden_scale_up
-        )
+            f.n_blocks, f.c_z, f.c_s, f.n_heads, f.hidden_scale_up)
         self.diffusion_module = DiffusionModule(m.diffusion_module)
-        self.distogram_head = DistogramHead(m.distogram_head.c_z, m.distogram_head.no_bins)
+        self.distogram_head = DistogramHead(**m.distogram_head)
         self.confidence_head = ConfidenceHead(m.confidence_head)
         c_s, c_z = f.c_s, f.c_z
         self.linear_no_bias_sinit = Linear(w.c_s_inputs, c_s)
@@ -132,53 +114,55 @@ class Protenix(nn.Cell):
         self.layernorm_z_cycle = LayerNorm(c_z)
         self.layernorm_s = LayerNorm(c_s)
 
-    def initial(self, job: Job) -> Trunk:
-        """Lines 1-5: representations before the first recycle."""
-        s_inputs = self.input_embedder(job.features, job.atoms)
+    def initial(self, inputs: ModelInputs) -> Trunk:
+        """Compute representations before the first recycle (lines 1-5)."""
+        s_inputs = self.input_embedder(inputs.features, inputs.atoms)
         trace("input_embedder", s_inputs)
         s = self.linear_no_bias_sinit(s_inputs)
-        z = self._initial_pair(job, s)
+        z = self._initial_pair(inputs, s)
         trace("z_init", z)
         return Trunk(s_inputs, s, z)
 
-    def _initial_pair(self, job: Job, s: Float[Tensor, "n c_s"]) -> Float[Tensor, "n n c_z"]:
-        """Lines 3-5: outer sum, relative positions, bonds, constraints."""
+    def _initial_pair(
+        self, inputs: ModelInputs, s: Float[Tensor, "n c_s"],
+    ) -> Float[Tensor, "n n c_z"]:
+        """Sum single pairs, relative positions, bonds and constraints (lines 3-5)."""
         of_row, of_column = self.linear_no_bias_zinit1(s), self.linear_no_bias_zinit2(s)
-        bonds = np.asarray(job.features["token_bonds"])
-        prior = self.constraint_embedder(job.constraints) if job.constraints else None
+        bonds = np.asarray(inputs.features["token_bonds"])
+        prior = self.constraint_embedder(inputs.constraints) if inputs.constraints else None
         if prior is not None:
             trace("constraint_embedder", prior)
 
-        modules = self.relative_position_encoding, self.linear_no_bias_token_bond
+        def rows(of_row: Float[Tensor, "r c_z"], part: slice, of_column: Tensor) -> Tensor:
+            z = outer_sum(of_row, of_column)
+            z = z + self.relative_position_encoding(inputs.positions, part)
+            bonded = np.ascontiguousarray(bonds[part, :, None], dtype=np.float32)
+            return z + self.linear_no_bias_token_bond(Tensor.from_numpy(bonded))
 
-        def rows(part: slice) -> Tensor:
-            def embed(of_row: Float[Tensor, "r c_z"], of_column: Float[Tensor, "n c_z"]) -> Tensor:
-                z = outer_sum(of_row, of_column)
-                z = z + self.relative_position_encoding(job.positions, part)
-                bonded = np.ascontiguousarray(bonds[part, :, None], dtype=np.float32)
-                return z + self.linear_no_bias_token_bond(Tensor.from_numpy(bonded))
+        owner = (self, self.relative_position_encoding, self.linear_no_bias_token_bond)
+        z = rowwise(owner, rows, of_row, range(len(bonds)), shared=(of_column,),
+                    cost=len(bonds) * inputs.positions.channels)
+        return z if prior is None else self._sum(z, prior)
 
-            z = recomputed_piece("pair_embedding", modules, embed, of_row[part], of_column)
-            return z if prior is None else z + prior[part]
-
-        return map_rows(rows, len(bonds), len(bonds) * job.positions.channels)
+    @staticmethod
+    def _sum(z: Float[Tensor, "n n c_z"], update: Float[Tensor, "n n c_z"]) -> Tensor:
+        """Add to a pair that nobody needs any more; a large one keeps its memory."""
+        return rowwise(None, ops.add, z, update, cost=z.size // len(z), into=z)
 
     def recycle(
-        self,
-        job: Job,
-        start: Trunk,
-        before: Trunk,
-        draws: Draws,
+        self, inputs: ModelInputs, start: Trunk, before: Trunk, draws: Draws,
         dropout: Dropout = "none",
     ) -> Trunk:
-        """Lines 8-13: one pass through the trunk, `combine` and then `update`."""
+        """Pass once through the trunk, by `combine` and then `update` (lines 8-13)."""
         now = self.combine(start, before, draws, dropout)
-        return self.update(job, now, draws, dropout == "training")
+        return self.update(inputs, now, draws, dropout == "training")
 
     def combine(
-        self, start: Trunk, before: Trunk, draws: Draws, dropout: Dropout = "none"
+        self, start: Trunk, before: Trunk, draws: Draws, dropout: Dropout = "none",
     ) -> Trunk:
-        """Lines 8 and 11: what a pass starts from. A large pair takes the memory of `before`'s.
+        """Start a pass from the result of the pass before (lines 8 and 11).
+
+        A large pair takes the memory of the one in `before`.
 
         Args:
             start: from `initial`.
@@ -192,22 +176,22 @@ class Protenix(nn.Cell):
             rate = self.config.mc_dropout_rate
             keep = draws.keep_rows("mc_dropout_mask", rate, before.z.shape)
 
-        modules = self.layernorm_z_cycle, self.linear_no_bias_z_cycle
+        def rows(z: Float[Tensor, "r n c_z"], first: Tensor, part: slice) -> Tensor:
+            change = self.linear_no_bias_z_cycle(self.layernorm_z_cycle(z))
+            return first + (change if keep is None else change * Tensor(keep(part)))
 
-        def rows(part: slice) -> Tensor:
-            def recycled(start: Float[Tensor, "r n c_z"], z: Float[Tensor, "r n c_z"]) -> Tensor:
-                change = self.linear_no_bias_z_cycle(self.layernorm_z_cycle(z))
-                return start + (change if keep is None else change * Tensor(keep(part)))
-
-            return recomputed_piece(
-                "pair_embedding", modules, recycled, start.z[part], before.z[part])
-
-        z = map_rows(rows, len(before.z), before.z.size // len(before.z), into=before.z)
+        owner, n = (self, self.layernorm_z_cycle, self.linear_no_bias_z_cycle), len(before.z)
+        z = rowwise(owner, rows, before.z, start.z, range(n), cost=before.z.size // n,
+                    into=before.z)
         s = start.s + self.linear_no_bias_s(self.layernorm_s(before.s))
         return Trunk(start.s_inputs, s, z)
 
-    def update(self, job: Job, now: Trunk, draws: Draws, training: bool = False) -> Trunk:
-        """Lines 9, 10 and 12: templates, alignment, pairformer. `now` is not to be used again.
+    def update(
+        self, inputs: ModelInputs, now: Trunk, draws: Draws, training: bool = False,
+    ) -> Trunk:
+        """Run templates, MSA module and pairformer (lines 9, 10 and 12).
+
+        Writes over a large pair: do not use `now` afterwards.
 
         Args:
             now: from `combine`.
@@ -215,26 +199,21 @@ class Protenix(nn.Cell):
         """
         s_inputs, s, z = now
         in_template, in_msa, in_pairformer = self._dropouts(draws, training)
-        if self.template_embedder.n_blocks and "template_aatype" in job.features:
-            z = self._with_templates(job, z, in_template)
-        z = self.msa_module(job.features, z, s_inputs, draws, in_msa)
+        if self.template_embedder.n_blocks and "template_aatype" in inputs.features:
+            templates = self.template_embedder(inputs.features, z, in_template)
+            trace("template_embedder", templates)
+            z = self._sum(z, templates)
+            del templates
+        z = self.msa_module(inputs.features, z, s_inputs, draws, in_msa)
         trace("msa_module", z)
         s, z = self.pairformer_stack(s, z, in_pairformer)
         trace("pairformer_stack", (s, z))
         return Trunk(s_inputs, s, z)
 
-    def _with_templates(
-        self, job: Job, z: Float[Tensor, "n n c_z"], dropout: RowDropout | None
-    ) -> Float[Tensor, "n n c_z"]:
-        templates = self.template_embedder(job.features, z, dropout)
-        trace("template_embedder", templates)
-        per_row = z.size // len(z)
-        return map_rows(lambda part: z[part] + templates[part], len(z), per_row, into=z)
-
     def _dropouts(
-        self, draws: Draws, training: bool
+        self, draws: Draws, training: bool,
     ) -> tuple[RowDropout | None, Dropouts | None, RowDropout | None]:
-        """Dropout of templates, MSA module and pairformer; none unless in training."""
+        """Make the dropout of templates, MSA module and pairformer; none unless in training."""
         if not training:
             return None, None, None
         m = self.config.model
@@ -243,25 +222,25 @@ class Protenix(nn.Cell):
         template, rows, pair, pairformer = (RowDropout(draws, rate) for rate in rates)
         return template, Dropouts(rows, pair), pairformer
 
-    def trunk(self, job: Job, draws: Draws, progress: Progress | None = None) -> Trunk:
-        """Lines 1-13: all recycles.
+    def trunk(self, inputs: ModelInputs, draws: Draws, progress: Progress | None = None) -> Trunk:
+        """Run all recycles (lines 1-13).
 
-        Whether the recycled pair is dropped out is decided once for all cycles, at inference too,
-        as Protenix intends (trap H1): site `mc_dropout`, whose mask is drawn in every cycle.
+        As Protenix intends, whether the recycled pair is dropped out is decided once for all
+        cycles, at inference too (site `mc_dropout`); each cycle draws its mask.
 
         Raises:
             NonFiniteError: names the cycle.
         """
         dropped = draws.uniform("mc_dropout") < self.config.mc_dropout_apply_rate
         dropout = "mc" if dropped else "none"
-        start = self.initial(job)
+        start = self.initial(inputs)
         now = Trunk(start.s_inputs, ops.zeros_like(start.s), zeros(start.z.shape))
         cycles = self.config.model.N_cycle
         for cycle in range(cycles):
             now = self.combine(start, now, draws, dropout)
             if cycle + 1 == cycles:
-                start = None  # a pair representation less
-            now = self.update(job, now, draws)
+                start = None  # frees a pair representation
+            now = self.update(inputs, now, draws)
             if not np.isfinite(now.s.asnumpy()).all():
                 raise NonFiniteError(
                     "the trunk is not finite", where=f"recycle {cycle + 1} of {cycles}"
@@ -271,67 +250,64 @@ class Protenix(nn.Cell):
         return now
 
     def sample(
-        self, job: Job, trunk: Trunk, draws: Draws, progress: Progress | None = None
+        self, inputs: ModelInputs, trunk: Trunk, draws: Draws, progress: Progress | None = None,
     ) -> Float[Array, "b a 3"]:
-        """Line 15: coordinates in angstrom of all samples."""
+        """Sample coordinates in angstrom (line 15)."""
         c = self.config.sample_diffusion
-        given = self.diffusion_module.prepare(job.atoms, job.positions, *trunk)
-        return self.roll_out(given, draws, (c.N_step, c.N_sample), progress)
+        job = self.diffusion_module.prepare(inputs.atoms, inputs.positions, *trunk)
+        return self.roll_out(job, draws, (c.N_step, c.N_sample), progress)
 
     def roll_out(
-        self,
-        given: Conditioning,
-        draws: Draws,
-        size: tuple[int, int],
+        self, job: Conditioning, draws: Draws, size: tuple[int, int],
         progress: Progress | None = None,
     ) -> Float[Array, "b a 3"]:
         """Sample coordinates in angstrom.
 
         Args:
-            given: from `diffusion_module.prepare`.
+            job: from `diffusion_module.prepare`.
             draws: the sampler's sites.
             size: denoising steps, samples.
-            progress: told after every step.
+            progress: called after every step.
         """
         steps, samples = size
 
         def denoise(x: Array, noise_level: Array) -> Array:
             x = Tensor.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-            return self.diffusion_module(x, noise_level, given).asnumpy()
+            return self.diffusion_module(x, noise_level, job).asnumpy()
 
         schedule = noise_schedule(self.config.inference_noise_scheduler, steps)
-        options = SamplerOptions.of(self.config.sample_diffusion)
-        return sample(denoise, schedule, draws, options, (samples, given.atoms.n_atoms), progress)
+        options = SamplerOptions.from_config(self.config.sample_diffusion)
+        return sample(denoise, schedule, draws, options, (samples, job.atoms.n_atoms), progress)
 
     def predict(
-        self, features: Mapping[str, Array], draws: Draws, progress: Progress | None = None
+        self, features: Mapping[str, Array], draws: Draws, progress: Progress | None = None,
     ) -> Prediction:
-        """Structures and confidences of one job.
+        """Predict structures and confidences of one job.
 
         Args:
-            features: the model's input arrays (reference protenix.md B.6).
-            draws: every random number; sites `mc_dropout`, `mc_dropout_mask`, `msa_rows`,
-                `msa_order`, and the sampler's.
-            progress: told after every recycle, denoising step and scored sample.
+            features: the model's input arrays.
+            draws: source of every random number; sites `mc_dropout`, `mc_dropout_mask`,
+                `msa_rows`, `msa_order`, and the sampler's.
+            progress: called after every recycle, denoising step and scored sample.
 
         Raises:
-            InputError: features that this model needs and that are not there.
+            InputError: features that this model needs are absent.
             NonFiniteError: names the stage.
         """
         seconds: dict[str, float] = {}
         with _timed(seconds, "trunk"):
-            job = Job(features)
-            set_precision(self, job.positions.n_tokens, self.config.model_name)
-            trunk = self.trunk(job, draws, progress)
+            inputs = ModelInputs(features)
+            set_precision(self, inputs.positions.n_tokens, self.config.model_name)
+            trunk = self.trunk(inputs, draws, progress)
         with _timed(seconds, "diffusion"):
-            coordinates = self.sample(job, trunk, draws, progress)
+            coordinates = self.sample(inputs, trunk, draws, progress)
             trace("pred/coordinate", coordinates)
         with _timed(seconds, "confidence"):
             if tracing():
                 trace("distogram_head", self.distogram_head(trunk.z))
             contacts = self.distogram_head.contact_probabilities(trunk.z).asnumpy()
             trace("pred/contact_probs", contacts)
-            scored = ConfidenceFeatures.of(features)
+            scored = ConfidenceFeatures.from_features(features)
             confidence = self.confidence_head(scored, tuple(trunk), coordinates, progress)
         return Prediction(coordinates, contacts, confidence, seconds)
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from mindspore import Tensor, nn
 
-from protenix_ms.nn import Linear
-from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.model.layers import Linear
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Array, Float, Int
 
 
@@ -18,9 +18,9 @@ def _one_hot(x: Int[Array, "r n"], classes: int) -> Float[Array, "r n c"]:
 
 
 class RelativePositions:
-    """Classes of relative residue, token and chain position of a job (numpy).
+    """Relative residue, token and chain positions of a job, as one-hot classes (numpy).
 
-    Made into one-hot features by rows, so that the 139 channels never exist for all pairs.
+    Features are computed by rows, so that their 139 channels never exist for all pairs.
 
     Args:
         features: `asym_id`, `residue_index`, `entity_id`, `token_index`, `sym_id`, each ``[n]``.
@@ -45,11 +45,11 @@ class RelativePositions:
         return x[rows, None] - x[None, :]
 
     def rows(self, part: slice) -> Float[Array, "r n k"]:
-        """Features of some rows: residue offset, token offset, same entity, copy offset.
+        """Compute features of some rows: residue offset, token offset, same entity, copy offset.
 
         The last class of each offset means "not comparable": other chain, other residue, other
-        entity. The copy offset is within an entity (the supplement says chain), a correction
-        Protenix makes.
+        entity. The copy offset counts within an entity, as Protenix corrects the supplement,
+        which says chain.
         """
         r, s = self.r_max, self.s_max
         chain, residue, entity = (
@@ -71,19 +71,18 @@ class RelativePositions:
 
 
 class RelativePositionEncoding(nn.Cell):
-    """AF3 Algorithm 3: one projection of `RelativePositions` features, no offset."""
+    """Projects `RelativePositions` features, without offset (AF3 Algorithm 3)."""
 
     def __init__(self, c_z: int, r_max: int = 32, s_max: int = 2) -> None:
         super().__init__()
         self.linear_no_bias = Linear(4 * r_max + 2 * s_max + 7, c_z)
 
     def construct(
-        self, positions: RelativePositions, rows: slice | None = None
+        self, positions: RelativePositions, rows: slice | None = None,
     ) -> Float[Tensor, "r n c_z"]:
-        """Encoding of all pairs of tokens, or of some rows of them."""
-
-        def project(part: slice) -> Tensor:
-            return self.linear_no_bias(Tensor.from_numpy(positions.rows(part)))
-
-        n = positions.n_tokens
-        return project(rows) if rows else map_rows(project, n, n * positions.channels)
+        """Encode all pairs of tokens, or some rows of them."""
+        if rows is None:
+            n = positions.n_tokens
+            return rowwise(None, lambda rows: self(positions, rows), range(n),
+                           cost=n * positions.channels)
+        return self.linear_no_bias(Tensor.from_numpy(positions.rows(rows)))

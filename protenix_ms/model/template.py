@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from mindspore import Tensor, nn, ops
+from ml_collections import ConfigDict
 
+from protenix_ms.model.dropout import RowDropout
+from protenix_ms.model.layers import LayerNorm, Linear
 from protenix_ms.model.pairformer import PairformerStack
-from protenix_ms.nn import LayerNorm, Linear, RowDropout
-from protenix_ms.runtime.chunk import map_rows
+from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Array, Float
 
 DISTANCE_BINS, CLASSES = 39, 32
@@ -24,35 +26,29 @@ _ARRAYS = (
 )
 
 
-def distinct_templates(
-    features: Mapping[str, Array], each: bool = False
-) -> list[tuple[int, int]]:
-    """Templates that differ, as (index, how often it occurs); with `each`, all of them once.
+def distinct_templates(features: Mapping[str, Array], each: bool = False) -> list[tuple[int, int]]:
+    """List the templates that differ as (index, how often it occurs); with `each`, all once.
 
-    There are always four slots, and without templates three of them are the same padding
-    (trap H16): what is equal is embedded once.
+    Upstream pads to four slots, and embeds the same padding several times. Here equal templates
+    are embedded once.
     """
-    if each:
-        return [(t, 1) for t in range(len(features["template_aatype"]))]
-    found: list[tuple[int, int]] = []
+    count: dict[int, int] = {}
     for t in range(len(features["template_aatype"])):
-        for place, (first, count) in enumerate(found):
-            if all(np.array_equal(features[k][t], features[k][first]) for k in _ARRAYS):
-                found[place] = (first, count + 1)
-                break
-        else:
-            found.append((t, 1))
-    return found
+        same = (first for first in count if not each and all(
+            np.array_equal(features[k][t], features[k][first]) for k in _ARRAYS))
+        first = next(same, t)
+        count[first] = count.get(first, 0) + 1
+    return list(count.items())
 
 
 def template_pairs(
-    features: Mapping[str, Array], template: int, rows: slice
+    features: Mapping[str, Array], template: int, rows: slice,
 ) -> Float[Array, "r n 108"]:
-    """Pair features of one template for some rows.
+    """Compute pair features of one template for some rows.
 
-    In upstream's order: distance bins, pseudo-beta mask, class of the column token, class of the
-    row token (trap H14), unit vector, backbone mask. Geometry is kept within a chain only;
-    classes are not masked.
+    In upstream's order: distance bins, pseudo-beta mask, class of the column token, then of the
+    row token, unit vector, backbone mask. Geometry is kept within a chain only; classes are not
+    masked.
     """
     names = {k: np.asarray(features[k])[template] for k in _ARRAYS}
     chain = np.asarray(features["asym_id"])
@@ -71,22 +67,21 @@ def template_pairs(
 
 
 class TemplateEmbedder(nn.Cell):
-    """AF3 Algorithm 16.
+    """Embeds templates into the pair (AF3 Algorithm 16).
 
     Args:
-        n_blocks: depth; with 0 the module is skipped, although the files hold its projections.
-        c, c_z: inner and pair channels.
-        hidden_scale_up: as of `PairformerBlock`.
+        config: ``config.model.template_embedder``; with 0 blocks the module is skipped, although
+            the files hold its projections.
     """
 
-    def __init__(self, n_blocks: int, c: int, c_z: int, hidden_scale_up: bool = False) -> None:
+    def __init__(self, config: ConfigDict) -> None:
         super().__init__()
+        c, c_z = config.c, config.c_z
         self.linear_no_bias_z = Linear(c_z, c)
         self.layernorm_z = LayerNorm(c_z)
         self.linear_no_bias_a = Linear(CHANNELS, c)
         self.pairformer_stack = PairformerStack(
-            n_blocks, c, hidden_scale_up=hidden_scale_up, expansion=EXPANSION
-        )
+            config.n_blocks, c, hidden_scale_up=config.hidden_scale_up, expansion=EXPANSION)
         self.layernorm_v = LayerNorm(c)
         self.linear_no_bias_u = Linear(c, c_z)
 
@@ -95,29 +90,24 @@ class TemplateEmbedder(nn.Cell):
         return len(self.pairformer_stack.blocks)
 
     def _embed(
-        self,
-        features: Mapping[str, Array],
-        template: int,
-        z: Float[Tensor, "n n c"],
+        self, features: Mapping[str, Array], template: int, z: Float[Tensor, "n n c"],
         dropout: RowDropout | None,
     ) -> Float[Tensor, "n n c"]:
-        """One template, on the normalised and projected pair."""
+        """Embed one template, on the normalised and projected pair."""
 
-        def rows(part: slice) -> Tensor:
-            pairs = Tensor.from_numpy(template_pairs(features, template, part))
-            return z[part] + self.linear_no_bias_a(pairs)
+        def add_template(z: Float[Tensor, "r n c"], rows: slice) -> Float[Tensor, "r n c"]:
+            pairs = Tensor.from_numpy(template_pairs(features, template, rows))
+            return z + self.linear_no_bias_a(pairs)
 
-        n = z.shape[0]
-        _, v = self.pairformer_stack(None, map_rows(rows, n, n * CHANNELS), dropout)
-        return self.layernorm_v(v)
+        n = len(z)
+        v = rowwise(None, add_template, z, range(n), cost=n * CHANNELS)
+        return self.layernorm_v(self.pairformer_stack(None, v, dropout)[1])
 
     def construct(
-        self,
-        features: Mapping[str, Array],
-        z: Float[Tensor, "n n c_z"],
+        self, features: Mapping[str, Array], z: Float[Tensor, "n n c_z"],
         dropout: RowDropout | None = None,
     ) -> Float[Tensor, "n n c_z"]:
-        """The update of the pair.
+        """Compute the update of the pair.
 
         Args:
             features: `template_aatype` ``[t, n]``, `template_distogram` ``[t, n, n, 39]``,
@@ -126,15 +116,13 @@ class TemplateEmbedder(nn.Cell):
             z: pair.
             dropout: in training, where equal templates are dropped out differently.
         """
-        z = self._by_rows(lambda x: self.linear_no_bias_z(self.layernorm_z(x)), z)
+        n, _, c_z = z.shape
+        z = rowwise(None, lambda z: self.linear_no_bias_z(self.layernorm_z(z)), z, cost=n * c_z)
         total, slots = None, 0
         for template, count in distinct_templates(features, dropout is not None):
             v = self._embed(features, template, z, dropout)
             v = v * float(count) if count > 1 else v
             total, slots = (v if total is None else total + v), slots + count
         mean = 1.0 / (EPSILON + slots)
-        return self._by_rows(lambda x: self.linear_no_bias_u(ops.relu(x * mean)), total)
-
-    @staticmethod
-    def _by_rows(layer: Callable[[Tensor], Tensor], x: Float[Tensor, "n n k"]) -> Tensor:
-        return map_rows(lambda part: layer(x[part]), len(x), x.size // len(x))
+        return rowwise(None, lambda u: self.linear_no_bias_u(ops.relu(u * mean)), total,
+                       cost=total.size // n)

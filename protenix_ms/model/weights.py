@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights into the network, strictly and without copies."""
+"""Weights of the network: loaded strictly and without copies, or drawn."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from zlib import crc32
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
+from ml_collections import ConfigDict
 
+from protenix_ms.config.parameters import Shapes, has_released_sizes, released_shapes
 from protenix_ms.errors import CheckpointError
+from protenix_ms.model.layers import Linear
+from protenix_ms.model.protenix import Protenix
 from protenix_ms.typing import Array, Float
 
 # Absent from the published constraint checkpoint, although its configuration has it; zero then.
@@ -24,9 +28,28 @@ OWN = frozenset(
 )
 """Constants that their module makes itself; a checkpoint may replace them."""
 
+LIMIT = 2.0  # standard deviations kept of a truncated normal
+TRUNCATED_STD = 0.8796256610342398  # of a standard normal cut at two standard deviations
+VARIANCE = {"default": 1.0, "relu": 2.0}
+
+
+def parameter_shapes(config: ConfigDict) -> Shapes:
+    """Return every parameter of a configuration: upstream's state-dict name -> shape.
+
+    The network is built for it where no released variant has these sizes, in up to seconds.
+    """
+    if has_released_sizes(config):
+        return released_shapes(config.model_name)
+    return shapes_of(Protenix(config))
+
+
+def shapes_of(model: nn.Cell) -> Shapes:
+    """Return the name and shape of every parameter of a network."""
+    return {name: tuple(p.shape) for name, p in model.parameters_and_names()}
+
 
 def rule_array(name: str, shape: tuple[int, ...], seed: int = 0) -> Float[Array, "..."]:
-    """Random values of one parameter, from its name and shape alone (seed 0: as the recordings).
+    """Draw the values of one parameter from its name and shape alone (seed 0: the recordings').
 
     Matrices are scaled to keep magnitudes; nothing is zero, so that every layer takes part.
     """
@@ -39,15 +62,13 @@ def rule_array(name: str, shape: tuple[int, ...], seed: int = 0) -> Float[Array,
 
 
 def load_weights(
-    model: nn.Cell,
-    arrays: Iterable[tuple[str, Array]],
-    where: str = "weights",
+    model: nn.Cell, arrays: Iterable[tuple[str, Array]], where: str = "weights",
     may_be_absent: frozenset[str] = OWN,
 ) -> None:
-    """Give every parameter of `model` its array, by name.
+    """Set every parameter of `model` to its array, by name.
 
-    Arrays that are float32, contiguous and writable become the parameter's memory; give a
-    generator, and peak memory stays at the model plus one array.
+    Arrays that are float32, contiguous and writable become the parameter's memory. With a
+    generator, peak memory stays at the model plus one array.
 
     Args:
         model: any cell whose parameters carry upstream's names.
@@ -56,7 +77,7 @@ def load_weights(
         may_be_absent: names that may keep their initial value.
 
     Raises:
-        CheckpointError: a name too many, too few, or an array of another shape.
+        CheckpointError: a name is unknown or missing, or an array has another shape.
     """
     parameters = dict(model.parameters_and_names())
     waiting = set(parameters)
@@ -69,7 +90,8 @@ def load_weights(
                 f"'{name}' has shape {array.shape}, the model wants {expected}", where=where,
                 fix="check that the file is of this model",
             )
-        parameters[name].set_data(Tensor.from_numpy(_owned(array)))
+        # MindSpore can share memory that is float32, contiguous and writable
+        parameters[name].set_data(Tensor.from_numpy(np.require(array, np.float32, ["C", "W"])))
         waiting.discard(name)
     missing = sorted(waiting - may_be_absent)
     if missing:
@@ -79,6 +101,31 @@ def load_weights(
         )
 
 
-def _owned(array: Array) -> Array:
-    """The array itself where MindSpore can share it, else a copy."""
-    return np.require(array, np.float32, ["C", "W"])
+def truncated_normal(
+    shape: tuple[int, ...], variance: float, rng: np.random.Generator,
+) -> Float[Array, "..."]:
+    """Draw normal numbers of a given variance *after* cutting at two standard deviations."""
+    x = rng.standard_normal(shape, dtype=np.float32)
+    while (outside := np.abs(x) > LIMIT).any():
+        x[outside] = rng.standard_normal(int(outside.sum()), dtype=np.float32)
+    return x * np.float32(np.sqrt(variance) / TRUNCATED_STD)
+
+
+def initialise(model: nn.Cell, rng: np.random.Generator) -> None:
+    """Draw initial weights for training from scratch, distributed as upstream's.
+
+    Draws the weight of every `Linear` by its `init`; norms, offsets and constants stay as built.
+    The substructure encoder's packed projection is PyTorch's, hence Glorot uniform.
+    """
+    for _, cell in model.cells_and_names():
+        if isinstance(cell, Linear) and cell.init in VARIANCE:
+            c_in = cell.weight.shape[1]
+            _put(cell.weight, truncated_normal(cell.weight.shape, VARIANCE[cell.init] / c_in, rng))
+        packed = getattr(cell, "in_proj_weight", None)
+        if isinstance(packed, Parameter):
+            bound = np.sqrt(6.0 / sum(packed.shape))
+            _put(packed, rng.uniform(-bound, bound, packed.shape).astype(np.float32))
+
+
+def _put(parameter: Parameter, values: Float[Array, "..."]) -> None:
+    parameter.set_data(Tensor.from_numpy(values))

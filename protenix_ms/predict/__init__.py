@@ -13,10 +13,10 @@ from types import ModuleType
 
 
 class _Callable(ModuleType):
-    """A package that can be called as `api.predict`."""
+    """Makes the package callable as `predictor.predict`."""
 
     def __call__(self, *arguments: object, **named: object) -> object:
-        return importlib.import_module(f"{__name__}.api").predict(*arguments, **named)
+        return importlib.import_module(f"{__name__}.predictor").predict(*arguments, **named)
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -11,15 +11,18 @@ from typing import Protocol, runtime_checkable
 from protenix_ms.errors import CheckpointError, OutputError, ProtenixError, explain
 from protenix_ms.features.build import Example
 from protenix_ms.job import Job
-from protenix_ms.predict.api import load_predictor
-from protenix_ms.predict.fingerprint import fingerprint
-from protenix_ms.predict.job_folder import BusyError, JobFolder
+from protenix_ms.predict.job_folder import BusyError, JobFolder, fingerprint, update_record
 from protenix_ms.predict.memory import Size, estimate_bytes, require_memory
 from protenix_ms.predict.notes import collect_notes, name_chains
 from protenix_ms.predict.outputs import write_ranking, write_seed
 from protenix_ms.predict.plots import can_plot, draw_seed
-from protenix_ms.predict.predictor import Predictor, Progress, SeedResult, featurize
-from protenix_ms.predict.record import update_record
+from protenix_ms.predict.predictor import (
+    Predictor,
+    Progress,
+    SeedResult,
+    featurize,
+    load_predictor,
+)
 from protenix_ms.predict.settings import Settings
 from protenix_ms.runtime.resources import forget_shapes
 
@@ -32,21 +35,21 @@ _RANKING_PATIENCE = 60.0  # for another process to write what all seeds of a job
 
 @runtime_checkable
 class Reporter(Protocol):
-    """Who is told what happens."""
+    """Receives news of a run."""
 
     def line(self, text: str) -> None:
-        """One line of news."""
+        """Take one line of news."""
 
     def progress(self, job: str, seed: int) -> Progress:
-        """A callback for the stages of one job and seed."""
+        """Return a callback for the stages of one job and seed."""
 
     def defect(self, error: BaseException) -> None:
-        """An error nobody foresaw: the place for a traceback."""
+        """Take an error that nobody foresaw; a traceback may be shown."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job's seed: "done", "there already", "failed", "interrupted", "busy"."""
+    """The end of a job's seed: "done", "there already", "failed", "interrupted" or "busy"."""
 
     job: str
     seed: int | None
@@ -57,11 +60,11 @@ class Outcome:
 
 @dataclass
 class Batch:
-    """The run of some jobs under one `Settings`.
+    """Runs jobs one after the other under one `Settings`.
 
     Attributes:
         settings: the choices.
-        reporter: who is told.
+        reporter: where news goes.
         load: makes the predictor when the first unfinished seed comes.
         featurize: makes the model's inputs of a job and seed; needs no predictor.
     """
@@ -76,7 +79,7 @@ class Batch:
     _content: dict | None = None
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Every job with all its seeds; an interrupt ends the run and keeps what is finished.
+        """Run every job with all its seeds; an interrupt ends the run and keeps what is finished.
 
         Raises:
             CheckpointError: the weights cannot be used, so nothing can start.
@@ -95,7 +98,7 @@ class Batch:
         return outcomes
 
     def _seeds(self, folder: JobFolder, job: Job) -> list[Outcome]:
-        """One job with its seeds, those that another process works on last.
+        """Run one job with its seeds, last those that another process works on.
 
         After an interrupt, wherever it comes, one of them says so.
         """
@@ -113,7 +116,7 @@ class Batch:
         return [mine[seed] for seed in seeds if seed in mine]
 
     def _outcome(self, folder: JobFolder, job: Job, seed: int, patience: float = 0.0) -> Outcome:
-        """One job and seed; errors become part of the outcome."""
+        """Run one job and seed; errors become part of the outcome."""
         state = "failed"
         try:
             with folder.lock(seed, patience):
@@ -163,7 +166,7 @@ class Batch:
         return outcome
 
     def _write(self, folder: JobFolder, result: SeedResult, outcome: Outcome, mark: str) -> None:
-        """All files of a seed, its line in `run.json`, and last its mark; or none of them."""
+        """Write all files of a seed, its entry in `run.json`, last its mark; or none of them."""
         try:
             if self.settings.plots and can_plot():
                 draw_seed(folder, result, self.settings.label)
@@ -197,7 +200,7 @@ class Batch:
             require_memory(config, size, job.name)
 
     def _finish(self, folder: JobFolder, job: Job, outcomes: list[Outcome]) -> list[Outcome]:
-        """Ranking and `run.json` of a job over all its finished seeds; a failure is an outcome.
+        """Write ranking and `run.json` of a job over its finished seeds; a failure is an outcome.
 
         Seeds that other processes made under the same settings count too.
         """
@@ -220,7 +223,7 @@ class Batch:
         return []
 
     def _finished(self, folder: JobFolder, job: Job) -> list[int]:
-        """Seeds on disk that are whole and of these settings; the others are named."""
+        """List the seeds on disk that are whole and of these settings; name the others."""
         finished, others = [], []
         for seed in folder.seeds():
             try:
@@ -253,5 +256,5 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _entry(outcome: Outcome) -> dict:
-    """What `run.json` says of a seed."""
+    """Make the entry of a seed in `run.json`."""
     return {"state": outcome.state, "detail": outcome.detail, "seconds": outcome.seconds}

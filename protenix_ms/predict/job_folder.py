@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job's folder: names and places of its results, who may write there, and what is finished.
+"""A job's folder: names of its files, who may write there, what is finished, and `run.json`.
 
 Two locks keep processes apart that share a folder, such as the elements of a job array: one for
 each seed, and one for what all seeds of a job share (ranking, best model, `run.json`). The system
@@ -10,24 +10,34 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
+import json
+import platform
 import re
+import resource
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
 from io import BufferedWriter
 from pathlib import Path
 
+from protenix_ms import __version__
 from protenix_ms.errors import OutputError
-from protenix_ms.files import remove_leftovers
+from protenix_ms.files import file_sha256, remove_leftovers
 from protenix_ms.io.atomic import write_text
+from protenix_ms.job import Job
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 _POLL = 0.1  # seconds between two tries to take a lock
+_PACKAGES = ("mindspore", "numpy", "rdkit", "gemmi")  # what the numbers of a result depend on
 
 
 class BusyError(OutputError):
-    """Another process works on the same seed of the same job, in the same folder."""
+    """Tells that another process works on the same seed of the same job, in the same folder."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +55,23 @@ class JobFolder:
         return self.path / f"seed_{seed}"
 
     def sample(self, seed: int, kind: str, rank: int, suffix: str) -> Path:
-        """File of a sample; `kind` is "", "summary_confidence_", "full_data_", "confidence_"."""
+        """Name the file of a sample.
+
+        Args:
+            kind: "", "summary_confidence_", "full_data_", "confidence_".
+        """
         return self.predictions(seed) / f"{self.name}_{kind}sample_{rank}{suffix}"
 
     def predictions(self, seed: int) -> Path:
-        """Folder of a seed's samples."""
+        """Return the folder of a seed's samples."""
         return self.seed(seed) / "predictions"
 
     def marker(self, seed: int) -> Path:
-        """Written last: the fingerprint of a finished seed, then size and name of its files."""
+        """Name the file that is written last: fingerprint of a finished seed, its files."""
         return self.seed(seed) / "fingerprint.txt"
 
     def lock_file(self, seed: int | None) -> Path:
-        """The file that `lock` locks. It is always empty and stays."""
+        """Return the file that `lock` locks. It is always empty and stays."""
         part = "" if seed is None else f"_seed_{seed}"
         return self.path / f"{self.name}{part}.lock"
 
@@ -100,7 +114,7 @@ class JobFolder:
         write_text(self.marker(seed), text + "\n")
 
     def flaw(self, seed: int, fingerprint: str) -> str | None:
-        """What keeps a seed from being finished under a fingerprint.
+        """Say what keeps a seed from being finished under a fingerprint.
 
         Returns:
             None: it is finished. "": nothing is there. Else what is missing or damaged.
@@ -132,7 +146,7 @@ class JobFolder:
         return None
 
     def seeds(self) -> list[int]:
-        """Seeds that have a mark, in order; whether it holds is for `flaw` to say."""
+        """List the seeds that have a mark, in order; `flaw` says whether it holds."""
         names = (p.parent.name.removeprefix("seed_") for p in self.path.glob(
             f"seed_*/{self.marker(0).name}"))
         return sorted(int(name) for name in names if name.isdecimal())
@@ -151,7 +165,7 @@ class JobFolder:
                               fix="check permissions, or choose another --output") from error
 
     def _is_ours(self, path: Path) -> bool:
-        """Whether a file in `predictions` is one of this program's."""
+        """Tell whether a file in `predictions` is one of this program's."""
         return path.name.startswith(f"{self.name}_")
 
 
@@ -176,3 +190,104 @@ def _locked(descriptor: int, path: Path, patience: float) -> bool:
                                   fix="choose another --output") from error
             return False
         time.sleep(_POLL)
+
+
+def _content(value: object) -> object:
+    """Turn a job's parts into JSON; files count by content, not by name."""
+    if isinstance(value, Path):
+        return {"file": file_sha256(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _content(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_content(v) for v in value]
+    return value
+
+
+def job_content(job: Job) -> dict:
+    """Collect what a result depends on of its job: all but its source, seeds and notes."""
+    tree = asdict(job)
+    for key in ("source", "seeds", "notes"):
+        tree.pop(key)
+    for entity in tree["entities"]:
+        for key in ("paired_msa", "unpaired_msa"):
+            if entity.get(key) is not None:
+                entity[key] = hashlib.sha256(entity[key]["text"].encode()).hexdigest()
+    return _content(tree)
+
+
+def fingerprint(job: Job, seed: int, settings: Mapping) -> str:
+    """Digest a job and seed with the settings: configuration, weights, tables, version."""
+    everything = {"job": job_content(job), "seed": seed, "settings": _content(settings)}
+    text = json.dumps(everything, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """List the versions of this program and of what its numbers depend on."""
+    numbers = {"protenix_ms": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            numbers[package] = version(package)
+        except PackageNotFoundError:
+            numbers[package] = "absent"
+    return numbers
+
+
+def peak_memory_gb() -> float:
+    """Return the largest resident memory of this process so far, in GB."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e9
+
+
+def update_record(
+    folder: JobFolder, content: Mapping, seeds: Mapping[int, Mapping], best: Mapping | None = None
+) -> None:
+    """Add seeds to a job's `run.json`, and keep what it says of others under the same settings.
+
+    The file stays as it is where only the time would change. The caller has the job's lock.
+
+    Args:
+        content: what was run, in JSON's types, with "settings".
+        seeds: state, detail and seconds of each. Seconds that are known already stay.
+        best: the ranking's first row; None keeps the row that is there.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = json.loads(json.dumps(content, default=str))
+    path = folder.path / "run.json"
+    before = _read(path)
+    if before.get("settings") != content["settings"]:
+        before = {}
+    known = {int(s): entry for s, entry in before.get("seeds", {}).items()
+             if entry["state"] != "done" or folder.seed(int(s)).is_dir()}
+    for seed, entry in seeds.items():
+        if entry["seconds"] or entry["state"] != known.get(seed, {}).get("state"):
+            known[seed] = entry
+    content |= {"seeds": {str(s): known[s] for s in sorted(known)},
+                "best": best or before.get("best")}
+    if content != {key: before.get(key) for key in content}:
+        _write(path, content)
+
+
+def _read(path: Path) -> dict:
+    """Read a record; return nothing where there is none that can be read."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record if isinstance(record["seeds"], dict) else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _write(path: Path, content: dict) -> None:
+    """Write `run.json`: `content` with versions, machine, time and peak memory."""
+    machine = {"system": platform.platform(), "processor": platform.machine()}
+    record = {
+        **content,
+        "versions": versions(),
+        "machine": machine,
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "peak_memory_gb": round(peak_memory_gb(), 3),
+        "command": sys.argv,
+    }
+    write_text(path, json.dumps(record, indent=2, default=str) + "\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says about a job before it starts, and `run.json` keeps: notes, names of chains.
+"""Notes about a job before it starts, and names of its chains, as `run.json` keeps them.
 
 A note is one sentence about input that is read differently from how it is written, or that this
 model cannot use. Readers put theirs on `Job.notes`; what depends on the settings is added here.

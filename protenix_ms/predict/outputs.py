@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one job leaves on disk: upstream's layout, and per job the ranking and the best model."""
+"""Files of a job: upstream's layout, and per job the ranking and the best model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RANKING = ("rank", "seed", "sample", *FROM_SUMMARY, *INTERFACE, "file")
 def structure_info(
     job: Job, ccd: ComponentDictionary, residues: list[str], title: str
 ) -> StructureInfo:
-    """What the structure files of a job say beside their atoms."""
+    """Collect what the structure files of a job say beside their atoms."""
     kinds, descriptions = {}, {}
     for number, entity in enumerate(job.entities, 1):
         polymer = isinstance(entity, Polymer)
@@ -122,7 +122,7 @@ def ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
 
 
 def _read_summary(path: Path) -> dict:
-    """A summary with the columns that a ranking takes from it. Raises OutputError."""
+    """Read the columns that a ranking takes from a summary. Raises OutputError."""
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         return {key: summary[key] for key in FROM_SUMMARY} | interface_columns(summary)

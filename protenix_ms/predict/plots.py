@@ -26,7 +26,7 @@ _MAX_CHAIN_NAMES = 24
 
 
 def can_plot() -> bool:
-    """Whether matplotlib is installed."""
+    """Tell whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
@@ -39,8 +39,8 @@ class TokenAxis:
     n: int
 
     @classmethod
-    def of(cls, atoms: AtomTable, atom_to_token: Int[Array, "a"]) -> TokenAxis:
-        """The axis of an example."""
+    def from_atoms(cls, atoms: AtomTable, atom_to_token: Int[Array, "a"]) -> TokenAxis:
+        """Find the chains along the tokens of an example."""
         first = np.unique(atom_to_token, return_index=True)[1]
         chain = atoms.chain_id[first]
         starts = np.flatnonzero(np.r_[True, chain[1:] != chain[:-1]])
@@ -54,29 +54,27 @@ class TokenAxis:
 def token_plddt(
     atom_plddt: Float[Array, "a"], atom_to_token: Int[Array, "a"]
 ) -> Float[Array, "n"]:
-    """Mean pLDDT of every token's atoms."""
+    """Average the pLDDT of every token's atoms."""
     return np.bincount(atom_to_token, atom_plddt) / np.bincount(atom_to_token)
 
 
 def draw_seed(folder: JobFolder, result: SeedResult, label: str) -> None:
-    """A PNG beside every sample of a seed; the same bytes for the same result."""
+    """Write a PNG beside every sample of a seed; the same bytes for the same result."""
     for rank, sample in enumerate(result.samples):
         scores = sample.summary
         title = (f"{result.job.name}, seed {result.seed}, sample {rank}:  "
                  f"ranking {scores['ranking_score']:.2f}   pLDDT {scores['plddt']:.1f}   "
                  f"pTM {scores['ptm']:.2f}   ipTM {scores['iptm']:.2f}")
-        axis = TokenAxis.of(result.atoms, sample.full_data["atom_to_token_idx"])
+        axis = TokenAxis.from_atoms(result.atoms, sample.full_data["atom_to_token_idx"])
         png = confidence_png(sample, axis, title, label)
         write_bytes(folder.sample(result.seed, "confidence_", rank, ".png"), png)
 
 
 def confidence_png(sample: Sample, axis: TokenAxis, title: str, label: str) -> bytes:
-    """The picture: PAE heat map on the left, pLDDT along the tokens on the right."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Draw the PAE as a heat map on the left, pLDDT along the tokens on the right."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 5.6), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     heat, line = figure.subplots(1, 2, width_ratios=(1, 1.25))
     figure.suptitle(title, fontsize=12)
     figure.supxlabel(label, fontsize=8, color="#b00020" if "RANDOM" in label else "#555555")
@@ -84,12 +82,12 @@ def confidence_png(sample: Sample, axis: TokenAxis, title: str, label: str) -> b
     plddt = token_plddt(sample.plddt, sample.full_data["atom_to_token_idx"])
     _draw_plddt(line, plddt, axis)
     buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
 def _name_chains(axes, axis: TokenAxis) -> None:
-    """Chain names over the top of an axes."""
+    """Write the names of the chains over an axes."""
     if len(axis.names) > _MAX_CHAIN_NAMES or len(axis.names) < 2:
         return
     top = axes.secondary_xaxis("top")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One loaded model: jobs in, ranked samples out, nothing written."""
+"""One loaded model: jobs in, ranked samples out, nothing written; the library of the package."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.config import get_config
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.features.build import Example, build
 from protenix_ms.features.options import FeatureOptions
@@ -20,7 +22,9 @@ from protenix_ms.job import Job, Polymer, require_seed
 from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
 from protenix_ms.metrics.interface import Residues, score_interfaces
 from protenix_ms.model.protenix import Prediction, Protenix
-from protenix_ms.predict.weights import Weights
+from protenix_ms.model.weights import MAY_BE_ABSENT, OWN, load_weights, shapes_of
+from protenix_ms.predict.settings import default_options, require_cutoff
+from protenix_ms.predict.weights import Weights, find_weights
 from protenix_ms.runtime.draws import SeededDraws
 from protenix_ms.typing import Array, Float
 
@@ -93,7 +97,7 @@ class Predictor:
         self, job: Job, seed: int = 101, progress: Progress | None = None,
         example: Example | None = None,
     ) -> SeedResult:
-        """Structures of a job for one seed.
+        """Predict the structures of a job for one seed.
 
         Args:
             progress: called with (stage, done, total) for "recycle", "step" and "sample".
@@ -143,7 +147,7 @@ def require_finite(prediction: Prediction, where: str) -> None:
 def full_data(
     sample: SampleConfidence, contact_probs: Array, features: dict[str, Array]
 ) -> dict[str, Array]:
-    """Arrays of a sample under upstream's names, unrounded."""
+    """Collect the arrays of a sample under upstream's names, unrounded."""
     return {
         "atom_plddt": sample.atom_plddt,
         "token_pair_pae": sample.pae,
@@ -158,7 +162,7 @@ def full_data(
 def rank(
     prediction: Prediction, example: Example, job: Job, config: ConfigDict
 ) -> tuple[Sample, ...]:
-    """Samples with their scores, best ranking score first; ties keep the sampler's order."""
+    """Score the samples; return the best ranking score first, ties in the sampler's order."""
     features, layout = example.features, Layout.from_features(example.features)
     kinds = {str(i): e.kind for i, e in enumerate(job.entities, 1) if isinstance(e, Polymer)}
     residues = Residues.from_atoms(example.atoms, features["atom_to_token_idx"], kinds)
@@ -171,3 +175,54 @@ def rank(
         arrays = full_data(confidence, prediction.contact_probs, features)
         samples.append(Sample(x, summary, arrays))
     return tuple(sorted(samples, key=lambda sample: -sample.summary["ranking_score"]))
+
+
+def load(
+    model_name: str,
+    checkpoint: str | Path | None = None,
+    overrides: Mapping | None = None,
+    random_weights: int | None = None,
+    ccd: str | Path | None = None,
+) -> Predictor:
+    """Load a model that is ready to predict.
+
+    Args:
+        model_name: one of `protenix_ms.config.VARIANTS`.
+        checkpoint: our safetensors or ckpt, or upstream's pt; None looks into the cache folder.
+        overrides: settings, nested or dotted (`{"sample_diffusion.N_step": 20}`).
+        random_weights: seed of random weights instead of a checkpoint.
+        ccd: another component table than the shipped one.
+
+    Raises:
+        ConfigError, CheckpointError, ChemistryError: each says what to do.
+    """
+    config = get_config(model_name, overrides)
+    require_cutoff(config)
+    weights = find_weights(model_name, Path(checkpoint) if checkpoint else None, random_weights)
+    table = ComponentDictionary.load(Path(ccd) if ccd else None)
+    return load_predictor(config, weights, table)
+
+
+def load_predictor(
+    config: ConfigDict,
+    weights: Weights,
+    ccd: ComponentDictionary,
+    options: FeatureOptions | None = None,
+) -> Predictor:
+    """Build a model of any configuration and put weights in (see `load`)."""
+    model = Protenix(config)
+    where = str(weights.path or "random weights")
+    load_weights(model, weights.arrays(shapes_of(model)), where, OWN | MAY_BE_ABSENT)
+    model.set_train(False)
+    return Predictor(config, model, ccd, weights, options or default_options(config))
+
+
+def predict(
+    model: Predictor, job: Job, seed: int = 101, progress: Progress | None = None
+) -> SeedResult:
+    """Predict structures and confidences of one job and seed as numpy arrays; write nothing.
+
+    Raises:
+        InputError: a seed outside 0 to 2^32-1, or see `Predictor.predict`.
+    """
+    return model.predict(job, require_seed(seed), progress)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run was asked for, known before MindSpore is loaded."""
+"""The choices of a run, checked before MindSpore is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT_SEED = 101
 
 
 def default_options(config: ConfigDict, upstream_quirks: bool = False) -> FeatureOptions:
-    """Feature choices of a model: esm/ism variants take no MSA, v0.5.0 ones none of RNA."""
+    """Choose features by model: esm and ism variants take no MSA, v0.5.0 ones none of RNA."""
     rna = "v0.5.0" not in config.model_name
     return FeatureOptions(use_msa=config.use_msa, use_rna_msa=rna, upstream_quirks=upstream_quirks)
 
@@ -56,7 +56,7 @@ def require_cutoff(config: ConfigDict) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """One run's choices beside its jobs.
+    """The choices of a run beside its jobs.
 
     Attributes:
         output: folder of the results.
@@ -87,15 +87,15 @@ class Settings:
 
     @property
     def label(self) -> str:
-        """How structures are made, in one line for titles."""
+        """Say how structures are made, in one line for titles."""
         return f"Protenix-MS {__version__}, {self.config.model_name}, {self.weights.label}"
 
     def seeds_of(self, job: Job) -> tuple[int, ...]:
-        """Seeds to run a job with, each once, in order."""
+        """List the seeds to run a job with, each once, in order."""
         return tuple(dict.fromkeys(self.seeds or job.seeds or (DEFAULT_SEED,)))
 
     def content(self) -> dict:
-        """Everything a result and its files depend on beside job and seed, for its fingerprint."""
+        """Collect what a result depends on beside job and seed, for its fingerprint."""
         return {
             "version": __version__,
             "config": self.config.to_dict(),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the weights of a prediction come from: a checkpoint file, or random numbers by rule."""
+"""The weights of a prediction: a checkpoint file, or random numbers by rule."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
 from ckpt_convert.official import address
 from protenix_ms.config.home import weights_dir
-from protenix_ms.config.manifest import manifest
+from protenix_ms.config.parameters import Shapes
 from protenix_ms.errors import CheckpointError
 from protenix_ms.files import file_sha256
 from protenix_ms.job import require_seed
-from protenix_ms.train.checkpoint import AVERAGE, MODEL, snapshots
 from protenix_ms.typing import Array, Float
 
 _SUFFIXES = (".safetensors", ".ckpt", ".pt")
+# Files of a training's checkpoint, `<run>/checkpoints/<step>/` (`train.checkpoint` writes them).
+MODEL, AVERAGE, STATE = "model.safetensors", "ema.safetensors", "state.json"
+STEP_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -35,32 +35,32 @@ class Weights:
 
     @property
     def label(self) -> str:
-        """One phrase for titles and logs."""
+        """Describe the weights in one phrase, for titles and logs."""
         if self.path is None:
             return f"RANDOM WEIGHTS (seed {self.random_seed}), not a prediction"
         return f"weights {self.path.name}"
 
     def fingerprint(self) -> str:
-        """sha256 of the checkpoint file, or the name of the random weights."""
+        """Return the sha256 of the checkpoint file, or the name of the random weights."""
         if self.path is None:
             return f"random-{self.random_seed}"
         return file_sha256(self.path)
 
-    def arrays(self, config: ConfigDict) -> Iterator[tuple[str, Array]]:
-        """Parameters by upstream's names, one at a time.
+    def arrays(self, shapes: Shapes) -> Iterator[tuple[str, Array]]:
+        """Yield parameters of the given shapes by upstream's names, one at a time.
 
         Raises:
             CheckpointError: a damaged file, or one of another model.
         """
         if self.path is None:
-            return random_arrays(manifest(config), self.random_seed)
+            return random_arrays(shapes, self.random_seed)
         from ckpt_convert import load_arrays
 
-        return load_arrays(self.path, manifest(config))
+        return load_arrays(self.path, shapes)
 
 
 def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | None) -> Weights:
-    """The weights a person asked for, or the ones in the cache folder.
+    """Find the weights that a person asked for, or those in the cache folder.
 
     Args:
         checkpoint: a file, or a training run or one of its checkpoints: then the latest, with
@@ -92,6 +92,11 @@ def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | No
     )
 
 
+def snapshots(folder: Path) -> list[Path]:
+    """List the whole checkpoints of a training below a folder, the oldest first."""
+    return sorted(p for p in folder.glob("[0-9]" * STEP_DIGITS) if (p / STATE).is_file())
+
+
 def _file_of(checkpoint: Path) -> Path:
     if checkpoint.is_dir():
         latest = [checkpoint, *snapshots(checkpoint), *snapshots(checkpoint / "checkpoints")][-1]
@@ -104,9 +109,9 @@ def _file_of(checkpoint: Path) -> Path:
 
 
 def random_arrays(
-    shapes: dict[str, tuple[int, ...]], seed: int = 0
+    shapes: Shapes, seed: int = 0
 ) -> Iterator[tuple[str, Float[Array, "..."]]]:
-    """`model.weights.rule_array` of every parameter but the constants their modules make."""
+    """Make every parameter by `model.weights.rule_array`, but the constants of modules."""
     from protenix_ms.model.weights import OWN, rule_array
 
     for name, shape in shapes.items():

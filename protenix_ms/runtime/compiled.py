@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of a stack compiled into graphs, one graph for all blocks of the same shapes.
+"""Compiles the blocks of a stack, into one graph for all blocks of the same shapes.
 
-The graph is recorded from a run of the plain block, by what stands behind MindSpore's
-``jit(capture_mode="trace")``: everything that Python decides (kernels, chunks, threads) is decided
-as in the plain form, and nothing of the model has to suit a parser. ``jit`` itself is not called:
-it formats every argument for a log at each call, 0.6 ms a weight, and takes parameters as
-constants, so that each block would need a graph of its own. Here weights are inputs of the graph.
+A graph is recorded from a run of the plain block, with the private classes behind MindSpore's
+``jit(capture_mode="trace")``. So Python decides the same as in the plain form (kernels, chunks,
+threads), and no parser has to read the model. ``jit`` itself would format every argument for a
+log at each call, 0.6 ms a weight, and take parameters as constants, so that each block needed a
+graph of its own. Here weights are inputs of the graph.
 
 Not verified on Ascend.
 """
@@ -28,13 +28,13 @@ from protenix_ms.runtime.gradient import recording
 from protenix_ms.runtime.policy import policy
 from protenix_ms.runtime.recompute import recomputed
 
-_HERE = ([__file__], [1])  # where a node comes from; MindSpore reads the whole stack's source
+_HERE = ([__file__], [1])  # source of every node; MindSpore would read that of the whole stack
 _names = (f"protenix_ms.compiled.{i}" for i in count())
 _log = logging.getLogger(__name__)
 
 
 class _Recording(TraceJitContext):
-    """MindSpore's context of a recording, without its logs and its search for source lines."""
+    """Records operators as MindSpore does, without its logs and its search for source lines."""
 
     def args_preprocess(self, prim_name, prim_res, *args):
         return (prim_res, *_HERE, tuple(_convert_arg_for_operators(x, prim_name) for x in args))
@@ -49,32 +49,36 @@ class _Recording(TraceJitContext):
 
 
 def compiling(module: nn.Cell) -> bool:
-    """Whether blocks of `module` run as graphs: the policy says so, and there is no gradient."""
+    """Tell whether blocks of `module` run as graphs: by the policy, and never for a gradient."""
     return policy().compiles and not module.training and not recording()
 
 
 class _Graph(NamedTuple):
-    """A compiled graph: its name, and where the block's outputs have None (None: no tuple)."""
+    """A compiled graph.
+
+    Attributes:
+        name: of the graph in MindSpore.
+        absent: which outputs of the block are None; None for an output that is no tuple.
+    """
 
     name: str
     absent: tuple[bool, ...] | None
 
     def run(self, arguments: tuple[Tensor, ...]) -> object:
-        recorder = TraceRecorder.get_instance()
-        found = recorder.run_graph(self.name, _DEFAULT_JIT_CONFIG, arguments)
-        found = _convert_python_data(found)
+        outputs = _convert_python_data(
+            TraceRecorder.get_instance().run_graph(self.name, _DEFAULT_JIT_CONFIG, arguments))
         if self.absent is None:
-            return found
-        rest = iter(found if isinstance(found, tuple) else (found,))
+            return outputs
+        rest = iter(outputs if isinstance(outputs, tuple) else (outputs,))
         return tuple(None if absent else next(rest) for absent in self.absent)
 
 
 class CompiledBlocks:
     """Runs blocks that are alike but for their weights.
 
-    Inputs are tensors; or None and hashable objects, which are constants of a graph. Each policy,
-    each set of shapes and of constants has a graph of its own, logged when it is made and kept as
-    long as the process lives.
+    Inputs are tensors, or hashable objects and None, which are constants of a graph. Each policy,
+    each set of shapes and of constants has a graph of its own, which is logged when it is compiled
+    and kept as long as the process lives.
     """
 
     def __init__(self) -> None:
@@ -82,24 +86,24 @@ class CompiledBlocks:
         self._places: dict[nn.Cell, list[tuple[nn.Cell, str]]] = {}
 
     def __len__(self) -> int:
-        """How many graphs have been compiled."""
+        """Count the compiled graphs."""
         return len(self._graphs)
 
     def __call__(self, block: nn.Cell, *inputs: Tensor | Hashable) -> object:
-        """``block(*inputs)``, as a graph if `compiling`; with `recomputed` in training."""
+        """Call ``block(*inputs)``, as a graph if `compiling`; by `recomputed` in training."""
         if not compiling(block):
             return recomputed(block, *inputs)
         weights = [Tensor(getattr(cell, name)) for cell, name in self._parameters(block)]
-        given = [x for x in inputs if isinstance(x, Tensor)]
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
         key = self._key(block, inputs)
         if key not in self._graphs:
-            shapes = ", ".join(str(x.shape) for x in given)
+            shapes = ", ".join(str(x.shape) for x in tensors)
             _log.info("compiling %s for %s", type(block).__name__, shapes)
-            self._graphs[key] = self._compile(block, inputs, [*given, *weights])
-        return self._graphs[key].run((*given, *weights))
+            self._graphs[key] = self._compile(block, inputs, [*tensors, *weights])
+        return self._graphs[key].run((*tensors, *weights))
 
     def _parameters(self, block: nn.Cell) -> list[tuple[nn.Cell, str]]:
-        """Where the block's parameters are: module and attribute."""
+        """List the module and attribute of each parameter of the block."""
         if block not in self._places:
             self._places[block] = [
                 (cell, name) for _, cell in block.cells_and_names()
@@ -108,7 +112,7 @@ class CompiledBlocks:
         return self._places[block]
 
     def _key(self, block: nn.Cell, inputs: tuple[Tensor | Hashable, ...]) -> Hashable:
-        """All that a graph depends on beside the values of tensors."""
+        """Collect everything that a graph depends on beside the values of tensors."""
         low = policy().dtype == "bf16" and tuple(
             getattr(cell, "bf16", False) for _, cell in block.cells_and_names()
         )
@@ -116,25 +120,26 @@ class CompiledBlocks:
         return policy(), low, shapes
 
     def _compile(
-        self, block: nn.Cell, inputs: tuple[Tensor | Hashable, ...], arguments: list[Tensor]
+        self, block: nn.Cell, inputs: tuple[Tensor | Hashable, ...], arguments: list[Tensor],
     ) -> _Graph:
         """Record a run of the block; `arguments` end with tensors that stand for its weights."""
         name, recorder = next(_names), TraceRecorder.get_instance()
         places = self._parameters(block)
         for (cell, attribute), weight in zip(places, arguments[-len(places) :], strict=True):
-            vars(cell)[attribute] = weight  # found before the parameter
+            vars(cell)[attribute] = weight  # hides the parameter
         set_jit_context(_Recording())
         try:
             recorder.begin_graph(type(block).__name__, name, *_HERE, *arguments)
-            found = recorded = arguments[:1]  # what was begun must end, also after an error
+            outputs = arguments[:1]  # a recording must end, also after an error
             try:
-                found = block(*inputs)
-                recorded = found if isinstance(found, tuple) else [found]
+                outputs = block(*inputs)
             finally:
-                recorded = [x for x in recorded if x is not None]
-                recorder.end_graph(*_HERE, _DEFAULT_JIT_CONFIG, *recorded)
+                kept = outputs if isinstance(outputs, tuple | list) else [outputs]
+                recorder.end_graph(
+                    *_HERE, _DEFAULT_JIT_CONFIG, *(x for x in kept if x is not None))
         finally:
             set_jit_context(None)
             for cell, attribute in places:
                 del vars(cell)[attribute]
-        return _Graph(name, tuple(x is None for x in found) if isinstance(found, tuple) else None)
+        several = isinstance(outputs, tuple)
+        return _Graph(name, tuple(x is None for x in outputs) if several else None)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every random number of the model, by the place that asks for it.
 
-The model never owns a generator: it is handed a `Draws`. `SeededDraws` derives an independent
-numpy generator from (seed, site, count), so that a draw does not depend on what else was drawn;
-a replay hands over recorded arrays instead. (Upstream mixes the global streams of Python, numpy and
-torch, trap H3.)
+The model never owns a generator; its caller passes a `Draws`. `SeededDraws` derives an independent
+numpy generator from (seed, site, count), so that no draw depends on other draws. A replay passes
+recorded arrays instead. (Upstream mixes the global streams of Python, numpy and PyTorch.)
 """
 
 from __future__ import annotations
@@ -25,35 +24,35 @@ Rows = Callable[[slice], Float[Array, "r ..."]]
 
 @runtime_checkable
 class Draws(Protocol):
-    """What the model and the sampler may ask for.
+    """Random numbers that the model and the sampler ask for.
 
-    `site` names the place, e.g. ``step_noise``. Where `first` is given, the leading axis counts
-    samples and `first` is the number of the first one: each then has a stream of its own, so that
-    its numbers depend neither on how many samples there are nor on how they are grouped.
+    `site` names the place, e.g. ``step_noise``. With `first`, the leading axis counts samples and
+    `first` is the number of the first one. Each sample then has a stream of its own, so that its
+    numbers depend neither on how many samples there are nor on how they are grouped.
     """
 
     def uniform(self, site: str) -> float:
-        """One number in [0, 1)."""
+        """Draw one number in [0, 1)."""
 
     def normal(
-        self, site: str, shape: tuple[int, ...], first: int | None = None
+        self, site: str, shape: tuple[int, ...], first: int | None = None,
     ) -> Float[Array, "..."]:
-        """Standard normal numbers, float32."""
+        """Draw standard normal numbers, float32."""
 
     def integer(self, site: str, low: int, high: int) -> int:
-        """One integer in [low, high)."""
+        """Draw one integer in [low, high)."""
 
     def permutation(self, site: str, n: int) -> Int[Array, "n"]:
-        """A random order of 0..n-1."""
+        """Draw a random order of 0..n-1."""
 
     def rotations(self, site: str, n: int, first: int | None = None) -> Float[Array, "n 3 3"]:
-        """`n` uniform rotation matrices, float32."""
+        """Draw `n` uniform rotation matrices, float32."""
 
     def keep(self, site: str, rate: float, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        """A dropout multiplier: 0 with probability `rate`, else 1 / (1 - rate)."""
+        """Draw a dropout multiplier: 0 with probability `rate`, else 1 / (1 - rate)."""
 
     def keep_rows(self, site: str, rate: float, shape: tuple[int, ...]) -> Rows:
-        """The same by rows, each asked for once and in order: it is never there as a whole."""
+        """Draw the same by rows, to be asked for once each and in order; it never exists whole."""
 
 
 class SeededDraws:
@@ -74,7 +73,7 @@ class SeededDraws:
         return float(self._generator(site).random())
 
     def normal(
-        self, site: str, shape: tuple[int, ...], first: int | None = None
+        self, site: str, shape: tuple[int, ...], first: int | None = None,
     ) -> Float[Array, "..."]:
         if first is None:
             return self._generator(site).standard_normal(shape, dtype=np.float32)

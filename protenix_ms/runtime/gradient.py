@@ -16,7 +16,7 @@ _suspended = 0
 
 @contextmanager
 def without_gradient() -> Iterator[None]:
-    """Nothing in the block is recorded for a backward pass, even inside a forward one.
+    """Record nothing in the block for a backward pass, even inside a forward one.
 
     MindSpore 2.10 has this under a private name only.
     """
@@ -30,7 +30,7 @@ def without_gradient() -> Iterator[None]:
 
 
 def recording() -> bool:
-    """Whether what is computed may be differentiated.
+    """Tell whether a backward pass may follow what is computed now.
 
     True in the first pass of a recomputed module too, whose second must give the same numbers.
     """
@@ -38,12 +38,12 @@ def recording() -> bool:
 
 
 def value_and_gradients(
-    forward: Callable[[], tuple[Tensor, Any]], parameters: Sequence[Parameter]
+    forward: Callable[[], tuple[Tensor, Any]], parameters: Sequence[Parameter],
 ) -> tuple[Tensor, Any, dict[str, Tensor]]:
-    """What `forward` returns, a value and something else, and the value's gradient by name.
+    """Return the value and the rest that `forward` returns, and the value's gradient by name.
 
-    An exception in `forward` leaves MindSpore able to go on. By itself it would stay in the
-    middle of a recording, and refuse the next index of a tensor.
+    After an exception in `forward` MindSpore's recording is cleared. Otherwise MindSpore would
+    stay in the middle of it and refuse the next index of a tensor.
     """
     finished, rest = False, []
 

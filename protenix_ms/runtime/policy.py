@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one runtime policy: device, number format, chunk sizes.
 
-The model asks it, never its callers: no `chunk_size` or kernel switch is threaded through
-signatures. `using(policy)` sets it for a block of work.
+The code that decides asks the policy, so that no signature has a `chunk_size` or a switch of
+kernels. `using(policy)` sets it for a block of work.
 """
 
 from __future__ import annotations
@@ -17,22 +17,20 @@ Device = Literal["CPU", "Ascend"]
 
 @dataclass(frozen=True)
 class Policy:
-    """How to run.
+    """Says how to run.
 
     Attributes:
         device: MindSpore device target.
         dtype: "fp32" or "bf16"; which modules stay fp32 under bf16 is `precision.ISLANDS`.
         chunk: rows per chunk of pair-sized work, None for whole arrays. Never splits an axis that
             is normalised or softmaxed, so results do not depend on it.
-        memory: bytes that a job may take, None for what the machine has. Little of it makes chunks
-            small.
+        memory: bytes that a job may take, None for those of the machine; a small number makes
+            chunks small.
         threads: threads of our own CPU kernels, 0 for all cores. Results do not depend on it.
         kernels: use our own kernels where they exist; MindSpore's operators otherwise.
         recompute: kinds of modules (`recompute.KINDS`) that forget their activations in training.
         jit: compile the blocks of the diffusion and pairformer stacks, None for the device's
             default (see `compiles`). Training ignores it.
-        buckets: pad tokens for compiled stacks so that nearby lengths share a graph, None for the
-            device's default.
     """
 
     device: Device = "CPU"
@@ -43,25 +41,18 @@ class Policy:
     kernels: bool = True
     recompute: frozenset[str] = frozenset()
     jit: bool | None = None
-    buckets: bool | None = None
 
     @property
     def compiles(self) -> bool:
-        """Whether stacks compile; by default on Ascend."""
+        """Tell whether stacks compile; by default on Ascend."""
         return self.device == "Ascend" if self.jit is None else self.jit
-
-    @property
-    def pads(self) -> bool:
-        """Whether compiled stacks pad; by default on Ascend."""
-        buckets = self.device == "Ascend" if self.buckets is None else self.buckets
-        return buckets and self.compiles
 
 
 _current = Policy()
 
 
 def policy() -> Policy:
-    """The policy in force."""
+    """Return the policy in force."""
     return _current
 
 

@@ -2,8 +2,8 @@
 """Which parts compute in bf16, and which stay fp32, when the policy says bf16 (Ascend).
 
 Upstream runs under autocast: matrix products in bf16, softmax, norms and logarithms in fp32, and
-some modules as fp32 islands (reference protenix.md A.7 and H12). Here it is one table over module
-names. On CPU everything is fp32: the back end has no bf16 products.
+some modules as fp32 islands. Here one table over module names says which. On CPU everything is
+fp32: the back end has no bf16 products.
 
 Not verified on hardware.
 """
@@ -36,7 +36,7 @@ class Island(NamedTuple):
     when: Literal["predicting", "training", "always"] = "always"
 
     def holds(self, name: str, n_tokens: int, model_name: str, training: bool) -> bool:
-        """Whether `name` lies in this island for a job and model."""
+        """Tell whether `name` lies in this island for a job and model."""
         if self.when == ("predicting" if training else "training"):
             return False
         if self.up_to is not None and n_tokens > self.up_to:
@@ -68,7 +68,7 @@ ISLANDS = (
 
 
 def dtype_of(name: str, n_tokens: int, model_name: str, training: bool = False) -> Dtype:
-    """Number format of the products of a layer under bf16.
+    """Return the number format of the products of a layer under bf16.
 
     Args:
         name: the layer, as in the state dict without ``.weight``.
@@ -81,5 +81,5 @@ def dtype_of(name: str, n_tokens: int, model_name: str, training: bool = False) 
 
 
 def dtypes(names: Iterable[str], n_tokens: int, model_name: str) -> dict[str, Dtype]:
-    """`dtype_of` many layers: the policy as a table."""
+    """Return `dtype_of` for many layers, as a table."""
     return {name: dtype_of(name, n_tokens, model_name) for name in names}

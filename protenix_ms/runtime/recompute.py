@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modules that forget their activations and compute them again for the gradient.
+"""Recomputation: training forgets activations of chosen modules and computes them again.
 
-The policy names kinds of modules; a module says which it is in its attribute `recompute_kind`.
-Gradients are the same with and without; each kind saves what its activations weigh.
+The policy names kinds of modules. Gradients are the same with and without; each kind saves the
+memory of its activations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn
@@ -15,23 +15,42 @@ from mindspore import Parameter, Tensor, nn
 from protenix_ms.runtime.gradient import recording
 from protenix_ms.runtime.policy import policy
 
-KINDS = ("triangle_attention", "triangle_multiplication", "transition", "outer_product_mean",
-         "pair_embedding", "pairformer_block", "msa_block", "diffusion_block")
+KIND_OF = {
+    "ConfidenceHead": "pair_embedding",
+    "DiffusionConditioning": "pair_embedding",
+    "DiffusionTransformerBlock": "diffusion_block",
+    "MSABlock": "msa_block",
+    "OuterProductMean": "outer_product_mean",
+    "PairformerBlock": "pairformer_block",
+    "Protenix": "pair_embedding",
+    "Transition": "transition",
+    "TriangleAttention": "triangle_attention",
+    "TriangleMultiplication": "triangle_multiplication",
+}
+"""Kind of each class whose work the policy can recompute; several classes may share a kind."""
+
+Owner = nn.Cell | tuple[nn.Cell, ...] | None
+"""Of a piece of work; see `recomputed_piece`."""
+
+KINDS = tuple(sorted(set(KIND_OF.values())))
+
+
+def _forgets(owner: nn.Cell | None) -> bool:
+    """Tell whether the policy wants the work of `owner` recomputed."""
+    return KIND_OF.get(type(owner).__name__) in policy().recompute and owner.training
 
 
 def recomputed(module: nn.Cell, *inputs: object) -> object:
-    """``module(*inputs)``, which forgets what it computed if the policy says so.
+    """Call ``module(*inputs)``, and recompute it for the gradient if the policy says so.
 
-    All that the module reads must be among `inputs` or its parameters; it must not draw random
-    numbers.
+    Everything that the module reads must be among `inputs` or its parameters; it must not draw
+    random numbers.
     """
-    if getattr(module, "recompute_kind", None) in policy().recompute and module.training:
-        return ms.recompute(module, *inputs)
-    return module(*inputs)
+    return ms.recompute(module, *inputs) if _forgets(module) else module(*inputs)
 
 
 class _Piece(nn.Cell):
-    """A function as a module with the parameters of others."""
+    """Wraps a function as a cell with the parameters of other cells."""
 
     def __init__(self, function: Callable[..., Tensor], parameters: list[Parameter]) -> None:
         super().__init__(auto_prefix=False)
@@ -45,16 +64,24 @@ class _Piece(nn.Cell):
         return self._parameters_of()
 
 
-def recomputed_piece(
-    kind: str, modules: Sequence[nn.Cell], function: Callable[..., Tensor], *inputs: Tensor
-) -> Tensor:
-    """``function(*inputs)``, a part of a larger module, recomputed as by `recomputed`.
+def recomputed_piece(owner: Owner, function: Callable[..., Tensor], *inputs: object) -> Tensor:
+    """Call ``function(*inputs)``, a part of the work of `owner`, recomputed as by `recomputed`.
 
     Args:
-        kind: of `KINDS`.
-        modules: all whose parameters the function reads, in one state of training.
+        owner: the cell whose class says the kind, and whose parameters the function may read.
+            Of a large cell, a tuple of it and of the layers that the function reads: all other
+            parameters would get a gradient full of zeros. None: never recomputed.
+        inputs: every tensor that the function reads beside parameters; anything else passes as
+            it is.
     """
-    if kind in policy().recompute and modules[0].training and recording():
-        parameters = [p for module in modules for p in module.trainable_params()]
-        return ms.recompute(_Piece(function, parameters), *inputs)
-    return function(*inputs)
+    owner, *layers = owner if isinstance(owner, tuple) else (owner, owner)
+    if not (_forgets(owner) and recording()):
+        return function(*inputs)
+
+    def of_tensors(*tensors: Tensor) -> Tensor:
+        rest = iter(tensors)
+        return function(*(next(rest) if isinstance(x, Tensor) else x for x in inputs))
+
+    parameters = [p for cell in layers for p in cell.trainable_params()]
+    return ms.recompute(_Piece(of_tensors, parameters),
+                        *(x for x in inputs if isinstance(x, Tensor)))

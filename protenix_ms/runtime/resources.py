@@ -33,7 +33,7 @@ def available_bytes(root: Path = Path("/")) -> float | None:
 
 
 def _groups(root: Path) -> Iterator[float]:
-    """What is left to each control group of the process, its ancestors included.
+    """Yield the bytes left to each control group of the process, its ancestors included.
 
     In a container the path may be the host's, and only its end or the top is to be seen.
     """
@@ -52,7 +52,7 @@ def _groups(root: Path) -> Iterator[float]:
 
 
 def _group(folder: Path, names: tuple[tuple[str, ...], str, str]) -> Iterator[float]:
-    """What is left to one group: limits less what is used, but for files that can be dropped."""
+    """Yield the bytes left to one group; cached files that can be dropped do not count as used."""
     limits, usage, dropped = names
     used = _number(folder / usage)
     if used is None:
@@ -66,7 +66,7 @@ def _group(folder: Path, names: tuple[tuple[str, ...], str, str]) -> Iterator[fl
 
 
 def _own_limits(root: Path) -> Iterator[float]:
-    """What is left of this process's limits on addresses and on data."""
+    """Yield the bytes left of this process's limits on addresses and on data."""
     words = " ".join(_lines(root / "proc/self/statm")).split()
     for kind, word in ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)):
         limit = resource.getrlimit(kind)[0]
@@ -75,7 +75,7 @@ def _own_limits(root: Path) -> Iterator[float]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines of a file of the system; none where it is absent."""
+    """Read the lines of a system file; none where it is absent."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -83,7 +83,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _number(path: Path) -> float | None:
-    """The number a file of the system holds; None without one ("max", or no such file)."""
+    """Read the number in a system file; None without one ("max", or no such file)."""
     try:
         return float(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -91,7 +91,7 @@ def _number(path: Path) -> float | None:
 
 
 def resident_bytes() -> float:
-    """Memory this process holds now; 0 where the system does not say."""
+    """Measure the memory that this process holds now; 0 where the system does not say."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -100,10 +100,10 @@ def resident_bytes() -> float:
 
 
 def forget_shapes() -> None:
-    """Drop what MindSpore has compiled for the shapes of past jobs, which it keeps for ever.
+    """Drop the operators that MindSpore has compiled for shapes of past jobs and never frees.
 
     Its operators that are not `pyboost` ones (gather, zeros_like) keep 30 to 60 kB per shape.
-    What lay between is then given back to the system, where the C library can do that.
+    The C library then returns the memory between them to the system, if it can.
     """
     if policy().device == "CPU":
         from mindspore.common.api import _pynative_executor

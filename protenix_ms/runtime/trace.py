@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`trace(name, x)`: lets a replay see intermediate values; costs one comparison otherwise."""
+"""`trace(name, x)` shows intermediate values to a replay.
+
+Without a listener a call costs one comparison. The model calls it after every stage whose value
+a recording of upstream may hold.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,15 @@ def trace(name: str, value: object) -> None:
     """Show `value` (a tensor or a tuple of tensors) to the listener, if there is one.
 
     Args:
-        name: contract name of the stage (reference golden README), e.g. ``pairformer_stack``;
-            the listener counts the calls of each name, and copies what it keeps: the model
-            may write over it.
+        name: name of the stage in recordings, e.g. ``pairformer_stack``. The listener counts the
+            calls of each name, and copies what it keeps: the model may write over it.
     """
     if _sink is not None:
         _sink(name, value)
 
 
 def tracing() -> bool:
-    """Whether someone listens: values made only for a trace need not be computed otherwise."""
+    """Tell whether someone listens; values for a trace alone need not be computed otherwise."""
     return _sink is not None
 
 

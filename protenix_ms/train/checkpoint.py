@@ -23,12 +23,10 @@ from safetensors.numpy import load, save
 
 from protenix_ms.errors import CheckpointError, NonFiniteError, OutputError
 from protenix_ms.files import sync
+from protenix_ms.predict.weights import AVERAGE, MODEL, STATE, STEP_DIGITS, snapshots
 from protenix_ms.typing import Array, Float
 
-MODEL, AVERAGE, OPTIMISER, STATE = (
-    "model.safetensors", "ema.safetensors", "optimiser.safetensors", "state.json",
-)
-_DIGITS = 8
+OPTIMISER = "optimiser.safetensors"
 _PARTIAL = ".partial-"
 _SET_ASIDE = ".set-aside"
 _EARLIER = "go on from an earlier checkpoint, with a lower rate"
@@ -36,7 +34,7 @@ _EARLIER = "go on from an earlier checkpoint, with a lower rate"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a run needs to go on.
+    """Everything that a run needs to go on.
 
     Attributes:
         step: updates done.
@@ -64,7 +62,7 @@ def write_snapshot(folder: Path, snapshot: Snapshot, model_name: str, keep: int)
         NonFiniteError: a weight, an average or a moment is not finite; nothing is written then.
         OutputError: no permission or no space.
     """
-    place = folder / f"{snapshot.step:0{_DIGITS}d}"
+    place = folder / f"{snapshot.step:0{STEP_DIGITS}d}"
     require_finite(snapshot, f"step {snapshot.step}")
     partial = None
     try:
@@ -103,17 +101,12 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _remove(place: Path) -> None:
-    """Remove a checkpoint, which is whole until it is none."""
+    """Remove a checkpoint: rename it first, so that no half of it looks like one."""
     shutil.rmtree(place.rename(place.with_name(f"{_PARTIAL}{place.name}")))
 
 
-def snapshots(folder: Path) -> list[Path]:
-    """Whole checkpoints of a run, the oldest first."""
-    return sorted(p for p in folder.glob("[0-9]" * _DIGITS) if (p / STATE).is_file())
-
-
 def latest_snapshot(folder: Path, set_aside: bool = True) -> tuple[Snapshot | None, list[str]]:
-    """The latest checkpoint that is whole, and why later ones are passed over.
+    """Find the latest whole checkpoint, and say why later ones are passed over.
 
     Args:
         set_aside: rename what is damaged, so that later checkpoints do not push out good ones
@@ -126,7 +119,7 @@ def latest_snapshot(folder: Path, set_aside: bool = True) -> tuple[Snapshot | No
         CheckpointError: all are damaged.
     """
     reasons: list[str] = []
-    places = sorted(folder.glob("[0-9]" * _DIGITS), reverse=True)
+    places = sorted(folder.glob("[0-9]" * STEP_DIGITS), reverse=True)
     for place in places:
         try:
             snapshot = read_snapshot(place)
@@ -147,7 +140,7 @@ def latest_snapshot(folder: Path, set_aside: bool = True) -> tuple[Snapshot | No
 
 
 def read_snapshot(place: Path) -> Snapshot:
-    """A checkpoint.
+    """Read a checkpoint.
 
     Raises:
         CheckpointError: it is not one, or it is damaged.
@@ -162,19 +155,19 @@ def read_snapshot(place: Path) -> Snapshot:
         return Snapshot(state["step"], state["skipped"], weights, average, moments,
                         state["updates"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise CheckpointError(f"this is no checkpoint of a training ({error})", where=str(place),
+        raise CheckpointError(f"not a checkpoint of a training run ({error})", where=str(place),
                               fix="name a folder with state.json, or another step") from error
 
 
 def _read(path: Path, crc32: int | None) -> dict[str, Array]:
     content = path.read_bytes()
     if crc32 is not None and zlib.crc32(content) != crc32:
-        raise ValueError(f"{path.name} is not as it was written")
+        raise ValueError(f"{path.name} has changed since it was written")
     return load(content)
 
 
 def _groups(snapshot: Snapshot) -> Iterator[tuple[str, Mapping[str, Float[Array, "..."]]]]:
-    """File names and what they hold."""
+    """Yield the names of the files and the arrays they hold."""
     yield MODEL, snapshot.weights
     yield AVERAGE, snapshot.average
     yield OPTIMISER, snapshot.moments
@@ -189,7 +182,7 @@ def require_finite(snapshot: Snapshot, where: str) -> None:
 def finite(
     arrays: Iterable[tuple[str, Float[Array, "..."]]], where: str, fix: str = _EARLIER
 ) -> Iterator[tuple[str, Float[Array, "..."]]]:
-    """The arrays as they come, up to the first with a number that fp32 cannot hold.
+    """Pass arrays on, up to the first with a number that fp32 cannot hold.
 
     Raises:
         NonFiniteError: names it.
@@ -203,5 +196,5 @@ def finite(
 
 
 def arrays_of(parameters: Iterable[tuple[str, object]]) -> dict[str, Float[Array, "..."]]:
-    """Tensors or parameters by name -> numpy."""
+    """Turn tensors or parameters into numpy arrays by name."""
     return {name: value.asnumpy() for name, value in parameters}

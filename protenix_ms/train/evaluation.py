@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model beside known structures: samples from noise, labels in the order that fits each best.
+"""Scores of a model on known structures; labels are put in the order that fits a sample best.
 
 Of several samples three are reported, as upstream does: the best one by the score itself, the one
 that the model ranks first, and the median.
@@ -28,7 +28,7 @@ SCORES = {"lddt": True, "rmsd": False, "tm_score": True}  # whether more is bett
 CHOICES = ("best", "rank1", "median")
 _STREAM = 0x5EED  # keeps the noise apart from training's
 
-Told = Callable[[dict], None]
+Report = Callable[[dict], None]
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Judged:
     ranking: tuple[float, ...]
 
     def chosen(self, values: list[float], more_is_better: bool = True) -> dict[str, float | None]:
-        """Best, first-ranked and median of a value per sample; None where it is undefined."""
+        """Choose the best, first-ranked and median of a value per sample; None where undefined."""
         ordered = sorted(values, reverse=more_is_better)
         rank1 = values[int(np.argmax(self.ranking))]
-        found = (ordered[0], rank1, ordered[len(values) // 2])
-        return {name: _or_none(value) for name, value in zip(CHOICES, found)}
+        choices = (ordered[0], rank1, ordered[len(values) // 2])
+        return {name: _or_none(value) for name, value in zip(CHOICES, choices)}
 
     def scores(self, names: list[str]) -> dict:
-        """A line of the record.
+        """Make a line of the record.
 
         Args:
             names: of the chains.
@@ -83,8 +83,8 @@ def judged_samples(model: Protenix, example: TrainingExample, draws: SeededDraws
     prediction, layout = model.predict(features, draws), Layout.from_features(features)
     quality, ranking = [], []
     for x, confidence in zip(prediction.coordinates, prediction.confidence):
-        found = permute_labels(x, features, labels, example.permutations, draws)
-        quality.append(judge(x, KnownComplex.from_features(features, found.x, found.resolved)))
+        known = permute_labels(x, features, labels, example.permutations, draws)
+        quality.append(judge(x, KnownComplex.from_features(features, known.x, known.resolved)))
         summary = summarize(confidence, x, prediction.contact_probs, layout,
                             int(model.config.model.N_cycle))
         ranking.append(float(summary["ranking_score"]))
@@ -92,14 +92,14 @@ def judged_samples(model: Protenix, example: TrainingExample, draws: SeededDraws
 
 
 def chain_names(example: TrainingExample) -> list[str]:
-    """Names of the chains in the order of `asym_id`."""
+    """List the names of the chains in the order of `asym_id`."""
     asym = np.asarray(example.features["asym_id"])[example.features["atom_to_token_idx"]]
     first = np.unique(asym, return_index=True)[1]
     return [str(name) for name in example.atoms.chain_id[first]]
 
 
 class Evaluation:
-    """Scores on held-out entries.
+    """Scores a model on held-out entries.
 
     Args:
         examples: of every pass the same, such as `HeldOut`.
@@ -109,24 +109,24 @@ class Evaluation:
     def __init__(self, examples: Iterable[Drawn], config: ConfigDict) -> None:
         self._examples, self._config = examples, config
 
-    def run(self, model: Protenix, step: int, told: Told | None = None) -> list[dict]:
-        """A line per entry, and a line of means named "all" at the end.
+    def run(self, model: Protenix, step: int, report: Report | None = None) -> list[dict]:
+        """Make a line per entry, and a line of means named "all" at the end.
 
         Noise follows from the entry's place alone: two models, or two steps, see the same.
 
         Args:
             step: updates that the model has seen, recorded in every line.
-            told: each line as it comes.
+            report: called with each line as it comes.
         """
         lines: list[dict] = []
         with _as_predictor(model, self._config):
             for place, drawn in enumerate(self._examples):
                 lines.append({"step": step, **self._line(model, drawn, place)})
-                if told is not None:
-                    told(lines[-1])
+                if report is not None:
+                    report(lines[-1])
         lines.append({"step": step, **mean_line(lines)})
-        if told is not None:
-            told(lines[-1])
+        if report is not None:
+            report(lines[-1])
         return lines
 
     def _line(self, model: Protenix, drawn: Drawn, place: int) -> dict:
@@ -141,7 +141,7 @@ class Evaluation:
 
 @contextmanager
 def _as_predictor(model: Protenix, config: ConfigDict) -> Iterator[None]:
-    """The model as `predict` runs it, with the sizes of `config`."""
+    """Run the model as `predict` does for the block, with the sizes of `config`."""
     sampler, whole = model.config.sample_diffusion, model.config.model
     before = (sampler.N_sample, sampler.N_step, whole.N_cycle, model.training)
     try:
@@ -156,16 +156,16 @@ def _as_predictor(model: Protenix, config: ConfigDict) -> Iterator[None]:
 
 
 def mean_line(lines: list[dict]) -> dict:
-    """Means over the entries that have a score, and how many failed."""
+    """Average over the entries that have a score, and count those that failed."""
     good = [line for line in lines if "failed" not in line]
-    found: dict = {"entry": "all", "entries": len(good), "failed_entries": len(lines) - len(good)}
+    line: dict = {"entry": "all", "entries": len(good), "failed_entries": len(lines) - len(good)}
     for score in (*SCORES, "clash"):
         kinds = ("mean", "rank1") if score == "clash" else CHOICES
-        found[score] = {kind: _mean([line[score][kind] for line in good]) for kind in kinds}
+        line[score] = {kind: _mean([one[score][kind] for one in good]) for kind in kinds}
     for group in ("chain_lddt", "pair_lddt"):
-        values = [value for line in good for value in line[group].values()]
-        found[group] = {kind: _mean([value[kind] for value in values]) for kind in CHOICES}
-    return found
+        values = [value for one in good for value in one[group].values()]
+        line[group] = {kind: _mean([value[kind] for value in values]) for kind in CHOICES}
+    return line
 
 
 def _mean(values: list[float | None]) -> float | None:

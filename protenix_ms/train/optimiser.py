@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adam as PyTorch computes it, gradient clipping, and moving averages of the weights."""
+"""Adam as PyTorch computes it, gradient clipping, averages of weights, and the learning rate."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -10,28 +11,30 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 from ml_collections import ConfigDict
 
+from protenix_ms.errors import ConfigError
 from protenix_ms.ops.native import kernels_serve
 from protenix_ms.typing import Array, Float
 
 EPSILON = 1e-8  # added to the root of the second moment
 CLIP_EPSILON = 1e-6  # added to the norm
+SCHEDULES = ("af3", "cosine_annealing", "constant")
 
 Gradients = Mapping[str, Tensor]
 
 
 def words(names: str) -> tuple[str, ...]:
-    """Words of a comma-separated setting."""
+    """Split a comma-separated setting into words."""
     return tuple(word.strip() for word in names.split(",") if word.strip())
 
 
 def total_norm(gradients: Gradients) -> Float[Tensor, ""]:
-    """Euclidean norm over all gradients together."""
+    """Compute the Euclidean norm over all gradients together."""
     squares = [ops.sum(ops.square(g)) for g in gradients.values()]
     return ops.sqrt(ops.sum(ops.stack(squares)))
 
 
 def clip(gradients: Gradients, largest: float) -> tuple[dict[str, Tensor], float]:
-    """Gradients scaled down to a norm of at most `largest`, and the norm before."""
+    """Scale gradients down to a norm of at most `largest`; return them and the norm before."""
     norm = float(total_norm(gradients))
     factor = largest / (norm + CLIP_EPSILON)
     if not factor < 1:  # small enough, or not a number: the caller decides
@@ -76,7 +79,7 @@ class Adam:
             average.update()
 
     def _update_one(self, name: str, gradient: Tensor, rate: float) -> None:
-        """The plain form, which the kernel is tested against."""
+        """Update one parameter by operators: the plain form, which the kernel is tested against."""
         c, parameter, scale = self._config, self._parameters[name], self._scales(name, rate)
         weight = parameter.value() * scale["keep"]
         gradient = gradient + parameter.value() * scale["decay"]
@@ -92,7 +95,7 @@ class Adam:
         parameter.set_data(weight - first / root * scale["rate"])
 
     def _scales(self, name: str, rate: float) -> dict[str, float]:
-        """Factors of one parameter's present update (`ops.adam_cpu.Change`)."""
+        """Compute the factors of one parameter's present update (`ops.adam_cpu.Change`)."""
         c, count = self._config, self.updates[name]
         decoupled = c.use_adamw and self._parameters[name].ndim >= 2
         return {
@@ -125,7 +128,7 @@ class Adam:
         kernel_adam(changes, Betas(c.beta1, c.beta2, EPSILON, decay))
 
     def state(self) -> Iterator[tuple[str, Float[Array, "..."]]]:
-        """Moments as ``first/<name>`` and ``second/<name>``; `updates` is the rest."""
+        """Yield the moments as ``first/<name>`` and ``second/<name>``; `updates` is the rest."""
         for kind, moments in (("first", self.first), ("second", self.second)):
             for name, value in moments.items():
                 yield f"{kind}/{name}", value.asnumpy()
@@ -133,7 +136,7 @@ class Adam:
     def restore(
         self, arrays: Iterable[tuple[str, Float[Array, "..."]]], updates: Mapping[str, int]
     ) -> None:
-        """Take up a `state`."""
+        """Continue from a `state`."""
         for key, value in arrays:
             kind, _, name = key.partition("/")
             getattr(self, kind)[name] = Tensor.from_numpy(np.require(value, np.float32, ["C", "W"]))
@@ -157,19 +160,19 @@ class MovingAverage:
         self.average = {name: p.value().copy() for name, p in self._parameters.items()}
 
     def followed(self) -> dict[str, Tensor]:
-        """Averages that follow their parameter."""
+        """Select the averages that follow their parameter."""
         return {name: value for name, value in self.average.items()
                 if not self._only or any(word in name for word in self._only)}
 
     def update(self) -> None:
-        """Take in the present weights."""
+        """Move the averages towards the present weights."""
         for name, value in self.followed().items():
             new = self._parameters[name].value() * (1.0 - self.decay)
             self.average[name] = new + value * self.decay
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model with averaged weights, for the block."""
+        """Put the averaged weights into the model for the block."""
         present = {name: p.value().copy() for name, p in self._parameters.items()}
         try:
             for name, parameter in self._parameters.items():
@@ -179,7 +182,44 @@ class MovingAverage:
             for name, parameter in self._parameters.items():
                 parameter.set_data(present[name])
 
-    def restore(self, arrays: Iterable[tuple[str, Float[Array, "..."]]]) -> None:
-        """Take up averages from a checkpoint."""
-        for name, value in arrays:
-            self.average[name] = Tensor.from_numpy(np.require(value, np.float32, ["C", "W"]))
+    def restore(self, arrays: Mapping[str, Float[Array, "..."]]) -> None:
+        """Take the averages of a checkpoint; it may have none, and constants besides."""
+        for name in self.average.keys() & arrays.keys():
+            value = np.require(arrays[name], np.float32, ["C", "W"])
+            self.average[name] = Tensor.from_numpy(value)
+
+
+def learning_rate(step: int, config: ConfigDict) -> float:
+    """Compute the rate of an update, the first of which is step 0 (upstream `lr_scheduler.py`).
+
+    "af3" (SI section 5.4) rises linearly from 0 at step 0 and then falls by `decay_factor` every
+    `decay_every_n_steps`; without warm-up it starts at the full rate. "cosine_annealing" rises and
+    falls to `min_lr_ratio` at `max_steps`.
+
+    Args:
+        config: the training tree, or its `finetune` part.
+
+    Raises:
+        ConfigError: no such schedule.
+    """
+    c = config
+    if c.lr_scheduler == "constant":
+        return c.lr
+    if c.lr_scheduler == "af3":
+        if step <= c.warmup_steps and c.warmup_steps:
+            return step / c.warmup_steps * c.lr
+        return c.lr * c.decay_factor ** (step // c.decay_every_n_steps)
+    if c.lr_scheduler == "cosine_annealing":
+        return _cosine(step, c)
+    raise ConfigError(f"unknown schedule '{c.lr_scheduler}'", where="config.lr_scheduler",
+                      fix=f"one of {', '.join(SCHEDULES)}")
+
+
+def _cosine(step: int, config: ConfigDict) -> float:
+    c, lowest = config, config.lr * config.min_lr_ratio
+    if step <= c.warmup_steps:
+        return (step + 1) / (c.warmup_steps + 1) * c.lr
+    if step >= c.max_steps:
+        return lowest
+    share = (step - c.warmup_steps) / (c.max_steps - c.warmup_steps)
+    return lowest + 0.5 * (1.0 + math.cos(math.pi * share)) * (c.lr - lowest)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves to look at: a line per update, a line per judged entry, curves.
+"""Files that a run leaves to look at: a line per update and per judged entry, and curves.
 
 Lines are whole or, after a kill, absent: `rewind` drops a torn one with those of updates that are
 made again. Curves are drawn anew from the lines, so they cannot disagree.
@@ -8,6 +8,7 @@ made again. Curves are drawn anew from the lines, so they cannot disagree.
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -17,12 +18,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from protenix_ms.errors import OutputError
 from protenix_ms.io.atomic import write_bytes, write_text
-from protenix_ms.train.curves import can_draw, curves_png
+from protenix_ms.typing import Array, Float
 
 LOG, EVALUATION, CURVES, BOARD = "log.jsonl", "evaluation.jsonl", "curves.png", "tensorboard"
 LOCK = "training.lock"
+TERMS = ("mse", "smooth_lddt", "distogram", "bond", "plddt", "pde", "resolved", "pae")
+_SMOOTHED = 50  # points that a running mean leaves of a long curve
 
 
 @contextmanager
@@ -43,7 +48,7 @@ def sole_training(folder: Path) -> Iterator[None]:
             file.close()
             raise
     except BlockingIOError:
-        raise OutputError("another training is at work in this folder", where=str(folder),
+        raise OutputError("another training works in this folder", where=str(folder),
                           fix="wait for its end, or choose another --output") from None
     except OSError as error:
         raise OutputError(f"cannot be written ({error.strerror or error})", where=str(folder),
@@ -79,7 +84,7 @@ class Record:
         self._show(file, line)
 
     def lines(self, file: str) -> list[dict]:
-        """All whole lines of a file; none if it is not there."""
+        """Read all whole lines of a file; none if it is not there."""
         path = self.folder / file
         return list(_whole(path.read_bytes())) if path.is_file() else []
 
@@ -91,9 +96,9 @@ class Record:
                 write_text(self.folder / file, "".join(f"{json.dumps(k)}\n" for k in kept))
 
     def draw(self) -> None:
-        """Curves of everything so far; nothing without matplotlib or lines."""
+        """Draw curves of everything so far; nothing without matplotlib or lines."""
         log = self.lines(LOG)
-        if log and can_draw():
+        if log and find_spec("matplotlib"):
             write_bytes(self.folder / CURVES, curves_png(log, self.lines(EVALUATION)))
 
     def _show(self, file: str, line: dict) -> None:
@@ -116,7 +121,7 @@ def _whole(content: bytes) -> Iterator[dict]:
 
 
 def _without_non_finite(value: Any) -> Any:
-    """JSON knows neither NaN nor Infinity: None stands for them, at any depth."""
+    """Replace NaN and infinity by None at any depth: JSON has neither."""
     if isinstance(value, dict):
         return {key: _without_non_finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -125,16 +130,94 @@ def _without_non_finite(value: Any) -> Any:
 
 
 def _new_board(folder: Path) -> Any:
-    """A writer for TensorBoard, or False where it is not installed."""
+    """Return a writer for TensorBoard, or False where it is not installed."""
     if find_spec("tensorboard") is None:
         return False
     return import_module("tensorboard.summary").Writer(str(folder))
 
 
 def _numbers(line: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Numbers of a line by name; groups have a slash."""
+    """Yield the numbers of a line by name; groups have a slash."""
     for name, value in line.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{prefix}{name}/")
         elif isinstance(value, int | float) and not isinstance(value, bool) and name != "step":
             yield f"{prefix}{name}", float(value)
+
+
+def judged_text(line: dict) -> str:
+    """Write one line of an evaluation for people."""
+    if "failed" in line:
+        return f"  {line['entry']}: {line['failed']}"
+    words = [f"{title} " + "/".join("-" if line[score][kind] is None else f"{line[score][kind]:.3f}"
+                                    for kind in ("best", "rank1", "median"))
+             for score, title in (("lddt", "lDDT"), ("rmsd", "RMSD"), ("tm_score", "TM"))]
+    clash = line["clash"]["mean"]
+    return (f"  {line['entry']}: {', '.join(words)} (best/rank 1/median), "
+            f"clashes {'-' if clash is None else f'{clash:.0%}'}")
+
+
+def running_mean(y: Float[Array, "n"]) -> tuple[int, Float[Array, "m"]]:
+    """Return the width of a window, and means over it; NaN does not count."""
+    width = max(1, len(y) // _SMOOTHED)
+    known, kernel = np.isfinite(y), np.ones(width)
+    total = np.convolve(np.where(known, y, 0.0), kernel, "valid")
+    with np.errstate(invalid="ignore"):
+        return width, total / np.convolve(known, kernel, "valid")
+
+
+def curves_png(log: list[dict], evaluation: list[dict]) -> bytes:
+    """Draw loss, its terms without weights, norm and rate, and lDDT where it was evaluated.
+
+    Args:
+        log, evaluation: lines as `record` keeps them.
+    """
+    from matplotlib.figure import Figure
+
+    judged = [line for line in evaluation if line["entry"] == "all"]
+    figure = Figure(figsize=(14, 8) if judged else (14, 4.4), layout="constrained")
+    panels = np.ravel(figure.subplots(2 if judged else 1, 3))
+    step = _column(log, "step") + 1
+    _curve(panels[0], step, _column(log, "loss"), "loss")
+    for name in TERMS:
+        _curve(panels[1], step, _column(log, name), name)
+    _curve(panels[2], step, _column(log, "gradient_norm"), "gradient norm")
+    _curve(panels[2], step, _column(log, "rate"), "learning rate")
+    for axes, title in zip(panels, ("loss", "terms", "gradient norm and rate")):
+        axes.set(title=title, xlabel="update", yscale="log")
+        if axes.get_lines():  # none where every value was left out
+            axes.legend(fontsize=8)
+    if judged:
+        _draw_scores(panels[3:], judged)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _draw_scores(panels: Array, judged: list[dict]) -> None:
+    names = {"lddt": "complex lDDT", "pair_lddt": "lDDT between chains",
+             "rmsd": "RMSD (\u00c5)"}
+    step = _column(judged, "step")
+    for axes, (score, title) in zip(panels, names.items()):
+        for choice in ("best", "rank1", "median"):
+            values = _column([line[score] for line in judged], choice)
+            axes.plot(step, values, marker="o", markersize=3, label=choice)
+        axes.set(title=f"{title}, held out", xlabel="update")
+        axes.legend(fontsize=8)
+
+
+def _column(lines: list[dict], name: str) -> Float[Array, "n"]:
+    """Collect the values of a name; NaN where a line has none."""
+    values = [line.get(name) for line in lines]
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _curve(axes, x: Float[Array, "n"], y: Float[Array, "n"], name: str) -> None:
+    y = np.where(y > 0, y, np.nan)  # the axis is logarithmic
+    if not np.isfinite(y).any():
+        return
+    width, smooth = running_mean(y)
+    line = axes.plot(x, y, linewidth=0.8, alpha=0.35 if width > 1 else 1.0,
+                     label=None if width > 1 else name)[0]
+    if width > 1:
+        axes.plot(x[width - 1 :], smooth, linewidth=1.4, color=line.get_color(), label=name)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -12,46 +13,30 @@ from mindspore import Tensor, float32, ops
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import ConfigError
-from protenix_ms.geometry.distances import Measure, point_distances
+from protenix_ms.geometry.distances import point_distances
 from protenix_ms.loss.labels import Labels
 from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
 from protenix_ms.model.confidence import ConfidenceLogits
 from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.diffusion import Conditioning
-from protenix_ms.model.protenix import Job, Protenix, Trunk
-from protenix_ms.nn import set_precision
+from protenix_ms.model.layers import set_precision
+from protenix_ms.model.protenix import ModelInputs, Protenix, Trunk
+from protenix_ms.model.sampler import centre_random_augmentation
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
 from protenix_ms.runtime.trace import trace
-from protenix_ms.sampler import centre_random_augmentation
 from protenix_ms.train.permutation import permute_labels
 from protenix_ms.typing import Array, Float, Int
 
 
 @runtime_checkable
 class Example(Protocol):
-    """What a step reads; `data.example.TrainingExample` is one."""
+    """The input of a step; `data.example.TrainingExample` is one."""
 
     features: Mapping[str, Array]
     labels: Mapping[str, Array]
     labels_full: Mapping[str, Array]
     permutations: Sequence[Int[Array, "_ _"]]
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What is judged and how distances are measured, for a replay to change (trap H28).
-
-    Attributes:
-        between: distances between two sets of points, for pLDDT labels.
-        within: distances within one set, for the confidence head.
-        judged: the mini-rollout that labels and confidence are about, made from ours. A label on
-            the edge of a bin depends on the last bit of a coordinate.
-    """
-
-    between: Measure = point_distances
-    within: Callable[[Array], Array] = lambda x: point_distances(x, x)
-    judged: Callable[[Array], Array] = lambda x: x
 
 
 @dataclass(frozen=True)
@@ -64,12 +49,12 @@ class StepResult:
 
 
 def cycles_of_step(step: int, most: int) -> int:
-    """How many recycles a step makes: the same on every process (upstream `Protenix.forward`)."""
+    """Draw how many recycles a step makes, the same on every process (as upstream does)."""
     return int(np.random.RandomState(step).randint(1, most + 1))
 
 
 def noise_levels(draws: Draws, count: int, config: ConfigDict) -> Float[Array, "b"]:
-    """Training noise in angstrom, log-normal (AF3 SI section 3.7.1); site ``noise_level``.
+    """Draw log-normal training noise, angstrom (AF3 SI section 3.7.1); site ``noise_level``.
 
     Args:
         config: ``config.train_noise_sampler``.
@@ -80,12 +65,12 @@ def noise_levels(draws: Draws, count: int, config: ConfigDict) -> Float[Array, "
 
 
 def _fp32(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """What the losses read: fp32 whatever the modules computed in."""
+    """Cast to fp32, which the losses read whatever the modules computed in."""
     return ops.cast(x, float32)
 
 
 class TrainingStep:
-    """Losses and gradients of a model.
+    """Computes losses and gradients of a model.
 
     Sites of random numbers: those of `Protenix.recycle` and of the sampler, ``anchor_chain``,
     ``label_rotation``, ``label_translation``, ``noise_level``, ``label_noise``.
@@ -97,16 +82,15 @@ class TrainingStep:
         model: in training mode.
         config: from `protenix_ms.config.training`; with `train_confidence_only` nothing but the
             confidence head is differentiated, and nothing is dropped out.
-        measures: of distances, for a replay.
 
     Raises:
         ConfigError: confidence alone is to be learnt, and there is no mini-rollout.
     """
 
-    def __init__(
-        self, model: Protenix, config: ConfigDict, measures: Measures = Measures()
-    ) -> None:
-        self.model, self.config, self.measures = model, config, measures
+    distances = staticmethod(point_distances)  # of pLDDT labels and for the confidence head
+
+    def __init__(self, model: Protenix, config: ConfigDict) -> None:
+        self.model, self.config = model, config
         self._rolls_out = model.config.sample_diffusion.N_step_mini_rollout > 0
         if config.train_confidence_only and not self._rolls_out:
             raise ConfigError("confidence is learnt from a mini-rollout, which has no steps",
@@ -117,7 +101,7 @@ class TrainingStep:
         self._dropout = "none" if config.train_confidence_only else "training"
 
     def __call__(self, example: Example, step: int, draws: Draws) -> StepResult:
-        """Loss and gradients of one example.
+        """Compute loss and gradients of one example.
 
         Args:
             step: number of the step, which decides how many recycles there are.
@@ -125,7 +109,7 @@ class TrainingStep:
         Raises:
             NonFiniteError: the mini-rollout left the numbers.
         """
-        job = Job(example.features)
+        job = ModelInputs(example.features)
         set_precision(self.model, job.positions.n_tokens, self.model.config.model_name)
         most = self.config.cycles or self.model.config.model.N_cycle
         cycles = cycles_of_step(step, most)
@@ -137,65 +121,61 @@ class TrainingStep:
         loss, terms, gradients = value_and_gradients(forward, self.parameters)
         return StepResult(float(loss), {k: float(v) for k, v in terms.items()}, gradients)
 
-    def _recycled(self, job: Job, cycles: int, draws: Draws) -> Trunk:
-        """All recycles but the last, through which no gradient passes."""
+    def _recycled(self, job: ModelInputs, cycles: int, draws: Draws) -> Trunk:
+        """Run all recycles but the last; no gradient passes through them."""
         with without_gradient():
             start = self.model.initial(job)
-            now = Trunk(start.s_inputs, ops.zeros_like(start.s), ops.zeros_like(start.z))
+            trunk = Trunk(start.s_inputs, ops.zeros_like(start.s), ops.zeros_like(start.z))
             for _ in range(cycles):
-                now = self.model.recycle(job, start, now, draws, self._dropout)
-        return now
+                trunk = self.model.recycle(job, start, trunk, draws, self._dropout)
+        return trunk
 
     def _loss(
-        self, example: Example, job: Job, before: Trunk, draws: Draws
+        self, example: Example, job: ModelInputs, before: Trunk, draws: Draws
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The part that is differentiated."""
-        alone = self.config.train_confidence_only
-        if alone:
-            with without_gradient():
-                trunk, given = self._represent(job, before, draws)
-        else:
-            trunk, given = self._represent(job, before, draws)
+        """Compute the part that is differentiated."""
+        alone, confidence = self.config.train_confidence_only, None
+        with without_gradient() if alone else nullcontext():
+            trunk = self.model.recycle(job, self.model.initial(job), before, draws, self._dropout)
+            conditioning = self.model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
+        labels = Labels.from_arrays(example.labels)  # in the order of the file
         if self._rolls_out:
-            x, labels = self._mini_rollout(example, given, draws)
+            x = self.roll_out(conditioning, draws)
+            labels = self._permuted(example, x, draws)
             confidence = self._confidence(example, trunk, x)
-        else:
-            # labels in the order of the file
-            labels, confidence = Labels.from_arrays(example.labels), None
-        denoised = None if alone else self._denoise(labels, given, trunk, draws)
-        terms = TrainingLoss(self.config, example.features, labels, self.measures.between)
+        denoised = None if alone else self._denoise(labels, conditioning, trunk, draws)
+        terms = TrainingLoss(self.config, example.features, labels, self.distances)
         return terms(confidence, denoised)
 
-    def _represent(self, job: Job, before: Trunk, draws: Draws) -> tuple[Trunk, Conditioning]:
-        """The last recycle, and what the denoiser makes of it once for all samples."""
-        trunk = self.model.recycle(job, self.model.initial(job), before, draws, self._dropout)
-        return trunk, self.model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
-
-    def _mini_rollout(
-        self, example: Example, given: Conditioning, draws: Draws
-    ) -> tuple[Float[Array, "b a 3"], Labels]:
-        """A short sampling without gradient, and labels in the order that fits it best."""
+    def roll_out(
+        self, conditioning: Conditioning, draws: Draws
+    ) -> Float[Array, "b a 3"]:
+        """Sample in few steps without gradient: the structures that confidence is learnt from."""
         c = self.model.config.sample_diffusion
         with without_gradient():
             size = (c.N_step_mini_rollout, c.N_sample_mini_rollout)
-            x = self.model.roll_out(given, draws, size)
+            x = self.model.roll_out(conditioning, draws, size)
         trace("pred/coordinate_mini", x)
-        x = self.measures.judged(x)
-        labels = (example.labels, example.labels_full)
-        found = permute_labels(x[0], example.features, labels, example.permutations, draws)
-        trace("label/coordinate", found.x)
-        trace("label/coordinate_mask", found.resolved)
-        return x, found
+        return x
+
+    def _permuted(self, example: Example, x: Float[Array, "b a 3"], draws: Draws) -> Labels:
+        """Put the labels in the order that fits the mini-rollout best."""
+        labels = permute_labels(x[0], example.features, (example.labels, example.labels_full),
+                                example.permutations, draws)
+        trace("label/coordinate", labels.x)
+        trace("label/coordinate_mask", labels.resolved)
+        return labels
 
     def _confidence(
         self, example: Example, trunk: Trunk, x: Float[Array, "b a 3"]
     ) -> Confidence:
-        """What the confidence head says of the mini-rollout."""
-        head, job = self.model.confidence_head, ConfidenceFeatures.of(example.features)
+        """Run the confidence head on the mini-rollout."""
+        head, job = self.model.confidence_head, ConfidenceFeatures.from_features(example.features)
         s, z = head.embed(*trunk)
         logits = []
         for sample in x:
-            d = self.measures.within(sample[job.representative])
+            points = sample[job.representative]
+            d = self.distances(points, points)
             logits.append(head.logits(job, *head.pairformer_stack(s, head.add_distances(z, d))))
         stacked = ConfidenceLogits(*(_fp32(ops.stack(values)) for values in zip(*logits)))
         for name, value in stacked._asdict().items():
@@ -203,9 +183,9 @@ class TrainingStep:
         return Confidence(x, **stacked._asdict())
 
     def _denoise(
-        self, labels: Labels, given: Conditioning, trunk: Trunk, draws: Draws
+        self, labels: Labels, conditioning: Conditioning, trunk: Trunk, draws: Draws
     ) -> Denoised:
-        """Noisy copies of the known structure, denoised some samples at a time."""
+        """Denoise noisy copies of the known structure, some samples at a time."""
         count, size = self.config.diffusion_batch_size, self.config.diffusion_chunk_size
         turned = centre_random_augmentation(
             np.repeat(labels.x[None], count, 0),
@@ -218,7 +198,7 @@ class TrainingStep:
         parts = [
             self.model.diffusion_module(
                 Tensor.from_numpy(np.ascontiguousarray(noisy[i : i + size])),
-                level[i : i + size], given,
+                level[i : i + size], conditioning,
             )
             for i in range(0, count, size)
         ]

@@ -17,8 +17,8 @@ from measure import BENCH, environment
 
 MAKE = """
 import sys, torch
-from protenix_ms.config import get_config, manifest
-shapes = manifest(get_config(sys.argv[1]))
+from protenix_ms.config.parameters import released_shapes
+shapes = released_shapes(sys.argv[1])
 torch.save({"model": {f"module.{n}": torch.randn(s) for n, s in shapes.items()}}, sys.argv[2])
 """
 TORCH_PT = """

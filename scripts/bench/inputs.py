@@ -74,14 +74,14 @@ def our_model(model_name: str, settings: dict[str, object]) -> object:
 
     from protenix_ms.config import get_config
     from protenix_ms.model.protenix import Protenix
-    from protenix_ms.model.weights import load_weights
+    from protenix_ms.model.weights import load_weights, shapes_of
     from protenix_ms.predict.weights import Weights
 
     mindspore.runtime.launch_blocking()
     config = get_config(model_name, {"mc_dropout_apply_rate": 0.0,
                                      "model.msa_module.sample_lower_bound": MSA_ROWS, **settings})
     model = Protenix(config)
-    load_weights(model, Weights(random_seed=0).arrays(config))
+    load_weights(model, Weights(random_seed=0).arrays(shapes_of(model)))
     return model.set_train(False)
 
 

@@ -157,7 +157,7 @@ def our_block(args: argparse.Namespace, cell: object = None) -> measure.Work:
 
     from protenix_ms.config import get_config
     from protenix_ms.model.confidence_features import ConfidenceFeatures
-    from protenix_ms.model.protenix import Job
+    from protenix_ms.model.protenix import ModelInputs
 
     mindspore.runtime.launch_blocking()
     config = get_config(args.model)
@@ -165,7 +165,7 @@ def our_block(args: argparse.Namespace, cell: object = None) -> measure.Work:
 
     @lru_cache(1)
     def step_inputs(tokens: int) -> tuple:
-        job, arrays = Job(inputs.make_features(tokens)), representations(config, tokens)
+        job, arrays = ModelInputs(inputs.make_features(tokens)), representations(config, tokens)
         trunk = (Tensor.from_numpy(arrays[k]) for k in ("s_inputs", "s", "z"))
         x = Tensor.from_numpy(coordinates(tokens, SAMPLES))
         return x, np.full(1, NOISE, np.float32), cell.prepare(job.atoms, job.positions, *trunk)
@@ -176,7 +176,8 @@ def our_block(args: argparse.Namespace, cell: object = None) -> measure.Work:
             return lambda: (cell(*step),)
         arrays = {k: Tensor.from_numpy(v) for k, v in representations(config, tokens).items()}
         if args.work == "confidence":
-            job, x = ConfidenceFeatures.of(inputs.make_features(tokens)), coordinates(tokens, 1)
+            job = ConfidenceFeatures.from_features(inputs.make_features(tokens))
+            x = coordinates(tokens, 1)
             trunk = arrays["s_inputs"], arrays["s"], arrays["z"]
             return lambda: (cell(job, trunk, x)[0].atom_plddt,)
         first = arrays["s" if args.work == "pairformer" else "m"]

@@ -19,7 +19,7 @@ KEPT, RECOMPUTED = WORKS = ("kept", "recomputed")
 TERMS = ("smooth_lddt", "bond", "mse", "distogram", "plddt", "pde", "resolved", "pae")
 SETTINGS = {"model.N_cycle": 1, "sample_diffusion.N_step_mini_rollout": 20}  # of both sides
 SEED = 1
-NONE, ALL, DEFAULT = "none", "all", "default"  # default: what the training stages switch on
+NONE, ALL = "none", "all"
 
 
 def train(args: argparse.Namespace) -> list[dict]:
@@ -80,8 +80,7 @@ def our_step(args: argparse.Namespace) -> measure.Work:
     """Return our side: what the training loop does for an update of one example."""
     from protenix_ms.runtime.draws import SeededDraws
     from protenix_ms.runtime.policy import Policy, using
-    from protenix_ms.train.optimiser import clip
-    from protenix_ms.train.schedule import learning_rate
+    from protenix_ms.train.optimiser import clip, learning_rate
 
     step, optimiser = learner(args.model, args.samples)
     training, example, runs = step.config, inputs.make_example(args.cif, int(args.tokens)), count()
@@ -145,7 +144,7 @@ def torch_adam(config: object, model: object) -> object:
     from protenix.utils.training import get_optimizer
 
     from protenix_ms.config.training import training_config
-    from protenix_ms.train.schedule import learning_rate
+    from protenix_ms.train.optimiser import learning_rate
 
     optimiser = get_optimizer(config, model, param_names=[""])
     for group in optimiser.param_groups:
@@ -194,8 +193,7 @@ def measure_one(args: argparse.Namespace, kind: str) -> dict:
 
     step, _optimiser = learner(args.model, args.samples)  # its moments are held during the step
     example = inputs.make_example(args.cif, int(args.tokens))
-    default = [kind for kind, on in step.config.recompute.items() if on]
-    kinds = {NONE: (), ALL: KINDS, DEFAULT: default}.get(kind, (kind,))
+    kinds = {NONE: (), ALL: KINDS}.get(kind, (kind,))
     held = measure.memory("VmRSS")
     measure.forget_peak()
     start, cpu = time.perf_counter(), time.process_time()

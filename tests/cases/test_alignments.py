@@ -77,6 +77,7 @@ def test_chai_headers(cases):
         return [e.kind if isinstance(e, Polymer) else e.smiles or e.codes for e in job.entities]
 
     assert kinds("ligand.fasta") == ["protein", "CSC"]
+    assert kinds("../messages-of-refusals/chai_without_name.fasta") == ["CCS", "protein"]
     assert kinds("nucleic.fasta") == ["dna", "rna"]
     assert kinds("one_sugar.fasta") == ["protein", ("MAN",)]
     assert kinds("two_sugars.fasta") == ["protein", ("NAG", "NAG"), ("NAG",)]

@@ -188,7 +188,7 @@ def test_the_library_gives_what_the_command_writes(done, folder):
     from protenix_ms.chem.ccd import ComponentDictionary
     from protenix_ms.cli.configuration import load_config
     from protenix_ms.io import scan_jobs
-    from protenix_ms.predict.api import load_predictor
+    from protenix_ms.predict.predictor import load_predictor
     from protenix_ms.predict.weights import Weights
 
     config = load_config(None, str(folder / "config.py"), (), {})

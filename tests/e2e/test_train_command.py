@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from protenix_ms.cli.arguments import replace_flags
 from protenix_ms.cli.main import main
-from protenix_ms.cli.train import flag_words
 from protenix_ms.train.checkpoint import read_snapshot, snapshots
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,5 +163,5 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path, capsys):
 
 
 def test_flags_as_ml_collections_users_write_them():
-    assert flag_words(["--config", "a.py", "--config.training.lr=1e-3", "--quiet"]) == [
+    assert replace_flags(["--config", "a.py", "--config.training.lr=1e-3", "--quiet"]) == [
         "--config", "a.py", "--set", "training.lr=1e-3", "--quiet"]

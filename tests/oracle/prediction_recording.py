@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings of upstream predictions: configuration, weights by rule, features, draws, results.
 
-A recording (golden README) is a folder with `meta.json` (configuration), `features.npz` and
-`outputs.npz`, which holds every random draw (`rng/...`), constants (`const/...`) and results.
+A recording (`tests/golden/README.md`) is a folder with `meta.json` (configuration), `features.npz`
+and `outputs.npz`, which holds every random draw (`rng/...`), constants (`const/...`) and results.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from protenix_ms.config.manifest import manifest
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.errors import InputError
-from protenix_ms.model.weights import rule_array
+from protenix_ms.model.weights import parameter_shapes, rule_array
 from protenix_ms.runtime.draws import Rows
 from protenix_ms.typing import Array, Float, Int
 
@@ -153,5 +152,5 @@ class Recording:
     def weights(self) -> Iterator[tuple[str, Array]]:
         """Every parameter by the rule, constants as recorded."""
         constants = self.part("const")
-        for name, shape in manifest(self.config).items():
+        for name, shape in parameter_shapes(self.config).items():
             yield name, constants[name] if name in constants else rule_array(name, shape)

@@ -11,12 +11,11 @@ import numpy as np
 from mindspore import Tensor
 from prediction_recording import Recording
 
-from protenix_ms.config.manifest import manifest
 from protenix_ms.geometry.distances import point_distances
 from protenix_ms.metrics.confidence import Layout, summarize
 from protenix_ms.model.confidence_features import ConfidenceFeatures
-from protenix_ms.model.protenix import Job, Prediction, Protenix, Trunk
-from protenix_ms.model.weights import load_weights
+from protenix_ms.model.protenix import ModelInputs, Prediction, Protenix, Trunk
+from protenix_ms.model.weights import load_weights, parameter_shapes
 from protenix_ms.runtime.trace import listening
 from protenix_ms.typing import Array, Float
 
@@ -142,7 +141,7 @@ def inexact_confidence(
     What remains between these and the recording is ours alone, so they are held to a tight bar
     where no float64 recording exists.
     """
-    head, job = model.confidence_head, ConfidenceFeatures.of(recording.features)
+    head, job = model.confidence_head, ConfidenceFeatures.from_features(recording.features)
     s, z = head.embed(*trunk_of(recording, stages))
     every, pae, pde = slice(0, z.shape[0]), [], []
     for x in recording.outputs["pred/coordinate"][:, job.representative]:
@@ -157,7 +156,7 @@ def denoise(
 ) -> dict[str, Array]:
     """The recorded stand-alone denoiser call, on our trunk's last representations."""
     trunk = trunk_of(recording, stages)
-    job, found = Job(recording.features), _Stages("denoise/plain")
+    job, found = ModelInputs(recording.features), _Stages("denoise/plain")
     given = model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
     with listening(found):
         x = model.diffusion_module(
@@ -219,4 +218,4 @@ def absent(recording: Recording) -> list[str]:
 
 def expected_parameters(recording: Recording) -> dict[str, tuple[int, ...]]:
     """Names and shapes that a checkpoint of the recorded model must have."""
-    return manifest(recording.config)
+    return parameter_shapes(recording.config)

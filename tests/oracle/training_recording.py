@@ -12,11 +12,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from prediction_recording import SITES, RecordedDraws
 
-from protenix_ms.config.manifest import manifest
 from protenix_ms.config.training import training_from_upstream
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.errors import InputError
-from protenix_ms.model.weights import rule_array
+from protenix_ms.model.weights import parameter_shapes, rule_array
 from protenix_ms.train.permutation import residues_of
 from protenix_ms.typing import Array, Int
 
@@ -91,7 +90,7 @@ class RecordedStep:
     def weights(self) -> Iterator[tuple[str, Array]]:
         """Every parameter by the rule, constants as recorded."""
         constants = part(self.outputs, "const")
-        for name, shape in manifest(self.config).items():
+        for name, shape in parameter_shapes(self.config).items():
             yield name, constants[name] if name in constants else rule_array(name, shape)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from prediction_replay import Row, upstream_distances
 from training_recording import RecordedStep, part
 
-from protenix_ms.config.manifest import manifest
+from protenix_ms.model.diffusion import Conditioning
 from protenix_ms.model.protenix import Protenix
-from protenix_ms.model.weights import load_weights
+from protenix_ms.model.weights import load_weights, parameter_shapes
+from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.trace import listening
-from protenix_ms.train.step import Measures, StepResult, TrainingStep
+from protenix_ms.train.step import StepResult, TrainingStep
 from protenix_ms.typing import Array
 
 LOSS, PREDICTION, GRADIENT = 1e-5, 1e-4, 1e-4
@@ -22,7 +23,7 @@ ZERO = 1e-6  # of the largest gradient: what is zero in exact arithmetic
 
 def expected_parameters(recording: RecordedStep) -> dict[str, tuple[int, ...]]:
     """Names and shapes that a checkpoint of the recorded model must have."""
-    return manifest(recording.config)
+    return parameter_shapes(recording.config)
 
 
 def build(
@@ -35,21 +36,33 @@ def build(
     return model
 
 
-def upstream_measures(recording: RecordedStep) -> Measures:
-    """Upstream's inexact distances, on upstream's own mini-rollout, to which ours is compared."""
-    x = recording.outputs["pred/coordinate_mini"]
-    return Measures(upstream_distances, upstream_distances, lambda _: x)
+class UpstreamStep(TrainingStep):
+    """Measures distances as inexactly as upstream, on upstream's own mini-rollout.
+
+    Labels on the edge of a bin depend on the last bit of a coordinate. Our mini-rollout is traced,
+    so that it is compared.
+    """
+
+    distances = staticmethod(upstream_distances)
+
+    def __init__(self, model: Protenix, recording: RecordedStep) -> None:
+        super().__init__(model, recording.training)
+        self._recording = recording
+
+    def roll_out(self, conditioning: Conditioning, draws: Draws) -> Array:
+        super().roll_out(conditioning, draws)
+        return self._recording.outputs["pred/coordinate_mini"]
 
 
 def run(
-    recording: RecordedStep, model: Protenix, measures: Measures | None = None
+    recording: RecordedStep, model: Protenix, step: TrainingStep | None = None
 ) -> tuple[StepResult, dict[str, Array]]:
-    """The step's result, and what it predicted and permuted on the way.
+    """Run the step; return its result, and what it predicted and permuted on the way.
 
     Args:
-        measures: of distances; upstream's by default.
+        step: `UpstreamStep` by default.
     """
-    measures = upstream_measures(recording) if measures is None else measures
+    step = step or UpstreamStep(model, recording)
     seen, draws = {}, recording.draws()
 
     def keep(name: str, value: object) -> None:
@@ -57,8 +70,7 @@ def run(
             seen[name] = np.asarray(value.asnumpy() if hasattr(value, "asnumpy") else value)
 
     with listening(keep):
-        result = TrainingStep(model, recording.training, measures)(
-            recording, recording.step, draws)
+        result = step(recording, recording.step, draws)
     draws.require_all_used()
     return result, seen
 

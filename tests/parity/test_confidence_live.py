@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Confidence head beside upstream's, with an exact distance on both sides (trap H28)."""
+"""Confidence head beside upstream's, with exact distances on both sides: `torch.cdist` errs."""
 
 import mindspore as ms
 import numpy as np
@@ -58,7 +58,7 @@ def test_head(compare, upstream, monkeypatch):
     monkeypatch.setattr(torch, "cdist", exact_cdist)
     features = job()
     x = coordinates(features)
-    ours_job = ConfidenceFeatures.of(features)
+    ours_job = ConfidenceFeatures.from_features(features)
     assert np.abs(TRUNK[1]).max() > 512
 
     def ours(m, inputs):
@@ -109,7 +109,7 @@ def test_nothing_flows_back_into_the_trunk():
     for p in head.get_parameters():
         if p.requires_grad:
             p.set_data(ms.Tensor(0.1 * normal(*p.shape)))
-    ours_job = ConfidenceFeatures.of(features)
+    ours_job = ConfidenceFeatures.from_features(features)
     x = coordinates(features)[0][ours_job.representative]
 
     def total(*trunk):

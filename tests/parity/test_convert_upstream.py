@@ -14,8 +14,9 @@ from safetensors.numpy import load_file
 
 from ckpt_convert import load_arrays
 from ckpt_convert.__main__ import main
-from protenix_ms.config import VARIANTS, manifest
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config import VARIANTS
+from protenix_ms.config.variants import from_upstream
+from protenix_ms.model.weights import parameter_shapes
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch (extra `test`)")
 pytest.importorskip("protenix", reason="parity needs protenix 2.0.0 (extra `test`)")
@@ -78,7 +79,7 @@ def test_round_trip(variant, upstream, tmp_path, monkeypatch):
     assert sidecar["model"] == variant and sidecar["provenance"] == "a test"
     assert sidecar["parameters"] == sum(v.numel() for v in state.values())
 
-    expected = manifest(from_upstream(config))
+    expected = parameter_shapes(from_upstream(config))
     for path in (tmp_path / "a.pt", ours, ckpt):
         arrays = dict(load_arrays(path, expected))
         assert set(arrays) == set(state)
@@ -135,7 +136,7 @@ def test_upstreams_training_checkpoint(upstream, tmp_path):
     scheduler.step()
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
                 "scheduler": scheduler.state_dict(), "step": 1}, tmp_path / "1.pt")
-    arrays = dict(load_arrays(tmp_path / "1.pt", manifest(from_upstream(config))))
+    arrays = dict(load_arrays(tmp_path / "1.pt", parameter_shapes(from_upstream(config))))
     assert all(np.array_equal(arrays[k], v.numpy()) for k, v in model.state_dict().items())
 
 
@@ -145,7 +146,8 @@ def test_real_file_of_upstream(golden):
     path = folder / "protenix_base_default_v1.0.0.pt"
     if not path.is_file():
         pytest.skip(f"no {path}: set PROTENIX_MS_GOLDEN")
-    expected = manifest(from_upstream(json.loads((folder / "meta.json").read_text())["config"]))
+    meta = json.loads((folder / "meta.json").read_text())
+    expected = parameter_shapes(from_upstream(meta["config"]))
     theirs = by_torch(path)
     arrays = dict(load_arrays(path, expected))
     assert list(arrays) == list(expected)

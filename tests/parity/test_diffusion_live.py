@@ -14,7 +14,7 @@ from protenix_ms.model.atom_windows import AtomWindows
 from protenix_ms.model.diffusion import DiffusionModule
 from protenix_ms.model.diffusion_conditioning import DiffusionConditioning
 from protenix_ms.model.relative_position import RelativePositions
-from protenix_ms.sampler import noise_schedule
+from protenix_ms.model.sampler import noise_schedule
 
 C_ATOM, C_PAIR, C_S, C_Z, C_TOKEN, C_INPUTS = 16, 8, 24, 12, 32, 20
 STACK = 1e-4
@@ -80,7 +80,7 @@ def test_biases_made_at_each_use_are_the_same(monkeypatch):
     cell = diffusion_transformer.DiffusionTransformer(8, 8, 4, n_blocks=2, n_heads=2)
     for p in cell.get_parameters():
         p.set_data(ms.Tensor(normal(*p.shape)))
-    for shape, windows in (((5, 5, 4), None), ((2, 32, 128, 4), AtomWindows.of(40))):
+    for shape, windows in (((5, 5, 4), None), ((2, 32, 128, 4), AtomWindows.over(40))):
         z = ms.Tensor(normal(*shape))
         kept = cell.pair_biases(z, windows)
         monkeypatch.setattr(diffusion_transformer, "CACHED_FLOATS", 0)
@@ -95,7 +95,7 @@ def test_biases_made_at_each_use_are_the_same(monkeypatch):
 def test_atom_transformer(compare, upstream, n_atoms):
     """Padded queries and keys at every kind of end; three samples share one conditioning."""
     args = {"c_atom": C_ATOM, "c_atompair": C_PAIR, "n_blocks": 2, "n_heads": 2}
-    windows = AtomWindows.of(n_atoms)
+    windows = AtomWindows.over(n_atoms)
 
     def ours(m, x):
         biases = m.diffusion_transformer.pair_biases(x["p"], windows)
@@ -116,7 +116,7 @@ def test_atom_transformer(compare, upstream, n_atoms):
 
 def test_encoder_without_coordinates(compare, upstream):
     features = job(70, 11)
-    atoms = AtomFeatures.of(features)
+    atoms = AtomFeatures.from_features(features)
 
     def ours(m, x):
         c, p = m.condition(atoms)
@@ -147,7 +147,7 @@ def _added(outputs: tuple, nothing) -> tuple:
 
 def test_encoder_with_coordinates(compare, upstream):
     features = job(70, 11)
-    atoms = AtomFeatures.of(features)
+    atoms = AtomFeatures.from_features(features)
 
     def ours(m, x):
         c, p = m.condition(atoms, x["s"], x["z"])
@@ -169,7 +169,7 @@ def test_encoder_with_coordinates(compare, upstream):
 
 def test_decoder(compare, upstream):
     features = job(70, 11)
-    atoms = AtomFeatures.of(features)
+    atoms = AtomFeatures.from_features(features)
 
     def ours(m, x):
         biases = m.atom_transformer.pair_biases(x["p"], atoms)
@@ -224,7 +224,7 @@ CONFIG = ConfigDict({
 @pytest.mark.parametrize("shared_level", [False, True])
 def test_denoiser(compare, upstream, shared_level):
     features = job(70, 11)
-    atoms, positions = AtomFeatures.of(features), RelativePositions(features)
+    atoms, positions = AtomFeatures.from_features(features), RelativePositions(features)
     levels = LEVELS[1:2] if shared_level else LEVELS
 
     def ours(m, x):

@@ -8,8 +8,7 @@ from training_recording import RecordedStep, part
 
 from protenix_ms.config.training import training_config
 from protenix_ms.errors import ConfigError
-from protenix_ms.train.optimiser import Adam, MovingAverage, clip, words
-from protenix_ms.train.schedule import learning_rate
+from protenix_ms.train.optimiser import Adam, MovingAverage, clip, learning_rate, words
 
 RATE = 1.8e-3  # of the recorded update
 

@@ -8,7 +8,7 @@ from training_recording import RecordedStep
 from protenix_ms.errors import InputError
 from protenix_ms.runtime.policy import Policy, using
 from protenix_ms.runtime.recompute import KINDS
-from protenix_ms.train.step import Measures
+from protenix_ms.train.step import TrainingStep
 
 CASES = ["train_fullgrads", "train_dropout", "train_v2", "train_homodimer", "train_dna",
          "train_confidence"]
@@ -51,7 +51,9 @@ def test_recomputing_changes_no_gradient(golden, rows):
 def test_own_distances_cost_what_the_confidence_head_sees(golden):
     """With exact distances only gradients of the confidence head leave the bar, below 1e-3."""
     recorded = recording(golden, "train_fullgrads")
-    rows = replay.compare(recorded, *replay.run(recorded, replay.build(recorded), Measures()))
+    model = replay.build(recorded)
+    step = TrainingStep(model, recorded.training)
+    rows = replay.compare(recorded, *replay.run(recorded, model, step))
     bad = [r for r in rows if not r.ok and r.stage.startswith("gradient/")]
     assert all("confidence_head" in r.stage and r.relative < 1e-3 for r in bad)
 

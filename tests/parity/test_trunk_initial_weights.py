@@ -10,9 +10,9 @@ import json
 import numpy as np
 import pytest
 
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 from protenix_ms.model.protenix import Protenix
-from protenix_ms.nn import initialise
+from protenix_ms.model.weights import initialise
 
 # PyTorch's default offsets (uniform) in the one encoder layer that upstream takes from it; ours
 # start at zero. Upstream sets the weights beside them to zero.

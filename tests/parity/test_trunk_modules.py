@@ -3,6 +3,8 @@
 
 import numpy as np
 import pytest
+from mindspore import Tensor
+from ml_collections import ConfigDict
 
 from protenix_ms.model.constraint import ConstraintEmbedder
 from protenix_ms.model.msa_module import MSAModule, OuterProductMean, draw_rows
@@ -34,7 +36,11 @@ class Chosen(SeededDraws):
 
 def test_outer_product_mean(compare, upstream):
     theirs = upstream("triangular.layers").OuterProductMean(16, 24, 8)
-    compare(OuterProductMean(16, 24, 8), theirs, {"m": normal(ROWS, N, 16)}).run()
+    z = Tensor(normal(N, N, 24))
+    compare(
+        OuterProductMean(16, 24, 8), theirs, {"m": normal(ROWS, N, 16)},
+        call_ours=lambda layer, x: layer.update(z, x["m"]),
+    ).run()
 
 
 @pytest.mark.parametrize("scale_up", [False, True])
@@ -58,7 +64,10 @@ def test_msa_module(compare, upstream, monkeypatch, scale_up):
         "deletion_value": rng.random((ROWS, N)).astype(np.float32),
     }
     theirs_msa = {k: torch.tensor(v) for k, v in msa.items()}
-    ours = MSAModule(2, 16, 32, 20, hidden_scale_up=scale_up)
+    ours = MSAModule(ConfigDict({
+        "n_blocks": 2, "c_m": 16, "c_z": 32, "c_s_inputs": 20, "hidden_scale_up": scale_up,
+        "sample_lower_bound": 1, "sample_cutoff": 16384,
+    }))
     compare(
         ours, theirs, {"z": normal(N, N, 32), "s_inputs": normal(N, 20)},
         call_ours=lambda m, x: m(msa, x["z"], x["s_inputs"], Chosen(order, size)),
@@ -108,8 +117,9 @@ def test_template_embedder(compare, upstream, scale_up):
         n_blocks=1, c=32, c_z=16, hidden_scale_up=scale_up
     )
     features = templates()
+    config = ConfigDict({"n_blocks": 1, "c": 32, "c_z": 16, "hidden_scale_up": scale_up})
     compare(
-        TemplateEmbedder(1, 32, 16, scale_up), theirs, {"z": normal(N, N, 16)},
+        TemplateEmbedder(config), theirs, {"z": normal(N, N, 16)},
         call_ours=lambda m, x: m(features, x["z"]),
         call_upstream=lambda m, x: m(
             {k: torch.tensor(v).to(x["z"].dtype) if v.dtype.kind == "f" else torch.tensor(v)
@@ -122,19 +132,21 @@ def test_template_embedder(compare, upstream, scale_up):
 @pytest.mark.parametrize("empty", [True, False], ids=["empty", "given"])
 def test_constraint_embedder(compare, upstream, empty):
     torch = pytest.importorskip("torch")
-    config = {"hidden_dim": 32, "n_layers": 1, "n_classes": 4}
-    theirs = upstream("modules.embedders").ConstraintEmbedder(
-        pocket_embedder={"enable": True, "c_z_input": 1},
-        contact_embedder={"enable": True, "c_z_input": 2},
-        contact_atom_embedder={"enable": True, "c_z_input": 2},
-        substructure_embedder={"enable": True, "architecture": "transformer", **config},
-        c_constraint_z=16,
-    )
+    tree = {
+        **{f"{kind}_embedder": {"enable": True, "c_z_input": c}
+           for kind, c in (("pocket", 1), ("contact", 2), ("contact_atom", 2))},
+        "substructure_embedder": {"enable": True, "hidden_dim": 32, "n_layers": 1, "n_classes": 4},
+        "c_constraint_z": 16,
+    }
+    ours = ConfigDict(tree)
+    ours.substructure_embedder.n_heads = 4
+    tree["substructure_embedder"]["architecture"] = "transformer"
+    theirs = upstream("modules.embedders").ConstraintEmbedder(**tree)
     kinds = {"pocket": 1, "contact": 2, "contact_atom": 2}
     features = {k: normal(5, 5, c) for k, c in kinds.items()}
     features["substructure"] = normal(5, 5, 4) * (not empty)
     compare(
-        ConstraintEmbedder(kinds, 16, {"n_heads": 4, **config}), theirs, {},
+        ConstraintEmbedder(ours), theirs, {},
         call_ours=lambda m, x: m(features),
         call_upstream=lambda m, x: m(
             {k: torch.tensor(v, dtype=torch.get_default_dtype()) for k, v in features.items()}

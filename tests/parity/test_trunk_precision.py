@@ -8,10 +8,12 @@ further away than twice upstream's distance, and must show that it did round.
 import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import ops
 
+from protenix_ms.model.layers import Transition, set_precision
 from protenix_ms.model.msa_module import OuterProductMean
+from protenix_ms.model.residual import Residual
 from protenix_ms.model.triangle import TriangleMultiplication
-from protenix_ms.nn import Transition, set_precision
 from protenix_ms.runtime.policy import Policy, using
 
 torch = pytest.importorskip("torch")
@@ -38,19 +40,30 @@ CASES = {
 }
 
 
+def update(layer: Residual, x: np.ndarray, form: dict) -> np.ndarray:
+    """The plain update of a layer, or that of its lean form, which chunks ask for."""
+    x = ms.Tensor(x)
+    inputs = (ops.zeros((6, 6, 32)), x) if isinstance(layer, OuterProductMean) else (x,)
+    if not form:
+        return layer.update(*inputs).asnumpy()
+    return (layer(*inputs) - inputs[0]).asnumpy()
+
+
+@pytest.mark.parametrize("form", [{}, {"chunk": 4}], ids=["plain", "lean"])
 @pytest.mark.parametrize("case", CASES)
-def test_rounding_emulation(upstream, case):
+def test_rounding_emulation(upstream, case, form):
     ours, theirs, x = CASES[case][0](), CASES[case][1](upstream), CASES[case][2]
     random = np.random.RandomState(1)
     for name, p in ours.parameters_and_names():
         w = random.standard_normal(p.shape).astype(np.float32) / np.sqrt(p.shape[-1])
         p.set_data(ms.Tensor(w))
         theirs.get_parameter(name).data = torch.tensor(w)
-    with using(Policy(dtype="bf16")):
+    with using(Policy(dtype="bf16", kernels=False, **form)):
         set_precision(ours, 100, "protenix_base_default_v1.0.0")
-        low = ours(ms.Tensor(x)).asnumpy()
-    set_precision(ours, 100, "protenix_base_default_v1.0.0")
-    high = ours(ms.Tensor(x)).asnumpy()
+        low = update(ours, x, form)
+    with using(Policy(kernels=False, **form)):
+        set_precision(ours, 100, "protenix_base_default_v1.0.0")
+        high = update(ours, x, form)
     with torch.no_grad():
         with torch.autocast("cpu", torch.bfloat16):
             theirs_low = theirs.train()(torch.tensor(x)).float().numpy()

@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
-from protenix_ms.model.attention_pair_bias import AttentionPairBias
-from protenix_ms.nn import AdaptiveLayerNorm, Transition
+from protenix_ms.model.attention import AttentionPairBias
+from protenix_ms.model.layers import AdaptiveLayerNorm, Transition
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -14,7 +14,8 @@ def normal(*shape: int) -> np.ndarray:
 
 def test_transition(compare, upstream):
     compare(
-        Transition(16, 4), upstream("modules.primitives").Transition(16, 4), {"x": normal(5, 6, 16)}
+        Transition(16, 4), upstream("modules.primitives").Transition(16, 4),
+        {"x": normal(5, 6, 16)}, call_ours=lambda m, x: m.update(x["x"]),
     ).run()
 
 
@@ -34,7 +35,7 @@ def test_attention_pair_bias(compare, upstream, conditioned):
         inputs["s"] = normal(2, 9, 24)
     compare(
         ours, theirs, inputs,
-        call_ours=lambda m, x: m(x["a"], m.pair_bias(x["z"]), x.get("s")),
+        call_ours=lambda m, x: m.update(x["a"], m.pair_bias(x["z"]), x.get("s")),
         call_upstream=lambda m, x: m(x["a"], x.get("s"), x["z"][None].expand(2, -1, -1, -1)),
         zero_gradients=("layernorm_z.bias",),
     ).run()

@@ -40,7 +40,6 @@ POLICIES = {
     "chunks": Policy(chunk=3),
     "chunks-and-no-kernels": Policy(chunk=5, kernels=False, threads=1),
     "jit": Policy(jit=True),
-    "jit-and-buckets": Policy(jit=True, buckets=True),
 }
 
 

@@ -10,11 +10,11 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from protenix_ms.config.upstream import from_upstream
+from protenix_ms.config.variants import from_upstream
 
 
 class Recording:
-    """A folder of ``golden/tiny`` or ``golden/full`` (golden README)."""
+    """A folder of ``golden/tiny`` or ``golden/full`` (`tests/golden/README.md`)."""
 
     def __init__(self, folder: Path) -> None:
         self.meta = json.loads((folder / "meta.json").read_text())
@@ -35,7 +35,7 @@ class Recording:
         return self["act/input_embedder#0"], self[f"{stack}/0"], self[f"{stack}/1"]
 
     def _weight(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """The rule of the golden README."""
+        """Apply the rule of `tests/golden/README.md`."""
         if f"const/{name}" in self.outputs:
             return self[f"const/{name}"]
         seed = (crc32(name.encode()) + self.meta["wseed"]) % 2**32

@@ -2,7 +2,7 @@
 """Confidence head against upstream's recordings, from recorded trunk outputs and coordinates.
 
 The float64 recordings hold the truth. Those in float32 carry the error of `torch.cdist`, about
-2.5e-3 on PAE and PDE logits (trap H28).
+2.5e-3 on PAE and PDE logits (`docs/upstream_traps.md`, 28).
 """
 
 import mindspore as ms
@@ -36,7 +36,7 @@ def evaluated(request, recording):
     case = recording(request.param)
     head = case.load(ConfidenceHead(case.config.model.confidence_head), "confidence_head")
     trunk = tuple(ms.Tensor(x.astype(np.float32)) for x in case.trunk)
-    job, heard = ConfidenceFeatures.of(case.features), {}
+    job, heard = ConfidenceFeatures.from_features(case.features), {}
     x = case["pred/coordinate"].astype(np.float32)
     with listening(lambda name, value: heard.update({name: value.asnumpy()})):
         outputs = head(job, trunk, x)
@@ -85,6 +85,6 @@ def test_no_logits_without_a_listener(recording, monkeypatch):
     monkeypatch.setattr(head, "logits", lambda *_: pytest.fail("logits of all pairs"))
     trunk = tuple(ms.Tensor(x) for x in case.trunk)
     told = []
-    head(ConfidenceFeatures.of(case.features), trunk, case["pred/coordinate"],
+    head(ConfidenceFeatures.from_features(case.features), trunk, case["pred/coordinate"],
          lambda *event: told.append(event))
     assert told == [("sample", 1, 2), ("sample", 2, 2)]

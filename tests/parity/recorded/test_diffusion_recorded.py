@@ -8,9 +8,9 @@ import pytest
 from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.diffusion import DiffusionModule
 from protenix_ms.model.relative_position import RelativePositions
+from protenix_ms.model.sampler import SamplerOptions, noise_schedule, sample
 from protenix_ms.runtime.draws import SeededDraws
 from protenix_ms.runtime.trace import listening
-from protenix_ms.sampler import SamplerOptions, noise_schedule, sample
 
 CASES = [
     "tiny/protenix-v2",
@@ -35,7 +35,7 @@ def prepared(request, recording):
     case = recording(request.param)
     module = case.load(DiffusionModule(case.config.model.diffusion_module), "diffusion_module")
     trunk = [ms.Tensor(x) for x in case.trunk]
-    atoms, positions = AtomFeatures.of(case.features), RelativePositions(case.features)
+    atoms, positions = AtomFeatures.from_features(case.features), RelativePositions(case.features)
     return case, module, module.prepare(atoms, positions, *trunk)
 
 
@@ -105,7 +105,7 @@ def test_sampler_end_to_end(prepared):
     schedule = noise_schedule(config.inference_noise_scheduler, config.sample_diffusion.N_step)
     x = sample(
         lambda x, t: module(ms.Tensor(x), t, given).asnumpy(),
-        schedule, draws, SamplerOptions.of(config.sample_diffusion),
+        schedule, draws, SamplerOptions.from_config(config.sample_diffusion),
         case["pred/coordinate"].shape[:2],
     )
     assert not any(draws.left.values()), "draws left over"

@@ -54,7 +54,7 @@ def test_lines_come_before_mindspore_is_imported():
 
 def test_a_failure_has_a_fix_and_an_exit_code(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PROTENIX_MS_HOME", str(tmp_path))
-    monkeypatch.setattr(doctor, "_version", lambda package: "2.4.1" if package == "numpy" else None)
+    monkeypatch.setattr(doctor, "_version", lambda package: "2.4.1" if package == "numpy" else "")
     monkeypatch.setattr(doctor, "dictionary", lambda: iter([doctor.Finding("ccd", "fine")]))
     assert doctor.run(CPU) == 1
     lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
@@ -69,22 +69,22 @@ def test_a_device_that_is_not_there(monkeypatch):
         raise RuntimeError("no device\nlong story")
 
     monkeypatch.setattr(launch, "configure", absent)
-    (_, finding) = doctor.mindspore("Ascend")()
+    (_, finding) = doctor.mindspore("Ascend")
     assert finding.fix.startswith("no device; use --device CPU")
 
 
 def test_the_op_for_ascend_is_found_or_says_what_serves(monkeypatch, tmp_path):
     monkeypatch.delenv("ASCEND_CUSTOM_OPP_PATH", raising=False)
-    (finding,) = doctor.attention("CPU")()
-    assert str(finding).startswith("ok") and "not found" in finding.found
+    (finding,) = doctor.attention("CPU")
+    assert str(finding).startswith("ok") and "not found" in finding.state
     header = tmp_path / ASCEND_HEADER
     header.parent.mkdir(parents=True)
     header.touch()
     monkeypatch.setenv("ASCEND_CUSTOM_OPP_PATH", f"/elsewhere:{tmp_path}")
     for reason in ("its self-test is off", None):
         monkeypatch.setattr(dispatch, "ascend_obstacle", lambda reason=reason: reason)
-        (finding,) = doctor.attention("Ascend")()
-        assert finding.found == str(tmp_path)
+        (finding,) = doctor.attention("Ascend")
+        assert finding.state == str(tmp_path)
         assert str(finding).startswith("note" if reason else "ok") and (reason or "") in finding.fix
 
 

@@ -4,19 +4,24 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from protenix_ms.cli import launch
 from protenix_ms.config import home
 
+ROOT = Path(__file__).resolve().parents[3]
 
-def test_settings_are_added_and_own_ones_kept():
+
+def test_settings_are_added_and_own_ones_kept(monkeypatch):
     new = launch.settings({"PATH": "x"})
-    assert new["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1" and new["GLOG_v"] == "3"
+    assert new["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1" and new["GLOG_v"] == "4"
     new = launch.settings({"GLIBC_TUNABLES": "glibc.malloc.check=1", "GLOG_v": "1"})
     assert new["GLIBC_TUNABLES"] == "glibc.malloc.check=1:glibc.malloc.hugetlb=1"
     assert new["GLOG_v"] == "1"
+    monkeypatch.setattr(sys, "orig_argv", ["python", "p.py", "predict", "--device", "Ascend"])
+    assert launch.settings({})["GLOG_v"] == "3"
     own = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=2"}
     assert launch.settings(own)["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=2"
 
@@ -65,3 +70,18 @@ def test_a_process_starts_anew_once_with_its_arguments(tmp_path):
                           env=environment, timeout=60, check=True)
     assert done.stdout.splitlines() == ["start", "start",
                                         "glibc.malloc.hugetlb=1 ['a b', '--c']"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this machine has no limit on addresses")
+@pytest.mark.parametrize("kilobytes", [1_000_000, 1_900_000])
+def test_a_limit_on_addresses_ends_in_one_sentence(tmp_path, kilobytes):
+    """Neither MindSpore's start nor its end may show a traceback or abort."""
+    (tmp_path / "j.fasta").write_text(">A|protein\nMKV\n")
+    words = [sys.executable, "-m", "protenix_ms.cli.main", "predict", "--input", "j.fasta",
+             "--output", "o", "--random-weights", "0", "--quiet"]
+    done = subprocess.run(["bash", "-c", f'ulimit -v {kilobytes}; exec "$@"', "-", *words],
+                          cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "GLOG_v": "4"},
+                          capture_output=True, text=True, timeout=600)
+    assert done.returncode in (1, 2) and "memory" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "Fatal" not in done.stderr
+    assert done.returncode == 1 or len(done.stderr.splitlines()) == 1

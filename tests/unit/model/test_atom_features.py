@@ -22,7 +22,7 @@ def features(token: list[int], n_tokens: int) -> dict[str, np.ndarray]:
 def test_mean_over_the_atoms_of_a_token():
     """Uneven, unordered and empty tokens, every sample for itself."""
     token = [0, 3, 0, 0, 3, 1]
-    atoms = AtomFeatures.of(features(token, 4))
+    atoms = AtomFeatures.from_features(features(token, 4))
     x = np.random.default_rng(0).standard_normal((2, 6, 5)).astype(np.float32)
     expected = np.zeros((2, 4, 5), np.float32)
     for t in (0, 1, 3):
@@ -35,7 +35,7 @@ def test_mean_over_the_atoms_of_a_token():
 
 def test_offsets_are_zero_between_conformers_and_at_padding():
     """Padding has space 0, which is no conformer's here; as a key it is masked."""
-    atoms = AtomFeatures.of(features([0] * 40, 1))
+    atoms = AtomFeatures.from_features(features([0] * 40, 1))
     offset, same = atoms.offset.asnumpy(), atoms.same_space.asnumpy()
     assert offset.shape == (2, 32, 128, 3)
     # window 0: key j is atom j - 48; window 1: key j is atom j - 16
@@ -48,7 +48,7 @@ def test_offsets_are_zero_between_conformers_and_at_padding():
 
 @pytest.mark.parametrize("n_atoms", [1, 32, 33, 128, 129])
 def test_windows_on_tensors_are_those_in_numpy(n_atoms):
-    windows = AtomWindows.of(n_atoms)
+    windows = AtomWindows.over(n_atoms)
     x = np.random.default_rng(0).standard_normal((2, n_atoms, 3)).astype(np.float32)
     queries, keys = windows.queries(ms.Tensor(x)), windows.keys(ms.Tensor(x))
     for b in range(2):

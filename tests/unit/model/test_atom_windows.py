@@ -28,7 +28,7 @@ def inputs(windows: AtomWindows) -> list[Tensor]:
 
 
 def attended(n_atoms: int, **changes) -> np.ndarray:
-    windows = AtomWindows.of(n_atoms)
+    windows = AtomWindows.over(n_atoms)
     with using(replace(policy(), **changes)):
         return windows.attend(*inputs(windows)).asnumpy()
 
@@ -42,7 +42,7 @@ def test_in_place_equals_cut_out(n_atoms):
 
 
 def test_windows_are_cut_out_for_a_gradient():
-    windows = AtomWindows.of(70)
+    windows = AtomWindows.over(70)
     given = inputs(windows)
 
     def loss(*x):
@@ -57,7 +57,7 @@ def test_windows_are_cut_out_for_a_gradient():
 
 
 def test_the_same_in_a_graph():
-    windows = AtomWindows.of(70)
+    windows = AtomWindows.over(70)
     given = inputs(windows)
 
     def attend(*x):

@@ -15,8 +15,8 @@ from protenix_ms.runtime.gradient import value_and_gradients
 from protenix_ms.runtime.policy import Policy, using
 
 C_Z, C_S, C_A, HEADS = 32, 24, 48, 4
-TOLERANCE = 1e-6  # of the largest; padding only regroups sums
-JIT, BUCKETS = Policy(jit=True), Policy(jit=True, buckets=True)
+TOLERANCE = 1e-6  # of the largest
+JIT = Policy(jit=True)
 
 
 def normal(*shape: int) -> Tensor:
@@ -55,13 +55,13 @@ class Diffusion:
 
 
 class Atoms:
-    """Windows of atoms, which no bucket changes."""
+    """Windows of atoms."""
 
     def __init__(self) -> None:
         self.cell = built(DiffusionTransformer(C_A, C_A, 16, 2, HEADS, cross=True))
 
     def __call__(self, n: int) -> list[Tensor]:
-        windows = AtomWindows.of(n)
+        windows = AtomWindows.over(n)
         biases = self.cell.pair_biases(normal(windows.n_windows, 32, 128, 16), windows)
         return [self.cell(normal(2, n, C_A), normal(1, n, C_A), biases, windows)]
 
@@ -91,29 +91,26 @@ def assert_close(ours: list[np.ndarray], plain: list[np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 13, 33])
-@pytest.mark.parametrize("policy", [JIT, BUCKETS], ids=["exact", "buckets"])
-def test_as_plain(stack, n, policy):
+def test_as_plain(stack, n):
     plain = arrays(stack, n, Policy())
     assert graphs(stack) == 0
     for _ in range(2):  # the run that compiles, and one that does not
-        assert_close(arrays(stack, n, policy), plain)
+        assert_close(arrays(stack, n, JIT), plain)
     assert graphs(stack) == 1, "all blocks share one graph"
 
 
 @pytest.mark.parametrize("name", ["pairformer", "diffusion"])
-def test_nearby_lengths_share_a_graph(name):
+def test_every_length_has_a_graph(name):
     stack = STACKS[name]()
-    for n in (17, 20, 32):
-        assert_close(arrays(stack, n, BUCKETS), arrays(stack, n, Policy()))
-    assert graphs(stack) == 1
-    arrays(stack, 17, JIT)
-    assert graphs(stack) == 2
+    for count, n in enumerate((17, 20, 32, 20)):
+        assert_close(arrays(stack, n, JIT), arrays(stack, n, Policy()))
+        assert graphs(stack) == min(count + 1, 3)
 
 
 @pytest.mark.parametrize("settings", [{"chunk": 40}, {"chunk": 40, "kernels": False}])
-def test_padding_by_chunks_and_by_plain_operators(stack, settings):
+def test_by_chunks_and_by_plain_operators(stack, settings):
     plain = arrays(stack, 41, Policy())
-    assert_close(arrays(stack, 41, Policy(jit=True, buckets=True, **settings)), plain)
+    assert_close(arrays(stack, 41, Policy(jit=True, **settings)), plain)
 
 
 def test_another_policy_another_graph(stack):
@@ -161,7 +158,7 @@ def test_gradients_take_the_plain_form(stack, training):
         with using(policy):
             return value_and_gradients(lambda: (stack(9)[-1].sum(), None), parameters)[2]
 
-    plain, ours = gradients(Policy()), gradients(BUCKETS)
+    plain, ours = gradients(Policy()), gradients(JIT)
     assert graphs(stack) == 0
     assert any(g.asnumpy().any() for g in plain.values())
     for name, gradient in plain.items():

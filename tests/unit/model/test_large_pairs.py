@@ -10,7 +10,7 @@ from protenix_ms.model.msa_module import MSABlock
 from protenix_ms.model.pairformer import PairformerBlock
 from protenix_ms.model.weights import load_weights, rule_array
 from protenix_ms.ops.native import kernels_serve
-from protenix_ms.runtime import chunk
+from protenix_ms.runtime import rows as chunk
 from protenix_ms.runtime.policy import Policy, using
 
 N, C, ROWS = 37, 32, 5
@@ -60,7 +60,7 @@ def test_zeros_are_what_they_say(monkeypatch):
 def test_rows_go_into_a_given_array():
     given = Tensor(np.zeros((7, 2), np.float32))
     with using(Policy(chunk=3)):
-        found = chunk.map_rows(lambda part: given[part] + 1, 7, 2, into=given)
+        found = chunk.rowwise(None, lambda x: x + 1, given, cost=2, into=given)
     assert found is given and (given.asnumpy() == 1).all()
 
 

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs at the edge of shapes: one token of one atom (an ion), without MSA, templates or bonds
-(trap H26)."""
+"""Jobs at the edge of shapes: one token of one atom (an ion), without MSA, templates or bonds."""
 
 import numpy as np
 import pytest
 
 from protenix_ms.config import get_config
-from protenix_ms.config.manifest import manifest
 from protenix_ms.model.protenix import Protenix
-from protenix_ms.model.weights import OWN, load_weights, rule_array
-from protenix_ms.runtime import chunk
+from protenix_ms.model.weights import OWN, load_weights, parameter_shapes, rule_array
+from protenix_ms.runtime import rows as chunk
 from protenix_ms.runtime.draws import SeededDraws
 
 SMALL = {"c_s": 32, "c_z": 32, "c_token": 32, "c_s_inputs": 97, "c_atom": 16, "c_atompair": 4}
@@ -28,7 +26,7 @@ def model() -> Protenix:
         SMALL,
     )
     built = Protenix(config)
-    shapes = {n: s for n, s in manifest(config).items() if n not in OWN}
+    shapes = {n: s for n, s in parameter_shapes(config).items() if n not in OWN}
     load_weights(built, ((n, rule_array(n, s)) for n, s in shapes.items()))
     return built
 

@@ -81,8 +81,9 @@ def test_every_attention_of_the_model_is_this_function():
     """A softmax elsewhere is over bins of distances, or of weights that no query asks for."""
     package = Path(protenix_ms.__file__).parent
     sources = {p.relative_to(package).as_posix(): p.read_text(encoding="utf-8")
-               for folder in ("model", "nn") for p in (package / folder).glob("*.py")}
+               for folder in ("model", "ops/fused") for p in (package / folder).glob("*.py")}
     using_it = {name for name, text in sources.items() if "evoformer_attention(" in text}
-    assert using_it >= {"model/triangle.py", "model/constraint.py", "nn/attention.py"}
+    assert using_it >= {"model/triangle.py", "model/constraint.py", "model/attention.py",
+                        "ops/fused/triangle.py"}
     own = {name for name, text in sources.items() if re.search(r"ops\.[Ss]oftmax\(", text)}
     assert own == {"model/distogram.py", "model/msa_module.py"}

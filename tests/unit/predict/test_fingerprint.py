@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from protenix_ms.job import Alignment, Job, Ligand, Modification, Polymer
-from protenix_ms.predict.fingerprint import fingerprint
+from protenix_ms.predict.job_folder import fingerprint
 
 PROTEIN = Polymer("protein", "MKV", unpaired_msa=Alignment(">q\nMKV\n", "a.a3m"))
 JOB = Job("job", (PROTEIN, Ligand(codes=("ATP",))), seeds=(1,), source="x.json, job 1")

@@ -33,7 +33,7 @@ def test_read_jobs_of_the_package_loads_no_mindspore(tmp_path):
 def test_predict_can_be_called_before_and_after_its_package_is_imported():
     code = ("import protenix_ms\n"
             "first = callable(protenix_ms.predict)\n"
-            "import protenix_ms.predict.api, protenix_ms.predict.weights\n"
+            "import protenix_ms.predict.predictor, protenix_ms.predict.weights\n"
             "print(first, callable(protenix_ms.predict), callable(protenix_ms.load),\n"
             "      callable(protenix_ms.read_jobs))")
     assert python(code) == "True True True True"

@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib")
 
 def test_token_values_and_chains(predictor, jobs):
     result = predictor.predict(jobs[0], 101, lambda *_: None)
-    axis = TokenAxis.of(result.atoms, np.array([0, 0, 1]))
+    axis = TokenAxis.from_atoms(result.atoms, np.array([0, 0, 1]))
     assert axis.names == ("A", "B") and axis.starts.tolist() == [0, 1] and axis.n == 2
     assert token_plddt(np.array([10.0, 20.0, 50.0]), np.array([0, 0, 1])).tolist() == [15.0, 50.0]
 

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from protenix_ms.config import get_config, manifest
+from protenix_ms.config.parameters import released_shapes
 from protenix_ms.errors import CheckpointError
 from protenix_ms.model.weights import rule_array
 from protenix_ms.predict.weights import Weights, find_weights, random_arrays
@@ -59,7 +59,7 @@ def test_the_rule_is_that_of_the_recordings(golden):
 
 
 def test_every_parameter_but_fixed_ones_gets_its_own_numbers():
-    shapes = {n: s for n, s in manifest(get_config(MODEL)).items() if len(s) == 1}
+    shapes = {n: s for n, s in released_shapes(MODEL).items() if len(s) == 1}
     made = dict(random_arrays(shapes, seed=1))
     assert set(shapes) - set(made) == {n for n in shapes if "fourier" in n or n.endswith("_bins")}
     assert all(np.abs(array).min() > 0 for array in made.values())

@@ -3,8 +3,7 @@
 
 import pytest
 
-from protenix_ms.config import get_config
-from protenix_ms.config.manifest import manifest
+from protenix_ms.config.parameters import released_shapes
 from protenix_ms.runtime.precision import ISLANDS, LONG, VERY_LONG, dtype_of, dtypes
 
 BASE, V2 = "protenix_base_default_v1.0.0", "protenix-v2"
@@ -54,8 +53,8 @@ def test_training_moves_two_islands():
 
 
 def test_every_island_names_layers_that_exist():
-    names = {n.rpartition(".")[0] or n for n in manifest(get_config(BASE))}
-    names |= set(manifest(get_config(BASE)))
+    names = {n.rpartition(".")[0] or n for n in released_shapes(BASE)}
+    names |= set(released_shapes(BASE))
     for island in ISLANDS:
         below = {n for n in names if n.startswith(island.prefix)}
         assert below, island
@@ -63,7 +62,7 @@ def test_every_island_names_layers_that_exist():
 
 
 def test_most_of_the_trunk_is_bf16():
-    layers = {n.rpartition(".")[0] for n in manifest(get_config(BASE)) if "." in n}
+    layers = {n.rpartition(".")[0] for n in released_shapes(BASE) if "." in n}
     table = dtypes(layers, 100, BASE)
     assert {d for n, d in table.items() if n.startswith("pairformer_stack")} == {"bf16"}
     assert {d for n, d in table.items() if n.startswith("diffusion_module")} == {"fp32"}

@@ -5,7 +5,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from protenix_ms.nn import RowDropout
+from protenix_ms.model.dropout import RowDropout
 from protenix_ms.runtime.draws import SeededDraws
 from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
 

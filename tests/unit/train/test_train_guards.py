@@ -22,10 +22,9 @@ from protenix_ms.train.checkpoint import (
     snapshots,
     write_snapshot,
 )
-from protenix_ms.train.curves import curves_png
 from protenix_ms.train.loop import Trainer
-from protenix_ms.train.record import LOG, Record, sole_training
-from protenix_ms.train.schedule import learning_rate
+from protenix_ms.train.optimiser import learning_rate
+from protenix_ms.train.record import LOG, Record, curves_png, sole_training
 
 
 def snapshot(step, **groups):

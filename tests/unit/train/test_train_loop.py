@@ -140,5 +140,5 @@ def test_a_step_in_bf16_keeps_weights_and_losses_in_fp32(new_model, training, ex
 
 def test_damaged_checkpoint_is_refused(tmp_path):
     (tmp_path / "state.json").write_text("{")
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
         read_snapshot(tmp_path)

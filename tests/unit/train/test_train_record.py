@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from protenix_ms.train import record
-from protenix_ms.train.curves import curves_png, running_mean
-from protenix_ms.train.record import EVALUATION, LOG, Record
+from protenix_ms.train.record import EVALUATION, LOG, Record, curves_png, running_mean
 
 
 def log_line(step, loss=2.0):

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fused and lean forms of transitions and of attention with pair bias."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from mindspore import Tensor, nn
+
+from protenix_ms.runtime.rows import rowwise
+from protenix_ms.typing import Float
+
+
+def fused_transition(
+    kernels: ModuleType, layer: nn.Cell, x: Float[Tensor, "*b c"],
+) -> Float[Tensor, "*b c"]:
+    """Add the SwiGLU transition of `x` to it."""
+    linear = (layer.linear_no_bias_a, layer.linear_no_bias_b, layer.linear_no_bias)
+    return kernels.transition(x, layer.layernorm1, tuple(y.weight for y in linear))
+
+
+def lean_transition(
+    layer: nn.Cell, x: Float[Tensor, "*b c"], mask: None = None,
+) -> Float[Tensor, "*b c"]:
+    """Compute the update with the expanded channels of some rows at a time."""
+    expanded = x.size // x.shape[-1] * layer.linear_no_bias.weight.shape[1]
+    return rowwise(layer, layer.update, x, cost=expanded // x.shape[0])
+
+
+def fused_conditioned_transition(
+    kernels: ModuleType, layer: nn.Cell, a: Float[Tensor, "b n c_a"], s: Float[Tensor, "_ n c_s"],
+) -> Float[Tensor, "b n c_a"]:
+    """Add the conditioned transition of `a` to it."""
+    linear = (layer.linear_nobias_a1, layer.linear_nobias_a2, layer.linear_nobias_b)
+    return kernels.conditioned_transition(
+        a, layer.adaln.adapting(s), layer.linear_s(s), tuple(x.weight for x in linear))
+
+
+def fused_attention(
+    kernels: ModuleType, layer: nn.Cell, a: Float[Tensor, "b n c_a"],
+    bias: Float[Tensor, "r h q k"], s: Float[Tensor, "_ n c_s"] | None = None,
+    windows: object = None,
+) -> Float[Tensor, "b n c_a"] | None:
+    """Add conditioned attention with pair bias to `a`; None for the unconditioned form."""
+    if s is None:
+        return None
+    adapting = layer.layernorm_a.adapting(s)
+    if layer.layernorm_kv is not None:
+        adapting += layer.layernorm_kv.adapting(s)
+    projected = kernels.qkvg(a, adapting, layer.attention)
+    o = layer.attention.attend(*projected, bias, windows)
+    return kernels.attended(a, layer.linear_a_last(s), o, layer.attention.linear_o.weight)
