@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +45,7 @@ RENAMED = {"entity_id": ("label_entity_id",), "charge": ("ref_charge",),
            "chain_type": ("chain_mol_type",), "canonical_resname": ("cano_seq_resname",),
            "asym_id": ("asym_id_int",), "entity_index": ("entity_id_int",),
            "sym_id": ("sym_id_int",)}
-UNWRITTEN = {"coord", "bonds", "extra"}
+UNWRITTEN = {"coord", "bonds", "is_resolved", "split"}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -89,8 +88,7 @@ def job_example(arguments: argparse.Namespace, ccd: ComponentDictionary) -> Exam
 
 def atom_arrays(atoms: AtomTable) -> dict[str, np.ndarray]:
     """Return atoms and bonds of a job under the keys of a recording's `atoms.npz`."""
-    names = [field.name for field in fields(atoms) if field.name not in UNWRITTEN]
-    columns = {name: getattr(atoms, name) for name in names} | atoms.extra
+    columns = {name: column for name, column in vars(atoms).items() if name not in UNWRITTEN}
     arrays = {f"atom/{theirs}": column for ours, column in columns.items()
               for theirs in RENAMED.get(ours, (ours,))}
     return arrays | {"bonds": np.sort(atoms.bonds[:, :2], axis=1)}

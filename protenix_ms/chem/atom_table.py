@@ -3,11 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
-from protenix_ms.typing import Array, Float, Int, Shaped
+from protenix_ms.chem.columns import runs, starts_of_runs
+from protenix_ms.typing import Array, Bool, Float, Int, Shaped
+
+Table = TypeVar("Table", bound="AtomTable")
+
+
+def column_of(value: object) -> Any:
+    """Declare a field that, unless given, holds `value` in every row."""
+    return field(default=None, metadata={"value": value})
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,9 @@ class AtomTable:
         ref_pos: reference conformer in angstrom, before augmentation.
         ref_mask: 1 where `ref_pos` is known.
         bonds: row pairs and bond order (1, 2, 3; 4 aromatic; 0 unknown).
-        extra: further columns, one value (or row of values) per atom, by name.
+        is_resolved: False for atoms of an experimental structure without coordinates.
+        copy_id: 1-based copy of the entity in a job.
+        atom_index, atom_map: index and map number of an atom of a SMILES or file, -1 for none.
     """
 
     atom_name: Shaped[Array, "a"]
@@ -40,49 +52,61 @@ class AtomTable:
     ref_pos: Float[Array, "a 3"]
     ref_mask: Int[Array, "a"]
     bonds: Int[Array, "p 3"] = field(default_factory=lambda: np.zeros((0, 3), np.int32))
-    extra: dict[str, Array] = field(default_factory=dict)
+    is_resolved: Bool[Array, "a"] = column_of(True)
+    copy_id: Int[Array, "a"] = column_of(1)
+    atom_index: Int[Array, "a"] = column_of(-1)
+    atom_map: Int[Array, "a"] = column_of(-1)
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            if getattr(self, f.name) is None:
+                object.__setattr__(self, f.name, np.full(len(self), f.metadata["value"]))
 
     def __len__(self) -> int:
         return len(self.atom_name)
 
-    def _columns(self) -> list[str]:
-        return [f.name for f in fields(self) if f.name not in ("bonds", "extra")]
-
-    def __getitem__(self, rows: Shaped[Array, "..."] | slice) -> AtomTable:
-        """The selected rows (boolean mask, index array or slice); bonds inside them are kept."""
+    def __getitem__(self: Table, rows: Shaped[Array, "..."] | slice) -> Table:
+        """Select rows by mask, indices or slice; bonds between selected rows are kept."""
         index = np.arange(len(self))[rows]
         place = np.full(len(self), -1, np.int64)
         place[index] = np.arange(len(index))
         ends = place[self.bonds[:, :2]]
         kept = (ends >= 0).all(axis=1)
         bonds = np.concatenate([ends[kept], self.bonds[kept, 2:]], axis=1).astype(np.int32)
-        columns = {name: getattr(self, name)[index] for name in self._columns()}
-        extra = {name: column[index] for name, column in self.extra.items()}
-        return AtomTable(**columns, bonds=bonds, extra=extra)
+        columns = {name: column[index] for name, column in vars(self).items() if name != "bonds"}
+        return type(self)(**columns, bonds=bonds)
 
-    def with_columns(self, **columns: Array) -> AtomTable:
-        """A copy with columns replaced; names that are not fields go to `extra`."""
-        own = {k: v for k, v in columns.items() if k in self._columns() or k == "bonds"}
-        extra = {**self.extra, **{k: v for k, v in columns.items() if k not in own}}
-        return replace(self, **own, extra=extra)
+    def with_columns(self: Table, **columns: Array) -> Table:
+        """Copy the table with some columns replaced."""
+        return replace(self, **columns)
+
+    def with_values(self: Table, **values: Any) -> Table:
+        """Copy the table with some columns that hold one value in every row."""
+        return replace(self, **{name: np.full(len(self), v) for name, v in values.items()})
 
     def residue_starts(self) -> Int[Array, "r"]:
         """First row of every residue (chain, residue number or name changes)."""
-        if not len(self):
-            return np.zeros(0, np.int64)
-        new = np.zeros(len(self), bool)
-        new[0] = True
-        for column in (self.chain_id, self.res_id, self.res_name):
-            new[1:] |= column[1:] != column[:-1]
+        return np.flatnonzero(starts_of_runs(self.chain_id, self.res_id, self.res_name))
+
+    def chain_starts(self) -> Int[Array, "c"]:
+        """First row of every chain: its name changes or residue numbers fall, as upstream reads."""
+        new = starts_of_runs(self.chain_id)
+        new[1:] |= self.res_id[1:] < self.res_id[:-1]
         return np.flatnonzero(new)
 
+    def residues(self) -> list[slice]:
+        """Rows of every residue, in order."""
+        return runs(np.isin(np.arange(len(self)), self.residue_starts()))
 
-def concatenate(tables: list[AtomTable]) -> AtomTable:
-    """Rows of all tables one after another; bond indices shifted, shared `extra` columns kept."""
-    names = tables[0]._columns()
-    columns = {name: np.concatenate([getattr(t, name) for t in tables]) for name in names}
+    def chains(self) -> list[slice]:
+        """Rows of every chain, in order."""
+        return runs(np.isin(np.arange(len(self)), self.chain_starts()))
+
+
+def concatenate(tables: Sequence[Table]) -> Table:
+    """Join the rows of all tables; bond indices are shifted."""
     offsets = np.cumsum([0, *[len(t) for t in tables[:-1]]])
     shifted = [t.bonds + np.array([o, o, 0], np.int32) for t, o in zip(tables, offsets)]
-    shared = set.intersection(*[set(t.extra) for t in tables])
-    extra = {name: np.concatenate([t.extra[name] for t in tables]) for name in sorted(shared)}
-    return AtomTable(**columns, bonds=np.concatenate(shifted).astype(np.int32), extra=extra)
+    columns = {name: np.concatenate([getattr(t, name) for t in tables])
+               for name in vars(tables[0]) if name != "bonds"}
+    return type(tables[0])(**columns, bonds=np.concatenate(shifted).astype(np.int32))

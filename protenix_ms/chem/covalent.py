@@ -24,9 +24,9 @@ def apply_covalent_bonds(
 ) -> AtomTable:
     """Make the job's bonds and remove the leaving groups of bonded atoms.
 
-    `table` is the whole assembly in job order; `entity_id` holds "1", "2", ...; the extra column
-    `copy_id` (1-based copy of the entity) is required, `atom_index` and `atom_map` are used for
-    addresses by number. A bond without copies joins the copies pairwise, in order.
+    `table` is the whole assembly in job order; `entity_id` holds "1", "2", ...; `copy_id` counts
+    the copies of an entity; `atom_index` and `atom_map` are used for addresses by number. A bond
+    without copies joins the copies pairwise, in order.
 
     Args:
         generator: chooses among leaving groups when an atom has more of them than bonds (upstream
@@ -68,7 +68,7 @@ def addressed_atoms(table: AtomTable, address: AtomAddress, place: str = "") -> 
     """
     of_entity = table.entity_id == str(address.entity)
     if address.copy is not None:
-        of_entity = of_entity & (table.extra["copy_id"] == address.copy)
+        of_entity = of_entity & (table.copy_id == address.copy)
     if not of_entity.any():
         copy = "" if address.copy is None else f" copy {address.copy}"
         raise ChemistryError(f"there is no entity {address.entity}{copy}", where=place,
@@ -95,10 +95,10 @@ def _is_named(
     """Mark the rows whose atom is called so, by name or (digits) by map number or index."""
     if isinstance(atom, str) and not atom.isdigit():
         return np.equal(table.atom_name, atom)
-    if atom is None or (table.extra["atom_index"][within] < 0).all():
+    if atom is None or (table.atom_index[within] < 0).all():
         return np.zeros(len(table), bool)
-    mapped = (table.extra["atom_map"][within] > 0).any()
-    return np.equal(table.extra["atom_map" if mapped else "atom_index"], int(atom))
+    mapped = (table.atom_map[within] > 0).any()
+    return np.equal(table.atom_map if mapped else table.atom_index, int(atom))
 
 
 def selenomethionine_to_methionine(table: AtomTable) -> AtomTable:

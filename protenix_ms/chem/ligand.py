@@ -126,10 +126,8 @@ def molecule_table(mol: Chem.Mol, position: Float[Array, "a 3"], res_name: str) 
         ref_pos=position.astype(np.float32),
         ref_mask=np.ones(n, np.int64),
         bonds=_kekule_bonds(mol),
-        extra={
-            "atom_index": np.arange(n),
-            "atom_map": np.array([atom.GetAtomMapNum() or -1 for atom in atoms], np.int64),
-        },
+        atom_index=np.arange(n),
+        atom_map=np.array([atom.GetAtomMapNum() or -1 for atom in atoms], np.int64),
     )
     return table[element != "H"]
 

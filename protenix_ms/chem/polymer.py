@@ -26,8 +26,7 @@ def build_polymer(
     """Make the atoms of one copy of a chain, leaving atoms removed, polymer bonds made.
 
     `res_id` is 1-based; `chain_id` and `entity_id` are "" for the caller to fill; `hetero` is
-    False; `charge` is the reference conformer's (upstream `ref_charge`); `coord` is zero; extra
-    columns `atom_index` and `atom_map` are -1 (see `ligand.build_ligand`).
+    False; `charge` is the reference conformer's (upstream `ref_charge`); `coord` is zero.
 
     Args:
         upstream_quirks: of caps, bond only ACE and NME, and keep the OXT of the residue before

@@ -39,7 +39,6 @@ def residue_table(component: Component, res_id: int, hetero: bool) -> AtomTable:
         ref_pos=component.ref_pos,
         ref_mask=component.ref_mask,
         bonds=np.column_stack([component.bonds, component.bond_order]).astype(np.int32),
-        extra={"atom_index": np.full(n, -1, np.int64), "atom_map": np.full(n, -1, np.int64)},
     )
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clusters of protein sequences at 40 % identity (AF3 SI 2.5.3).
+"""Cluster protein sequences at 40 % identity (AF3 SI 2.5.3).
 
-MMseqs2 does it when it is installed. Otherwise the same definition is worked out exactly: longest
-sequence first, each joins the first cluster whose representative it matches.
+MMseqs2 does it when it is installed. Otherwise clusters follow exactly from the same definition:
+longest sequence first, each joins the first cluster whose representative it matches.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ _GAP_OPEN, _GAP_EXTEND = -11.0, -1.0
 
 
 def cluster(
-    sequences: Iterable[str],
-    program: str | None = None,
+    sequences: Iterable[str], program: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> dict[str, str]:
-    """Sequence -> name of its cluster, which is its representative's number, ``cluster_12``.
+) -> dict[str, str]:  # fmt: skip
+    """Name the cluster of every sequence by its representative's number, ``cluster_12``.
 
     Args:
         program: path of mmseqs; None works without it.
@@ -39,42 +38,38 @@ def cluster(
     """
     unique = sorted(set(sequences), key=lambda s: (-len(s), s))
     # mmseqs fails on an empty file
-    found = _by_mmseqs(unique, program) if program and unique else exact_clusters(unique, progress)
+    head = _by_mmseqs(unique, program) if program and unique else exact_clusters(unique, progress)
     names: dict[str, str] = {}
     for sequence in unique:
-        names.setdefault(found[sequence], f"cluster_{len(names)}")
-    return {sequence: names[found[sequence]] for sequence in unique}
+        names.setdefault(head[sequence], f"cluster_{len(names)}")
+    return {sequence: names[head[sequence]] for sequence in unique}
 
 
 def find_mmseqs() -> str | None:
-    """Path of the mmseqs program, None when it is not installed."""
+    """Find the mmseqs program, None when it is not installed."""
     return shutil.which("mmseqs")
 
 
 def exact_clusters(
     sequences: list[str], progress: Callable[[int], None] = lambda _: None
 ) -> dict[str, str]:
-    """Sequence -> representative; `sequences` from long to short."""
+    """Find the representative of every sequence; `sequences` from long to short."""
     aligner = PairwiseAligner(mode="local", open_gap_score=_GAP_OPEN,
                               extend_gap_score=_GAP_EXTEND)
     aligner.substitution_matrix = substitution_matrices.load("BLOSUM62")
     letters = {sequence: Counter(sequence) for sequence in sequences}
-    representatives: list[str] = []
-    found: dict[str, str] = {}
+    heads: dict[str, str] = {}
     for done, sequence in enumerate(sequences, 1):
-        for other in representatives:
-            if _may_match(letters[sequence], letters[other]) and _match(aligner, sequence, other):
-                found[sequence] = other
-                break
-        else:
-            representatives.append(sequence)
-            found[sequence] = sequence
+        matches = (
+            other for other, head in heads.items() if other == head
+            and _may_match(letters[sequence], letters[other]) and _match(aligner, sequence, other))
+        heads[sequence] = next(matches, sequence)
         progress(done)
-    return found
+    return heads
 
 
-def _may_match(first: Counter, second: Counter) -> bool:
-    """A bound that costs little: lengths, and letters that could be identical."""
+def _may_match(first: Counter[str], second: Counter[str]) -> bool:
+    """Exclude pairs quickly, by their lengths and by letters that could be identical."""
     short, long = sorted((first.total(), second.total()))
     if short < MIN_COVERAGE * long:
         return False
@@ -82,7 +77,7 @@ def _may_match(first: Counter, second: Counter) -> bool:
 
 
 def _match(aligner: PairwiseAligner, first: str, second: str) -> bool:
-    """Whether the best local alignment has the identity and coverage of a cluster."""
+    """Tell whether the best local alignment has the identity and coverage of a cluster."""
     if first == second:
         return True
     known = {letter: "X" for letter in set(first + second) if letter not in _ALPHABET}
@@ -115,12 +110,12 @@ def _by_mmseqs(sequences: list[str], program: str) -> dict[str, str]:
         command = [program, "easy-cluster", str(fasta), str(Path(folder, "out")),
                    str(Path(folder, "tmp")), "--min-seq-id", str(MIN_IDENTITY),
                    "-c", str(MIN_COVERAGE), "--cov-mode", "0", "-v", "1"]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         table = Path(folder, "out_cluster.tsv")
-        if made.returncode or not table.exists():
-            last = (made.stderr or made.stdout).strip().splitlines()[-1:] or ["no message"]
+        if done.returncode or not table.exists():
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
             raise ResourceError(f"mmseqs failed ({last[0]})", where=program,
                                 fix="repair it, or cluster without it (--no-mmseqs)")
         pairs = [line.split("\t") for line in table.read_text().splitlines()]
-    found = {sequences[int(member)]: sequences[int(head)] for head, member in pairs}
-    return {sequence: found.get(sequence, sequence) for sequence in sequences}
+    heads = {sequences[int(member)]: sequences[int(head)] for head, member in pairs}
+    return {sequence: heads.get(sequence, sequence) for sequence in sequences}

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The atoms of a deposit: one conformation, label numbering, covalent bonds.
+"""Make the atoms of a deposit: one conformation, label numbering, covalent bonds.
 
 Atoms without finite coordinates are left out, so that they count as unresolved. Upstream:
-`MMCIFParser.get_structure`. Columns added to `AtomTable.extra`: ``is_resolved`` (all
-True here). `chain_id` is the label chain, `res_id` the label position; residues without one
-(ligands) count from 1 in their chain. Bonds are those of the components, of `_struct_conn` (up to
-2.4 angstrom, metal coordination left out) and of polymer neighbours.
+`MMCIFParser.get_structure`. `chain_id` is the label chain, `res_id` the label position; residues
+without one (ligands) count from 1 in their chain. Bonds are those of the components, of
+`_struct_conn` (up to 2.4 angstrom, metal coordination left out) and of polymer neighbours.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.columns import find_names, merge_bonds, runs, starts_of_runs
 from protenix_ms.data.mmcif import MAX_COORDINATE, Deposit
-from protenix_ms.data.neighbours import polymer_bonds
-from protenix_ms.data.segments import changes, groups, merged_bonds
+from protenix_ms.data.polymer_bonds import bond_neighbours
 from protenix_ms.errors import InputError
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
@@ -42,10 +43,19 @@ _LINK_COLUMNS = {
 }
 
 
+class AuthorNumbering(NamedTuple):
+    """The author's chain, number, insertion code and component of every atom."""
+
+    chain: Shaped[Array, "a"]
+    number: Int[Array, "a"]
+    insertion: Shaped[Array, "a"]
+    name: Shaped[Array, "a"]
+
+
 def deposited_atoms(
     deposit: Deposit, ccd: ComponentDictionary, *, upstream_quirks: bool = False
 ) -> AtomTable:
-    """One conformation of the deposit's first model, with bonds.
+    """Make a table of one conformation of the deposit's first model, with bonds.
 
     Args:
         upstream_quirks: of alternatives keep the first letter of the whole file, which leaves
@@ -70,21 +80,20 @@ def deposited_atoms(
         raise InputError("_atom_site lacks an item or holds text for a number",
                          where=f"{deposit.name} ({error})", fix="check the file") from None
     atoms = atoms.with_columns(bonds=links)[kept]
-    author = {name: column[kept] for name, column in author.items()}
-    own = _component_bonds(atoms, groups(changes(*author.values())), ccd)
-    atoms = atoms.with_columns(bonds=merged_bonds(own, atoms.bonds))
+    author = AuthorNumbering(*(column[kept] for column in author))
+    own = _component_bonds(atoms, runs(starts_of_runs(*author)), ccd)
     by_author = atoms.with_columns(
-        chain_id=author["chain"], res_id=author["number"], insertion=author["insertion"]
+        chain_id=author.chain, res_id=author.number, bonds=merge_bonds(own, atoms.bonds)
     )
-    bonds = polymer_bonds(by_author, ccd, max_jump=MAX_CHAIN_JUMP, label_chain=atoms.chain_id)
+    bonds = bond_neighbours(by_author, ccd, author.insertion, atoms.chain_id, MAX_CHAIN_JUMP)
     atoms = atoms.with_columns(
         bonds=bonds, res_id=_label_numbering(sites["label_seq_id"][kept], atoms.chain_id, author)
     )
-    return atoms.with_columns(bonds=polymer_bonds(atoms, ccd))
+    return atoms.with_columns(bonds=bond_neighbours(atoms, ccd))
 
 
 def _either(sites: dict[str, Array], name: str) -> Shaped[Array, "a"]:
-    """The author's column, or the label column where it is silent."""
+    """Take the author's column, and the label column where the author gives nothing."""
     author, label = sites.get(f"auth_{name}"), sites.get(f"label_{name}")
     if author is None or label is None:
         return sites[f"label_{name}"] if author is None else author
@@ -92,7 +101,7 @@ def _either(sites: dict[str, Array], name: str) -> Shaped[Array, "a"]:
 
 
 def site_coordinates(sites: dict[str, Array]) -> Float[Array, "a 3"]:
-    """Coordinates in angstrom, NaN where they are no place (unknown, not finite, light years off).
+    """Read coordinates in angstrom, NaN where they are unknown, not finite or absurdly large.
 
     Raises:
         KeyError, ValueError: no such column, or text for a number.
@@ -102,50 +111,49 @@ def site_coordinates(sites: dict[str, Array]) -> Float[Array, "a 3"]:
     return np.where(np.abs(coord) <= MAX_COORDINATE, coord, np.nan).astype(np.float32)
 
 
-def author_numbering(sites: dict[str, Array]) -> dict[str, Shaped[Array, "a"]]:
-    """The author's chain, number, insertion code and component of every atom."""
+def author_numbering(sites: dict[str, Array]) -> AuthorNumbering:
+    """Read the author's chain, number, insertion code and component of every atom."""
     number = _either(sites, "seq_id")
     insertion = sites.get("pdbx_PDB_ins_code", np.full(len(number), "?"))
     chain = _either(sites, "asym_id")
-    return {
-        "chain": np.where(np.isin(chain, _ABSENT), "A", chain),
-        "number": np.where(np.isin(number, _ABSENT), "-1", number).astype(np.int64),
-        "insertion": np.where(np.isin(insertion, _ABSENT), "", insertion),
-        "name": _either(sites, "comp_id"),
-    }
+    return AuthorNumbering(
+        chain=np.where(np.isin(chain, _ABSENT), "A", chain),
+        number=np.where(np.isin(number, _ABSENT), "-1", number).astype(np.int64),
+        insertion=np.where(np.isin(insertion, _ABSENT), "", insertion),
+        name=_either(sites, "comp_id"),
+    )
 
 
-def _table(sites: dict[str, Array], coord: Array, author: dict[str, Array]) -> AtomTable:
+def _table(sites: dict[str, Array], coord: Array, author: AuthorNumbering) -> AtomTable:
     n = len(coord)
     entity = sites["label_entity_id"]
     return AtomTable(
         atom_name=_either(sites, "atom_id"),
         element=np.char.upper(sites["type_symbol"]),
-        res_name=author["name"],
+        res_name=author.name,
         chain_id=sites["label_asym_id"],
         entity_id=entity,
-        res_id=author["number"],
+        res_id=author.number,
         charge=np.zeros(n, np.int64),
         hetero=sites.get("group_PDB", np.full(n, "ATOM")) == "HETATM",
         coord=coord,
         ref_pos=np.zeros((n, 3), np.float32),
         ref_mask=np.zeros(n, np.int64),
-        extra={"is_resolved": np.ones(n, bool)},
     )
 
 
 def _one_conformation(
-    sites: dict[str, Array], author: dict[str, Array], upstream_quirks: bool
+    sites: dict[str, Array], author: AuthorNumbering, upstream_quirks: bool
 ) -> Bool[Array, "a"]:
-    """Atoms without alternatives and, of each residue's alternatives, those of its first letter."""
-    letter = sites.get("label_alt_id", np.full(len(author["number"]), "."))
+    """Keep atoms without alternatives and, of each residue's, those of its first letter."""
+    letter = sites.get("label_alt_id", np.full(len(author.number), "."))
     if upstream_quirks:
         return np.isin(letter, [".", *np.unique(letter[letter != "."])[:1]])
     kept = np.isin(letter, _NO_LETTER)
     # all components of one number are one residue: they may be alternatives of each other
-    place = [sites["label_asym_id"], author["chain"], author["number"], author["insertion"]]
+    place = [sites["label_asym_id"], author.chain, author.number, author.insertion]
     residue = list(zip(*(column[~kept].tolist() for column in place)))
-    first: dict[tuple, str] = {}
+    first: dict[tuple[str, ...], str] = {}
     for key, own in zip(residue, letter[~kept].tolist()):
         first[key] = min(own, first.get(key, own))
     kept[~kept] = [first[key] == own for key, own in zip(residue, letter[~kept].tolist())]
@@ -155,7 +163,7 @@ def _one_conformation(
 def _links(
     sites: dict[str, Array], links: dict[str, Array], coord: Float[Array, "a 3"]
 ) -> Int[Array, "p 3"]:
-    """Bonds of `_struct_conn` inside the asymmetric unit, as rows of `sites`."""
+    """List the bonds of `_struct_conn` inside the asymmetric unit, as rows of `sites`."""
     if not links:
         return np.zeros((0, 3), np.int32)
     chosen = np.isin(links["conn_type_id"], _COVALENT)
@@ -181,42 +189,36 @@ def _links(
 
 
 def _dotted(column: Shaped[Array, "r"]) -> list[str]:
-    return np.where(column == "?", ".", column).tolist()
+    return list(np.where(column == "?", ".", column).tolist())
 
 
 def _component_bonds(
     atoms: AtomTable, residues: list[slice], ccd: ComponentDictionary
 ) -> Int[Array, "p 3"]:
-    """Bonds inside every residue, by atom names."""
+    """List the bonds inside every residue, by atom names."""
     bonds = [np.zeros((0, 3), np.int64)]
     for rows in residues:
         code = str(atoms.res_name[rows.start])
         if rows.stop - rows.start < 2 or code not in ccd:
             continue
-        place = {name: row for row, name in enumerate(atoms.atom_name[rows].tolist(), rows.start)}
         component = ccd[code]
-        row_of = np.array([place.get(name, -1) for name in component.atom_name.tolist()], np.int64)
-        if not len(component.bonds):
-            continue
-        ends = row_of[component.bonds]
-        found = (ends >= 0).all(axis=1)
-        bonds.append(np.column_stack([ends[found], component.bond_order[found]]))
+        ends = find_names(component.atom_name, atoms.atom_name[rows])[component.bonds]
+        present = (ends >= 0).all(axis=1)
+        bonds.append(np.column_stack([ends[present] + rows.start, component.bond_order[present]]))
     return np.concatenate(bonds).astype(np.int32)
 
 
 def _label_numbering(
-    label: Shaped[Array, "a"], chain: Shaped[Array, "a"], author: dict[str, Array]
+    label: Shaped[Array, "a"], chain: Shaped[Array, "a"], author: AuthorNumbering
 ) -> Int[Array, "a"]:
-    """Label positions; residues without them are counted from 1 in their chain.
+    """Read label positions; residues without them are counted from 1 in their chain.
 
     Upstream starts a new count where the author's numbers fall, so that residues of a glycan
     share a number and the entry fails; that is not followed.
     """
     result = np.where(np.isin(label, _ABSENT), "0", label).astype(np.int64)
-    residues = changes(chain, author["number"], author["insertion"], author["name"])
-    for rows in groups(changes(chain)):
+    residues = starts_of_runs(chain, author.number, author.insertion, author.name)
+    for rows in runs(starts_of_runs(chain)):
         if label[rows.start] in _ABSENT:
-            counted = residues[rows].copy()
-            counted[0] = True
-            result[rows] = np.cumsum(counted)
+            result[rows] = np.cumsum(residues[rows])
     return result

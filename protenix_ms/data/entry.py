@@ -1,30 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An experimental structure as training sees it (upstream `MMCIFParser.get_bioassembly`)."""
+"""Make entries of deposits as training sees them, and keep them on disk.
+
+Upstream: `MMCIFParser.get_bioassembly`. An entry on disk is one compressed npz that holds the
+experiment; conformers, charges and permutations come from the component dictionary when it is
+read. Nothing in it is executed.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from protenix_ms.chem.atom_table import AtomTable
+from protenix_ms.chem.atom_table import AtomTable, Table
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.columns import find_names
 from protenix_ms.chem.covalent import selenomethionine_to_methionine
 from protenix_ms.constants.restypes import CRYSTALLIZATION_METHODS
-from protenix_ms.data import chain_choice, cleaning
-from protenix_ms.data.assembly import expand
-from protenix_ms.data.completion import complete
+from protenix_ms.data import filters
+from protenix_ms.data.completion import complete, sequence_codes
 from protenix_ms.data.deposited import deposited_atoms
-from protenix_ms.data.mmcif import MAX_POLYMER_CHAINS, Deposit, read_mmcif
+from protenix_ms.data.mmcif import MAX_POLYMER_CHAINS, Deposit, build_assembly, read_mmcif
 from protenix_ms.data.polymers import with_polymers
-from protenix_ms.data.reference_chain import sequence_codes
 from protenix_ms.errors import ChemistryError, InputError
-from protenix_ms.features.annotation import annotate
+from protenix_ms.features.annotation import AnnotatedAtoms, annotate
 from protenix_ms.features.molecules import assign_molecules
+from protenix_ms.io.atomic import write_npz
+from protenix_ms.typing import Array, Shaped
 
-# What a file that breaks the rules of its format may set off, beyond our own errors.
+# What reading a file that breaks the rules of its format may raise, beyond our own errors.
 MALFORMED = (LookupError, ValueError, ArithmeticError, RuntimeError, TypeError)
+FORMAT = 1  # of entries on disk
+SUFFIX = ".npz"
+_FACTS = ("name", "release_date", "resolution", "polymers", "sequences")
+_PLAIN = {"atom_name", "element", "res_name", "chain_id", "entity_id", "res_id", "hetero", "coord"}
+_NOT_KEPT = {"bonds", "charge", "ref_pos", "ref_mask", "copy_id", "atom_index", "atom_map", "split"}
+_EXTRA = "extra/"  # stands before the names of the other columns
 
 
 @dataclass(frozen=True)
@@ -37,8 +54,7 @@ class Entry:
         resolution: angstrom, -1 unknown.
         polymers: entity -> `_entity_poly.type`.
         sequences: polymer entity -> one-letter sequence, X for what has no letter.
-        atoms: annotated atoms (`features.annotation`, `features.molecules`), `entity_id` the
-            label entity; the extra column `is_resolved` tells which have coordinates.
+        atoms: annotated atoms with molecules, `entity_id` the label entity.
     """
 
     name: str
@@ -46,12 +62,12 @@ class Entry:
     resolution: float
     polymers: dict[str, str]
     sequences: dict[str, str]
-    atoms: AtomTable
+    atoms: AnnotatedAtoms
 
     @property
     def n_token(self) -> int:
         """Number of tokens."""
-        return int(self.atoms.extra["centre_atom_mask"].sum())
+        return int(self.atoms.centre_atom_mask.sum())
 
 
 def read_entry(
@@ -82,34 +98,86 @@ def make_entry(
     deposit: Deposit, ccd: ComponentDictionary, *, filtered: bool = True,
     upstream_quirks: bool = False,
 ) -> Entry:  # fmt: skip
-    """The second half of `read_entry`, for a deposit that has been read. Raises the same."""
+    """Make an entry of a deposit; arguments and errors as of `read_entry`."""
     if not upstream_quirks:
         deposit = with_polymers(deposit, ccd)
-    if filtered:
-        _check_size(deposit)
-    found = deposited_atoms(deposit, ccd, upstream_quirks=upstream_quirks)
+    count = deposit.polymer_count
+    if filtered and deposit.assembly is not None and not 0 < (count or 0) <= MAX_POLYMER_CHAINS:
+        reason = f"over {MAX_POLYMER_CHAINS}" if count else "no"
+        raise InputError(f"assembly 1 has {reason} polymer chains", where=deposit.name)
+    atoms = deposited_atoms(deposit, ccd, upstream_quirks=upstream_quirks)
     sequences = {
-        entity: "".join(_letter(str(code), ccd) for code in codes)
-        for entity, codes in sequence_codes(deposit, found).items()
+        entity: "".join(_letter(code, ccd) for code in codes.tolist())
+        for entity, codes in sequence_codes(deposit, atoms).items()
     }
-    atoms = _cleaned(found, deposit, ccd) if filtered else _whole(found, deposit, ccd)
-    atoms = expand(atoms, deposit.assembly if filtered else None)
-    _check_any(atoms, deposit, "no chain is left in assembly 1")
-    atoms = annotate(atoms, ccd, deposit.polymers)
+    atoms = _completed(atoms, deposit, ccd, filtered)
+    atoms = build_assembly(atoms, deposit.assembly if filtered else None)
+    annotated = annotate(_some(atoms, deposit, "no chain is left in assembly 1"), ccd,
+                         deposit.polymers)
     if filtered:
-        atoms = _chosen_chains(atoms, deposit)
-    return Entry(
-        name=deposit.name,
-        release_date=deposit.release_date,
-        resolution=deposit.resolution,
-        polymers=deposit.polymers,
-        sequences=sequences,
-        atoms=with_reference(_with_molecules(atoms, deposit), ccd),
-    )
+        annotated = _chosen_chains(annotated, deposit)
+    annotated = with_reference(_with_molecules(annotated, deposit), ccd)
+    return Entry(deposit.name, deposit.release_date, deposit.resolution, deposit.polymers,
+                 sequences, annotated)
 
 
-def with_reference(atoms: AtomTable, ccd: ComponentDictionary) -> AtomTable:
-    """The table with `ref_pos`, `ref_mask` and `charge` of the dictionary's conformers.
+def _letter(code: str, ccd: ComponentDictionary) -> str:
+    letter = ccd[code].one_letter if code in ccd else ""
+    return letter if len(letter) == 1 else "X"
+
+
+def _some(atoms: Table, deposit: Deposit, reason: str) -> Table:
+    """Return the table; refuse an empty one."""
+    if not len(atoms):
+        raise InputError(reason, where=deposit.name)
+    return atoms
+
+
+def _completed(
+    atoms: AtomTable, deposit: Deposit, ccd: ComponentDictionary, filtered: bool
+) -> AtomTable:
+    """Add missing atoms, and apply the filters of chains and residues in upstream's order."""
+    polymers = deposit.polymers
+    atoms = _some(filters.without_water_and_hydrogen(atoms), deposit,
+                  "nothing but water and hydrogen")
+    if filtered:
+        atoms = _some(filters.without_unknown_chains(atoms, polymers), deposit,
+                      "all residues are unknown")
+        atoms = _some(filters.without_torn_chains(atoms, polymers), deposit,
+                      "every chain has neighbouring residues over 10 angstrom apart")
+    atoms = complete(filters.with_arginines_named(atoms), deposit, ccd)
+    atoms = selenomethionine_to_methionine(atoms)
+    if filtered:
+        atoms = _some(filters.without_unknown_elements(atoms), deposit,
+                      "nothing but unknown atoms")
+        if deposit.methods & CRYSTALLIZATION_METHODS:
+            atoms = _some(filters.without_crystallization_aids(atoms, polymers), deposit,
+                          "nothing but crystallization aids")
+    return atoms
+
+
+def _chosen_chains(atoms: AnnotatedAtoms, deposit: Deposit) -> AnnotatedAtoms:
+    """Apply the filters of whole chains of the assembly in upstream's order."""
+    molecule = filters.bonded_molecules(atoms)
+    resolved = (np.bincount(molecule, atoms.is_resolved) > 0)[molecule]
+    atoms = _some(atoms[resolved], deposit, "no atom is resolved")
+    near = filters.nearest_molecules(atoms, molecule[resolved])
+    if near is None:
+        raise InputError("no two of many molecules are near each other", where=deposit.name)
+    atoms = filters.without_clashing_chains(near)
+    return filters.without_asymmetric_bonds(atoms, set(deposit.polymers))
+
+
+def _with_molecules(atoms: AnnotatedAtoms, deposit: Deposit) -> AnnotatedAtoms:
+    """Assign molecules by bonds between resolved atoms, and count residues anew."""
+    seen = atoms.bonds[atoms.is_resolved[atoms.bonds[:, :2]].all(axis=1)]
+    assigned = assign_molecules(atoms.with_columns(bonds=seen), set(deposit.polymers))
+    residue = np.unique(atoms.ref_space_uid, return_inverse=True)[1]
+    return assigned.with_columns(bonds=atoms.bonds, ref_space_uid=residue)
+
+
+def with_reference(atoms: AnnotatedAtoms, ccd: ComponentDictionary) -> AnnotatedAtoms:
+    """Fill `ref_pos`, `ref_mask` and `charge` from the dictionary's conformers.
 
     Atoms of components without a conformer get zeros.
 
@@ -123,81 +191,110 @@ def with_reference(atoms: AtomTable, ccd: ComponentDictionary) -> AtomTable:
         if code not in ccd or not len(ccd[code]):
             continue
         component = ccd[code]
-        place = {name: i for i, name in enumerate(component.atom_name.tolist())}
         rows = np.flatnonzero(inverse == number)
-        missing = set(atoms.atom_name[rows].tolist()) - place.keys()
+        index = find_names(atoms.atom_name[rows], component.atom_name)
+        missing = np.unique(atoms.atom_name[rows[index < 0]]).tolist()
         if missing:
-            raise ChemistryError(
-                f"component {code} has no atom {', '.join(sorted(missing))}",
-                fix="use a newer component table (--ccd)",
-            )
-        index = np.array([place[name] for name in atoms.atom_name[rows].tolist()])
+            raise ChemistryError(f"component {code} has no atom {', '.join(missing)}",
+                                 fix="use a newer component table (--ccd)")
         position[rows] = component.ref_pos[index]
         mask[rows], charge[rows] = component.ref_mask[index], component.ref_charge[index]
     return atoms.with_columns(ref_pos=position, ref_mask=mask, charge=charge)
 
 
-def _check_size(deposit: Deposit) -> None:
-    if deposit.assembly is None:
-        return
-    count = deposit.polymer_count
-    if not count or count > MAX_POLYMER_CHAINS:
-        reason = f"over {MAX_POLYMER_CHAINS}" if count else "no"
-        raise InputError(f"assembly 1 has {reason} polymer chains", where=deposit.name)
+def write_entry(path: Path, entry: Entry, source: str, rows: Sequence[dict[str, str]]) -> None:
+    """Write an entry.
+
+    Args:
+        source: digest of the file it was made from.
+        rows: its lines of the index (`index.entry_rows`).
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    about = {"format": FORMAT, **{key: getattr(entry, key) for key in _FACTS},
+             "source": source, "rows": rows}
+    arrays = {"about": np.array(json.dumps(about, ensure_ascii=True).encode()),
+              "bonds": _narrowed(entry.atoms.bonds)}
+    arrays |= {key: _narrowed(getattr(entry.atoms, name)) for name, key in _stored_columns()}
+    write_npz(path, arrays)
 
 
-def _check_any(atoms: AtomTable, deposit: Deposit, reason: str) -> None:
-    if not len(atoms):
-        raise InputError(reason, where=deposit.name)
+def read_about(path: Path) -> dict[str, Any]:
+    """Read the facts of a prepared entry (`write_entry`) without its atoms.
+
+    Raises:
+        InputError: absent, damaged, or of another format.
+    """
+    return _about(_read(path, only="about"), path)
 
 
-def _letter(code: str, ccd: ComponentDictionary) -> str:
-    letter = ccd[code].one_letter if code in ccd else ""
-    return letter if len(letter) == 1 else "X"
+def read_prepared(path: Path, ccd: ComponentDictionary) -> Entry:
+    """Read a prepared entry, and add the dictionary's reference conformers.
+
+    Raises:
+        InputError: absent, damaged, or of another format.
+        ChemistryError: the dictionary lacks an atom of the entry.
+    """
+    arrays = _read(path)
+    about = _about(arrays, path)
+    try:
+        columns = {name: _widened(arrays[key]) for name, key in _stored_columns()}
+        bonds = arrays["bonds"].astype(np.int32)
+    except KeyError as error:
+        raise _damaged(path, error) from None
+    n = len(columns["atom_name"])
+    atoms = AnnotatedAtoms(**columns, bonds=bonds, charge=np.zeros(n, np.int64),
+                           ref_pos=np.zeros((n, 3), np.float32), ref_mask=np.zeros(n, np.int64))
+    return Entry(**{key: about[key] for key in _FACTS}, atoms=with_reference(atoms, ccd))
 
 
-def _whole(atoms: AtomTable, deposit: Deposit, ccd: ComponentDictionary) -> AtomTable:
-    """Missing atoms added, nothing dropped but hydrogens and water."""
-    atoms = cleaning.without_water_and_hydrogen(atoms)
-    _check_any(atoms, deposit, "nothing but water and hydrogen")
-    atoms = complete(cleaning.with_arginines_named(atoms), deposit, ccd)
-    return selenomethionine_to_methionine(atoms)
+def _stored_columns() -> list[tuple[str, str]]:
+    """List the columns of atoms that are kept, and their names on disk."""
+    names = [field.name for field in fields(AnnotatedAtoms) if field.name not in _NOT_KEPT]
+    return [(name, name if name in _PLAIN else _EXTRA + name) for name in names]
 
 
-def _cleaned(atoms: AtomTable, deposit: Deposit, ccd: ComponentDictionary) -> AtomTable:
-    """The filters of chains and residues, in upstream's order."""
-    polymers = deposit.polymers
-    atoms = cleaning.without_water_and_hydrogen(atoms)
-    _check_any(atoms, deposit, "nothing but water and hydrogen")
-    atoms = cleaning.without_unknown_chains(atoms, polymers)
-    _check_any(atoms, deposit, "all residues are unknown")
-    atoms = cleaning.without_torn_chains(atoms, polymers)
-    _check_any(atoms, deposit, "every chain has neighbouring residues over 10 angstrom apart")
-    atoms = complete(cleaning.with_arginines_named(atoms), deposit, ccd)
-    atoms = cleaning.without_unknown_elements(selenomethionine_to_methionine(atoms))
-    _check_any(atoms, deposit, "nothing but unknown atoms")
-    if deposit.methods & CRYSTALLIZATION_METHODS:
-        atoms = cleaning.without_crystallization_aids(atoms, polymers)
-    _check_any(atoms, deposit, "nothing but crystallization aids")
-    return atoms
+def _about(arrays: dict[str, Array], path: Path) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads(bytes(arrays["about"].item()))
+    except (KeyError, ValueError) as error:
+        raise _damaged(path, error) from None
+    if about.get("format") != FORMAT:
+        raise InputError(
+            f"a prepared entry of format {about.get('format')}, not {FORMAT}", where=str(path),
+            fix="prepare the data again with --overwrite",
+        )
+    return about
 
 
-def _chosen_chains(atoms: AtomTable, deposit: Deposit) -> AtomTable:
-    """The filters of whole chains of the assembly, in upstream's order."""
-    molecule = chain_choice.bonded_molecules(atoms)
-    atoms, molecule = chain_choice.without_unresolved_molecules(atoms, molecule)
-    _check_any(atoms, deposit, "no atom is resolved")
-    near = chain_choice.nearest_molecules(atoms, molecule)
-    if near is None:
-        raise InputError("no two of many molecules are near each other", where=deposit.name)
-    atoms = chain_choice.without_clashing_chains(near)
-    return chain_choice.without_asymmetric_bonds(atoms, set(deposit.polymers))
+def _read(path: Path, only: str | None = None) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in ([only] if only else file.files)}
+    except FileNotFoundError:
+        raise InputError("there is no such prepared entry", where=str(path),
+                         fix="run prepare-data again") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(path, error) from None
 
 
-def _with_molecules(atoms: AtomTable, deposit: Deposit) -> AtomTable:
-    """Molecules by bonds between resolved atoms; residues counted anew."""
-    resolved = atoms.extra["is_resolved"]
-    seen = atoms.bonds[resolved[atoms.bonds[:, :2]].all(axis=1)]
-    named = assign_molecules(atoms.with_columns(bonds=seen), set(deposit.polymers))
-    residue = np.unique(atoms.extra["ref_space_uid"], return_inverse=True)[1]
-    return named.with_columns(bonds=atoms.bonds, ref_space_uid=residue)
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"this prepared entry is damaged ({error})", where=str(path),
+                      fix="delete it and run prepare-data again")
+
+
+def _narrowed(column: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """Store text as bytes, integers as narrow as they fit."""
+    if column.dtype.kind == "U":
+        return np.char.encode(column, "ascii")
+    if column.dtype.kind == "i" and column.size:
+        low, high = np.min_scalar_type(int(column.min())), np.min_scalar_type(-int(column.max()))
+        return column.astype(np.promote_types(np.promote_types(low, high), np.int8))
+    return column
+
+
+def _widened(column: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    if column.dtype.kind == "S":
+        return np.char.decode(column, "ascii")
+    return column.astype(np.int64) if column.dtype.kind == "i" else column

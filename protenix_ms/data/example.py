@@ -1,35 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One training example: a crop of an entry as features, labels and permutations."""
+"""Make a training example of an entry: a crop as features, labels and permutations."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
-from protenix_ms.chem.atom_table import AtomTable
-from protenix_ms.data.alignments import Alignments, crop_msa_features
-from protenix_ms.data.augmentation import (
-    anonymous_ligand_names,
-    shuffled_copies,
-    shuffled_molecules,
-)
-from protenix_ms.data.constraint_options import ConstraintSampling
-from protenix_ms.data.constraint_sampling import sample_constraints
+from protenix_ms.data.constraints import ConstraintSampling, sample_constraints
 from protenix_ms.data.crop import Crop, CropOptions, EmptyCropError, draw_crop
 from protenix_ms.data.entry import Entry
 from protenix_ms.data.symmetry import Symmetries, permutation_lists
+from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.build import structure_features
-from protenix_ms.features.constraint import empty_constraint_features
-from protenix_ms.features.msa import empty_msa_features
+from protenix_ms.features.msa import empty_msa_features, merged_msa_features
+from protenix_ms.features.msa_chain import ChainMsa, encode_ligand, encode_polymer
+from protenix_ms.features.optional import empty_constraint_features, empty_template_features
 from protenix_ms.features.reference import name_characters
-from protenix_ms.features.template import empty_template_features
 from protenix_ms.features.tokens import TokenTable, tokenize
-from protenix_ms.typing import Array, Bool, Int
+from protenix_ms.io.alignment_files import AlignmentFiles
+from protenix_ms.job import Job, Polymer, PolymerKind
+from protenix_ms.typing import Array, Int, Shaped
 
 MIN_RESOLVED = 5  # atoms of a contiguous crop
 _BY_ROW = ("msa", "msa_mask", "deletion_matrix", "deletion_value", "has_deletion")
+_CACHED_CHAINS = 32
+_KINDS: dict[str, PolymerKind] = {
+    "polypeptide(L)": "protein",
+    "polyribonucleotide": "rna",
+    "polydeoxyribonucleotide": "dna",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class ExampleOptions:
         crop: size and kinds of crops.
         use_msa: whether alignments are read, where there are any.
         msa_rows: at most so many rows, drawn at random beside the query (the first row).
-        rename_ligands, shuffle_molecules, shuffle_copies: see `augmentation`.
+        rename_ligands, shuffle_molecules, shuffle_copies: vary names and orders, which must not
+            change the answer.
         reference_chains_only: leave out all chains but the sampled one or two.
         constraints: sample distance constraints (constraint model only); None for none.
         distillation: the structure is predicted, so its resolution says nothing.
@@ -59,7 +63,7 @@ class ExampleOptions:
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """What a training step reads.
+    """Features and labels of a training step.
 
     Attributes:
         features: arrays by upstream's names, as in prediction, `resolution` and
@@ -77,20 +81,41 @@ class TrainingExample:
     labels: dict[str, Array]
     labels_full: dict[str, Array]
     permutations: list[Int[Array, "_ _"]]
-    atoms: AtomTable
+    atoms: AnnotatedAtoms
     tokens: TokenTable
     crop: Crop
 
 
+class Alignments:
+    """Reads alignments by sequence and encodes them; the last few stay in memory.
+
+    Args:
+        files: where they are.
+        use_rna_msa: off, alignments of RNA are ignored (the v0.5 models never saw any).
+    """
+
+    def __init__(self, files: AlignmentFiles, use_rna_msa: bool = True) -> None:
+        self._files, self._use_rna_msa = files, use_rna_msa
+        self.chain = lru_cache(_CACHED_CHAINS)(self._encode)
+
+    def _encode(self, kind: PolymerKind, sequence: str, pairing: bool) -> ChainMsa:
+        """Encode the alignments of a chain.
+
+        Raises:
+            InputError: they are unusable.
+        """
+        job = Job("", (Polymer(kind, sequence),), source=f"{kind} {sequence[:20]}...")
+        (chain,) = (e for e in self._files.attach(job).entities if isinstance(e, Polymer))
+        return encode_polymer(chain, pairing=pairing, use_rna_msa=self._use_rna_msa)
+
+
 def training_example(
-    entry: Entry,
-    chains: Sequence[str],
-    rng: np.random.Generator,
-    options: ExampleOptions,
-    symmetries: Symmetries,
-    alignments: Alignments | None = None,
-) -> TrainingExample:
-    """An example around the sampled chain or interface (upstream `BaseSingleDataset.process_one`).
+    entry: Entry, chains: Sequence[str], rng: np.random.Generator, options: ExampleOptions,
+    symmetries: Symmetries, alignments: Alignments | None = None,
+) -> TrainingExample:  # fmt: skip
+    """Make an example around the sampled chain or interface.
+
+    Upstream: `BaseSingleDataset.process_one`.
 
     Args:
         chains: name of the sampled chain, or of both chains of an interface.
@@ -100,19 +125,30 @@ def training_example(
         EmptyCropError: the drawn crop holds nothing to learn from; draw another.
         InputError: an unusable alignment.
     """
-    whole = _augmented(entry.atoms, chains, rng, options)
+    whole = entry.atoms
+    if options.reference_chains_only:
+        whole = whole[np.isin(whole.chain_id, list(chains))]
+    if options.shuffle_molecules:
+        whole = shuffled_molecules(whole, rng)
+    if options.shuffle_copies:
+        whole = shuffled_copies(whole, rng)
     whole_tokens = tokenize(whole)
     crop = draw_crop(whole, whole_tokens, chains, options.crop, rng)
     atoms = whole[np.isin(whole_tokens.atom_to_token, crop.tokens)]
-    resolved = int(atoms.extra["is_resolved"].sum())
+    resolved = int(atoms.is_resolved.sum())
     if not len(atoms) or (crop.method == "contiguous" and resolved < MIN_RESOLVED):
         raise EmptyCropError(f"a {crop.method} crop with {resolved} resolved atoms")
     tokens = tokenize(atoms)
     constraints = empty_constraint_features(len(tokens))
     if options.constraints:
-        made = sample_constraints(whole, atoms, rng, options.constraints)
-        whole, atoms, tokens, constraints = made.whole, made.atoms, made.tokens, made.features
-    features = _structure_features(entry, atoms, tokens, rng, options) | constraints
+        drawn = sample_constraints(whole, atoms, rng, options.constraints)
+        whole, atoms, tokens, constraints = drawn.whole, drawn.atoms, drawn.tokens, drawn.features
+    features = structure_features(atoms, tokens, rng, distant_polymer_bonds=False) | constraints
+    if options.rename_ligands:
+        features["ref_atom_name_chars"] = name_characters(anonymous_ligand_names(atoms))
+    resolution = -1.0 if options.distillation else entry.resolution
+    features["resolution"] = np.array([resolution], np.float32)
+    features["is_distillation"] = np.array([options.distillation])
     features |= empty_template_features(len(tokens)) | empty_msa_features(tokens.restype)
     if options.use_msa and alignments is not None:
         entities = atoms.entity_id[tokens.centre_atom]
@@ -129,36 +165,74 @@ def training_example(
     )
 
 
-def _structure_features(
-    entry: Entry,
-    atoms: AtomTable,
-    tokens: TokenTable,
-    rng: np.random.Generator,
-    options: ExampleOptions,
+def shuffled_molecules(atoms: AnnotatedAtoms, rng: np.random.Generator) -> AnnotatedAtoms:
+    """Put molecules in random order, each with its atoms in their order."""
+    rank = rng.permutation(int(atoms.mol_id.max()) + 1)
+    return atoms[np.argsort(rank[atoms.mol_id], kind="stable")]
+
+
+def shuffled_copies(atoms: AnnotatedAtoms, rng: np.random.Generator) -> AnnotatedAtoms:
+    """Number the copies of every entity (`sym_id`) at random."""
+    copy = atoms.sym_id.copy()
+    for entity in np.unique(atoms.entity_id):
+        rows = atoms.entity_id == entity
+        used, index = np.unique(copy[rows], return_inverse=True)
+        copy[rows] = rng.permutation(used)[index]
+    return atoms.with_columns(sym_id=copy)
+
+
+def anonymous_ligand_names(atoms: AnnotatedAtoms) -> Shaped[Array, "a"]:
+    """Name the atoms of ligands by element and count (C1, C2, O1, ...); others keep their names.
+
+    Names in the dictionary tell where an atom sits; renamed, they do not.
+    """
+    names = atoms.atom_name.astype("U8")
+    for rows in atoms.residues():
+        if atoms.mol_type[rows.start] != "ligand":
+            continue
+        seen: Counter[str] = Counter()
+        for row in range(rows.start, rows.stop):
+            element = str(atoms.element[row])
+            seen[element] += 1
+            names[row] = f"{element}{seen[element]}"
+    return names
+
+
+def _labels(atoms: AnnotatedAtoms) -> dict[str, Array]:
+    return {
+        "coordinate": atoms.coord.astype(np.float32),
+        "coordinate_mask": atoms.is_resolved.astype(np.int64),
+    }
+
+
+def full_labels(
+    whole: AnnotatedAtoms, crop: AnnotatedAtoms, same_molecules: bool
 ) -> dict[str, Array]:
-    features = structure_features(atoms, tokens, rng, distant_polymer_bonds=False)
-    if options.rename_ligands:
-        features["ref_atom_name_chars"] = name_characters(anonymous_ligand_names(atoms))
-    resolution = -1.0 if options.distillation else entry.resolution
-    features["resolution"] = np.array([resolution], np.float32)
-    features["is_distillation"] = np.array([options.distillation])
-    return features
+    """Make the labels for chain permutation (upstream `get_gt_full_complex_features`).
 
+    They hold the atoms of the assembly that the crop has in some molecule of the same kind.
 
-def _augmented(
-    atoms: AtomTable, chains: Sequence[str], rng: np.random.Generator, options: ExampleOptions
-) -> AtomTable:
-    if options.reference_chains_only:
-        atoms = atoms[np.isin(atoms.chain_id, list(chains))]
-    if options.shuffle_molecules:
-        atoms = shuffled_molecules(atoms, rng)
-    return shuffled_copies(atoms, rng) if options.shuffle_copies else atoms
+    Args:
+        same_molecules: only molecules that the crop touches (spatial crops).
+    """
+    stride = int(whole.mol_atom_index.max(initial=0)) + 1
+    place, in_crop = (t.entity_mol_id * stride + t.mol_atom_index for t in (whole, crop))
+    kept = np.isin(place, in_crop)
+    if same_molecules:
+        kept &= np.isin(whole.mol_id, crop.mol_id)
+    atoms = whole[kept]
+    return _labels(atoms) | {
+        "pae_rep_atom_mask": atoms.centre_atom_mask.astype(np.int64),
+        "entity_mol_id": atoms.entity_mol_id.astype(np.int64),
+        "mol_id": atoms.mol_id.astype(np.int64),
+        "mol_atom_index": atoms.mol_atom_index.astype(np.int64),
+    }
 
 
 def sampled_rows(
     features: dict[str, Array], count: int, rng: np.random.Generator
 ) -> dict[str, Array]:
-    """MSA features with the query and `count` - 1 of the other rows, in their order."""
+    """Keep the query and `count` - 1 of the other rows of MSA features, in their order."""
     depth = len(features["msa"])
     if depth <= count:
         return features
@@ -167,33 +241,42 @@ def sampled_rows(
     return features | {name: features[name][rows] for name in _BY_ROW if name in features}
 
 
-def _labels(atoms: AtomTable) -> dict[str, Array]:
-    return {
-        "coordinate": atoms.coord.astype(np.float32),
-        "coordinate_mask": atoms.extra["is_resolved"].astype(np.int64),
-    }
+def crop_msa_features(
+    entry: Entry, tokens: TokenTable, entities: Shaped[Array, "n"], alignments: Alignments
+) -> dict[str, Array]:
+    """Merge the alignments of the chains that a crop touches, one column per token.
 
+    Upstream: `MSAFeaturizer.make_msa_features`.
 
-def full_labels(whole: AtomTable, crop: AtomTable, same_molecules: bool) -> dict[str, Array]:
-    """Labels for chain permutation (upstream `get_gt_full_complex_features`).
-
-    Those atoms of the assembly that the crop has in some molecule of the same kind.
+    Rows pair by species if the crop holds different proteins. Polymers other than the common
+    three kinds have their sequence only; ligands read as unknown residues.
 
     Args:
-        same_molecules: only molecules that the crop touches (spatial crops).
+        tokens: of the crop; `asym_id` need not be without gaps.
+        entities: label entity of every token.
+
+    Raises:
+        InputError: an alignment that is unusable.
     """
-    kept = _same_atoms(whole, crop)
-    if same_molecules:
-        kept &= np.isin(whole.extra["mol_id"], crop.extra["mol_id"])
-    atoms = whole[kept]
-    columns = {"pae_rep_atom_mask": "centre_atom_mask"}
-    columns |= {name: name for name in ("entity_mol_id", "mol_id", "mol_atom_index")}
-    numbers = {name: atoms.extra[column].astype(np.int64) for name, column in columns.items()}
-    return _labels(atoms) | numbers
+    _, first, index = np.unique(tokens.asym_id, return_index=True, return_inverse=True)
+    of_chain = entities[first].tolist()
+    kinds = {entity: _KINDS.get(entry.polymers.get(entity, "")) for entity in set(of_chain)}
+    proteins = {entry.sequences[e] for e, kind in kinds.items() if kind == "protein"}
+    pairing = len(proteins) > 1
+    encoded = {
+        entity: alignments.chain(kind, entry.sequences[entity], pairing)
+        if kind else _without_alignment(entry.sequences.get(entity))
+        for entity, kind in kinds.items()
+    }
+    chains = [encoded[entity] for entity in of_chain]
+    return merged_msa_features(chains, index, tokens.residue_index, pairing=pairing)
 
 
-def _same_atoms(whole: AtomTable, crop: AtomTable) -> Bool[Array, "a"]:
-    """Atoms whose place in their kind of molecule the crop has too."""
-    stride = int(whole.extra["mol_atom_index"].max(initial=0)) + 1
-    keys = [t.extra["entity_mol_id"] * stride + t.extra["mol_atom_index"] for t in (whole, crop)]
-    return np.isin(*keys)
+def _without_alignment(sequence: str | None) -> ChainMsa:
+    """Encode a ligand, or a polymer that no alignment exists for, such as a D-peptide."""
+    if sequence is None:
+        return encode_ligand()
+    return replace(
+        encode_polymer(Polymer("protein", sequence), pairing=False, use_rna_msa=False),
+        kind="ligand",
+    )

@@ -1,23 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An mmCIF file as deposited: its atoms, sequences, assemblies and facts of the experiment."""
+"""Read an mmCIF file as deposited: atoms, sequences, assembly 1, facts of the experiment.
+
+Assemblies are read here and not by gemmi, which forgets all but the first factor of an operation
+like "(1-60)(X0)", skips unknown operations, and expands an expression before it can be counted.
+"""
 
 from __future__ import annotations
 
 import codecs
 import datetime
+import functools
 import gzip
+import itertools
 import math
 import zlib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import gemmi
 import numpy as np
 
+from protenix_ms.chem.atom_table import AtomTable, concatenate
+from protenix_ms.chem.columns import runs, starts_of_runs
 from protenix_ms.errors import InputError
 from protenix_ms.typing import Array, Float, Int, Shaped
 
-MAX_COORDINATE = 1e6  # angstrom; what is farther away is no place
+MAX_COORDINATE = 1e6  # angstrom; larger numbers are not believed
 MAX_POLYMER_CHAINS = 1000  # of an assembly, as upstream
 MAX_ASSEMBLY_ATOMS = 10_000_000
 UNKNOWN_TYPE = "missing"  # of a polymer without `_entity_poly`, as upstream
@@ -29,12 +39,13 @@ _RESOLUTIONS = (
     ("reflns", "d_resolution_high"),
 )
 
-Category = dict[str, list[str]]
+Columns = dict[str, Array]  # of a category
+Operation = list[list[str | range]]  # factors; each lists names and ranges of numbers
 
 
 @dataclass(frozen=True)
 class AssemblyPart:
-    """One line of `_pdbx_struct_assembly_gen`: chains, and the motions that copy them.
+    """Chains of one line of `_pdbx_struct_assembly_gen`, and the motions that copy them.
 
     Attributes:
         chains: label chain names.
@@ -47,7 +58,7 @@ class AssemblyPart:
 
 @dataclass(frozen=True)
 class Deposit:
-    """What an mmCIF file says, before any choice is made.
+    """Contents of an mmCIF file, before any choice is made.
 
     Attributes:
         name: lower-case entry id.
@@ -70,8 +81,8 @@ class Deposit:
     sequences: dict[str, tuple[Int[Array, "s"], Shaped[Array, "s"]]]
     assembly: tuple[AssemblyPart, ...] | None
     polymer_count: int | None
-    sites: dict[str, Shaped[Array, "a"]]
-    links: dict[str, Shaped[Array, "l"]]
+    sites: Columns
+    links: Columns
 
 
 def read_mmcif(path: Path, *, assembly: bool = True) -> Deposit:
@@ -100,7 +111,7 @@ def read_mmcif(path: Path, *, assembly: bool = True) -> Deposit:
 
 
 def require_file(path: Path) -> None:
-    """Raise InputError for what is no file: a dangling link, a folder, a device."""
+    """Raise InputError unless the path is a file: not a dangling link, a folder or a device."""
     if path.is_file():
         return
     if path.is_dir():
@@ -108,12 +119,12 @@ def require_file(path: Path) -> None:
     elif path.is_symlink() and not path.exists():
         reason = "this is a link to nothing"
     else:
-        reason = "this is no regular file" if path.exists() else "there is no such file"
+        reason = "this is not a regular file" if path.exists() else "there is no such file"
     raise InputError(reason, where=str(path), fix="give a structure file")
 
 
 def _content(path: Path) -> bytes:
-    """What the file says in UTF-8: decompressed, without a byte order mark."""
+    """Read the file, decompress it, and convert it to UTF-8 without a byte order mark."""
     require_file(path)
     content = path.read_bytes()
     if content.startswith(b"\x1f\x8b"):
@@ -124,48 +135,43 @@ def _content(path: Path) -> bytes:
 
 
 def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
-    sites = _first_model(_columns(block, "atom_site"))
+    sites = _columns(block, "atom_site")
     if not sites:
         raise InputError("the file has no atoms", where=str(path), fix="give a structure file")
-    polymers = _polymers(block)
+    model = sites.get("pdbx_PDB_model_num", np.zeros(len(next(iter(sites.values())))))
+    sites = {key: column[model == model[0]] for key, column in sites.items()}
+    types, sequence = _columns(block, "entity_poly"), _columns(block, "entity_poly_seq")
+    entity = sequence.get("entity_id", np.array([], "U1"))
+    polymers = (dict(zip(types["entity_id"].tolist(), types["type"].tolist())) if types
+                else dict.fromkeys(entity.tolist(), UNKNOWN_TYPE))
+    number = sequence["num"].astype(np.int64) if sequence else np.array([], np.int64)
+    counts = _columns(block, "pdbx_struct_assembly")
+    count = dict(zip(counts.get("id", []), counts.get("oligomeric_count", []))).get("1", "?")
     return Deposit(
         name=(_first(block, "entry", "id") or path.name.split(".")[0]).lower(),
         release_date=_release_date(block),
         resolution=_resolution(block),
-        methods=frozenset(_category(block, "exptl").get("method", [])),
+        methods=frozenset(_columns(block, "exptl").get("method", [])),
         polymers=polymers,
-        sequences=_sequences(block),
+        sequences={name: (number[entity == name], sequence["mon_id"][entity == name])
+                   for name in dict.fromkeys(entity.tolist())},
         assembly=_assembly(block, path, sites, set(polymers)) if assembly else None,
-        polymer_count=_polymer_count(block),
+        polymer_count=int(count) if count.isdigit() else None,
         sites=sites,
         links=_columns(block, "struct_conn"),
     )
 
 
-def _category(block: gemmi.cif.Block, name: str) -> Category:
-    """Columns of a category, "?" and "." as written."""
-    raw = block.get_mmcif_category(f"_{name}.")
+def _columns(block: gemmi.cif.Block, category: str) -> Columns:
+    """Read the columns of a category as text, "?" and "." as written; none if it is absent."""
     mark = {None: "?", False: "."}
-    return {key: [mark.get(v, v) for v in column] for key, column in raw.items()}
-
-
-def _columns(block: gemmi.cif.Block, name: str) -> dict[str, Shaped[Array, "r"]]:
-    return {key: np.array(column) for key, column in _category(block, name).items()}
+    return {key: np.array([mark.get(value, value) for value in column])
+            for key, column in block.get_mmcif_category(f"_{category}.").items()}
 
 
 def _first(block: gemmi.cif.Block, category: str, item: str) -> str:
-    values = _category(block, category).get(item, ["?"])
-    return "" if values[0] in "?." else values[0]
-
-
-def _first_model(sites: dict[str, Array]) -> dict[str, Array]:
-    if not sites:
-        return {}
-    if "pdbx_PDB_model_num" not in sites:
-        return sites
-    model = sites["pdbx_PDB_model_num"]
-    rows = model == model[0]
-    return {key: column[rows] for key, column in sites.items()}
+    value = str(_columns(block, category).get(item, ["?"])[0])
+    return "" if value in "?." else value
 
 
 def _resolution(block: gemmi.cif.Block) -> float:
@@ -180,7 +186,7 @@ def _resolution(block: gemmi.cif.Block) -> float:
 
 
 def _release_date(block: gemmi.cif.Block) -> str:
-    date = _first(block, "pdbx_audit_revision_history", "revision_date") or UNKNOWN_DATE
+    date = _first(block, "pdbx_audit_revision_history", "revision_date")
     try:
         datetime.date.fromisoformat(date)
     except ValueError:
@@ -188,62 +194,30 @@ def _release_date(block: gemmi.cif.Block) -> str:
     return date
 
 
-def _polymers(block: gemmi.cif.Block) -> dict[str, str]:
-    table = _category(block, "entity_poly")
-    if table:
-        return dict(zip(table["entity_id"], table["type"]))
-    return dict.fromkeys(_category(block, "entity_poly_seq").get("entity_id", []), UNKNOWN_TYPE)
-
-
-def _sequences(block: gemmi.cif.Block) -> dict[str, tuple[Array, Array]]:
-    table = _columns(block, "entity_poly_seq")
-    if not table:
-        return {}
-    entity, number = table["entity_id"], table["num"].astype(np.int64)
-    return {
-        name: (number[entity == name], table["mon_id"][entity == name])
-        for name in dict.fromkeys(entity.tolist())
-    }
-
-
-def _polymer_count(block: gemmi.cif.Block) -> int | None:
-    table = _category(block, "pdbx_struct_assembly")
-    counts = dict(zip(table.get("id", []), table.get("oligomeric_count", [])))
-    count = counts.get("1", "?")
-    return int(count) if count.isdigit() else None
-
-
 def _assembly(
-    block: gemmi.cif.Block, path: Path, sites: dict[str, Array], polymers: set[str]
+    block: gemmi.cif.Block, path: Path, sites: Columns, polymers: set[str]
 ) -> tuple[AssemblyPart, ...] | None:
-    """Lines of assembly 1; how much they make is counted before anything is expanded."""
-    lines = _category(block, "pdbx_struct_assembly_gen")
-    matrices = _operators(block)
+    """Read the lines of assembly 1; its size is counted before anything is expanded."""
+    lines, matrices = _columns(block, "pdbx_struct_assembly_gen"), _operators(block)
     if not lines or not matrices:
         return None
-    own = [
-        (expression, tuple(chains.split(",")))
-        for number, expression, chains in zip(
-            lines["assembly_id"], lines["oper_expression"], lines["asym_id_list"])
-        if number == "1"
-    ]  # fmt: skip
-    _require_buildable([(_copies(text), chains) for text, chains in own], sites, polymers, path)
+    table = zip(lines["assembly_id"], lines["oper_expression"], lines["asym_id_list"])
+    own = [(parse_operation(str(text)), tuple(str(chains).split(",")))
+           for number, text, chains in table if number == "1"]
+    _require_buildable([(count_motions(o), chains) for o, chains in own], sites, polymers, path)
     return tuple(
-        AssemblyPart(chains, np.stack([_product(steps, matrices, path) for steps in _steps(text)]))
-        for text, chains in own
+        AssemblyPart(chains, np.stack([_motion(m, matrices, path) for m in list_motions(o)]))
+        for o, chains in own
     )
 
 
 def _require_buildable(
-    parts: list[tuple[int, tuple[str, ...]]],
-    sites: dict[str, Array],
-    polymers: set[str],
-    path: Path,
+    parts: list[tuple[int, tuple[str, ...]]], sites: Columns, polymers: set[str], path: Path
 ) -> None:
     """Refuse an assembly of over a thousand polymer chains, or of more atoms than fit.
 
     Args:
-        parts: copies, and the chains that are copied.
+        parts: number of copies, and the chains that are copied.
     """
     unknown = np.full(len(next(iter(sites.values()))), "?")
     names, first, size = np.unique(
@@ -264,64 +238,87 @@ def _require_buildable(
 
 
 def _operators(block: gemmi.cif.Block) -> dict[str, Float[Array, "4 4"]]:
-    table = _category(block, "pdbx_struct_oper_list")
-    operators = {}
-    for row, name in enumerate(table.get("id", [])):
-        matrix = np.eye(4)
-        for i in range(3):
-            matrix[i, :3] = [float(table[f"matrix[{i + 1}][{j}]"][row]) for j in (1, 2, 3)]
-            matrix[i, 3] = float(table[f"vector[{i + 1}]"][row])
-        operators[name] = matrix
-    return operators
+    table = _columns(block, "pdbx_struct_oper_list")
+    if "id" not in table:
+        return {}
+    items = [[*(f"matrix[{i}][{j}]" for j in (1, 2, 3)), f"vector[{i}]"] for i in (1, 2, 3)]
+    rows = np.array([[table[item].astype(np.float64) for item in row] for row in items])
+    matrices = np.tile(np.eye(4), (len(table["id"]), 1, 1))
+    matrices[:, :3] = np.moveaxis(rows, -1, 0)
+    return dict(zip(table["id"].tolist(), matrices))
 
 
-Group = list[str | range]  # names of operations, ranges of numbers not yet written out
+def parse_operation(expression: str) -> Operation:
+    """Parse "(1-2)(X0)" into [[range(1, 3)], ["X0"]], without writing out the ranges.
 
-
-def _groups(expression: str) -> list[Group]:
-    """"(1-2)(X0)" -> [[range(1, 3)], ["X0"]]; a ValueError for what is no expression."""
-    found = []
-    for text in [g for g in expression.replace(")", "").split("(") if g]:
-        group: Group = []
+    Raises:
+        ValueError: this is not an operation expression.
+    """
+    factors: Operation = []
+    for text in [factor for factor in expression.replace(")", "").split("(") if factor]:
+        factors.append([])
         for item in text.split(","):
             first, dash, last = item.partition("-")
-            group.append(range(int(first), int(last) + 1) if dash else item)
-        if not all(group):
+            factors[-1].append(range(int(first), int(last) + 1) if dash else item)
+        if not all(factors[-1]):
             raise ValueError(f"oper_expression {expression[:80]!r}")
-        found.append(group)
-    return found
+    return factors
 
 
-def _copies(expression: str) -> int:
-    """How many motions an expression makes; `len` of a range would stop at 2**63."""
+def count_motions(operation: Operation) -> int:
+    """Count the motions of an operation; `len` of a range would stop at 2**63."""
     return math.prod(
-        sum(item.stop - item.start if isinstance(item, range) else 1 for item in group)
-        for group in _groups(expression)
+        sum(item.stop - item.start if isinstance(item, range) else 1 for item in factor)
+        for factor in operation
     )
 
 
-def _steps(expression: str) -> list[tuple[str, ...]]:
-    """"(1-2)(X0)" -> [("1", "X0"), ("2", "X0")]; the last group runs slowest, as upstream."""
-    combined: list[tuple[str, ...]] = [()]
-    for group in reversed(_groups(expression)):
-        names = [str(i) for item in group for i in (item if isinstance(item, range) else [item])]
-        combined = [(name, *made) for made in combined for name in names]
-    return combined
+def list_motions(operation: Operation) -> list[tuple[str, ...]]:
+    """List the operators of every motion; the last factor changes slowest, as upstream."""
+    names = [[str(i) for item in factor for i in (item if isinstance(item, range) else [item])]
+             for factor in reversed(operation)]
+    return [motion[::-1] for motion in itertools.product(*names)]
 
 
-def _product(steps: tuple[str, ...], matrices: dict[str, Array], path: Path) -> Array:
-    """The motion that applies the last step first."""
-    motion = np.eye(4)
-    for name in steps:
+def _motion(names: tuple[str, ...], matrices: dict[str, Array], path: Path) -> Float[Array, "3 4"]:
+    """Multiply operators into the motion that applies the last one first."""
+    for name in names:
         if name not in matrices:
-            raise InputError(
-                f"assembly 1 uses an unknown operation {name}", where=str(path),
-                fix="check _pdbx_struct_oper_list",
-            )
-        if not (np.abs(matrices[name]) <= MAX_COORDINATE).all():  # also False for NaN
-            raise InputError(
-                f"operation {name} of assembly 1 moves chains by numbers that are not finite",
-                where=str(path), fix="check _pdbx_struct_oper_list",
-            )
-        motion = motion @ matrices[name]
-    return motion[:3]
+            reason = f"assembly 1 uses an unknown operation {name}"
+        elif not (np.abs(matrices[name]) <= MAX_COORDINATE).all():  # also False for NaN
+            reason = f"operation {name} of assembly 1 moves chains by numbers that are not finite"
+        else:
+            continue
+        raise InputError(reason, where=str(path), fix="check _pdbx_struct_oper_list")
+    return functools.reduce(np.matmul, [matrices[name] for name in names], np.eye(4))[:3]
+
+
+def build_assembly(atoms: AtomTable, parts: tuple[AssemblyPart, ...] | None) -> AtomTable:
+    """Copy chains by symmetry (upstream `expand_assembly`, `unique_chain_and_add_ids`).
+
+    The second copy of chain A is called A.1, the third A.2, and so on. Unresolved atoms stay at
+    the origin. Without parts (None) the deposit itself is the assembly.
+    """
+    copies = [(atoms, 0)] if parts is None else list(_copies(atoms, parts))
+    if not copies:
+        return atoms[:0]
+    table = concatenate([copy for copy, _ in copies])
+    starts = starts_of_runs(np.concatenate([np.full(len(copy), i) for copy, i in copies]))
+    starts[table.chain_starts()] = True
+    seen: Counter[str] = Counter()
+    names: list[str] = []
+    for rows in runs(starts):
+        name = str(table.chain_id[rows.start])
+        names += [f"{name}.{seen[name]}" if seen[name] else name] * (rows.stop - rows.start)
+        seen[name] += 1
+    coord = np.where(table.is_resolved[:, None], table.coord, 0)
+    return table.with_columns(chain_id=np.array(names), coord=coord)
+
+
+def _copies(atoms: AtomTable, parts: tuple[AssemblyPart, ...]) -> Iterator[tuple[AtomTable, int]]:
+    """Move the chains of every part; yield each copy with the number of its motion."""
+    for part in parts:
+        chosen = atoms[np.isin(atoms.chain_id, part.chains)]
+        for number, motion in enumerate(part.motions if len(chosen) else ()):
+            coord = chosen.coord.astype(np.float64) @ motion[:, :3].T + motion[:, 3]
+            yield chosen.with_columns(coord=coord.astype(np.float32)), number

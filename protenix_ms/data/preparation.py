@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of mmCIF files made into prepared entries and an index, by several processes.
+"""Prepare a folder of mmCIF files: entries and an index, made by several processes.
 
 Entries that are there already, from the same source file, are kept, so an interrupted run goes
 on where it stopped.
@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.data.clusters import cluster
-from protenix_ms.data.entry import MALFORMED, read_entry
-from protenix_ms.data.index import (
-    TO_CLUSTER,
-    Row,
-    entry_rows,
-    index_text,
-    with_clusters,
-)
+from protenix_ms.data.entry import FORMAT, MALFORMED, SUFFIX, read_about, read_entry, write_entry
+from protenix_ms.data.index import TO_CLUSTER, Row, entry_rows, index_text, with_clusters
 from protenix_ms.data.mmcif import require_file
-from protenix_ms.data.store import FORMAT, SUFFIX, read_about, write_entry
-from protenix_ms.data.workers import worker_pool
 from protenix_ms.errors import InputError, ProtenixError, ResourceError
 from protenix_ms.io.alignment_files import AlignmentFiles
 from protenix_ms.io.atomic import write_text
@@ -39,7 +36,7 @@ _ENDINGS = (".cif", ".cif.gz", ".mmcif", ".mmcif.gz")
 
 @dataclass(frozen=True)
 class Preparation:
-    """What to make of the files.
+    """How to prepare files.
 
     Attributes:
         output: folder of the prepared data.
@@ -55,14 +52,21 @@ class Preparation:
     overwrite: bool = False
 
     def dictionary(self) -> ComponentDictionary:
-        """The component dictionary, read once per process."""
+        """Load the component dictionary, once per process."""
         table = ComponentDictionary.load(self.ccd)
         return table.with_conformers(self.conformers) if self.conformers else table
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: "made", "kept" from an earlier run, or "dropped" for a reason."""
+    """Result of one file.
+
+    Attributes:
+        name: of the entry.
+        status: "made", "kept" from an earlier run, or "dropped".
+        reason: why it was dropped.
+        rows: its lines of the index.
+    """
 
     name: str
     status: str
@@ -71,7 +75,7 @@ class Outcome:
 
 
 def mmcif_files(folder: Path) -> list[Path]:
-    """All that is called like an mmCIF file below a folder, sorted.
+    """List everything below a folder that is named like an mmCIF file, sorted.
 
     Raises:
         InputError: there are none.
@@ -84,15 +88,13 @@ def mmcif_files(folder: Path) -> list[Path]:
 
 
 def entry_name(path: Path) -> str:
-    """Name of an entry by its file: ``5ZYH.cif.gz`` -> ``5zyh``; bytes outside UTF-8 as escapes."""
+    """Name an entry by its file: ``5ZYH.cif.gz`` -> ``5zyh``; bytes outside UTF-8 as escapes."""
     name = path.name.lower().removesuffix(".gz")
     return name.rsplit(".", 1)[0].encode("utf-8", "backslashreplace").decode()
 
 
-def prepare_files(
-    files: list[Path], preparation: Preparation, processes: int
-) -> Iterator[Outcome]:
-    """Every file's outcome, as it comes; entries are written on the way.
+def prepare_files(files: list[Path], preparation: Preparation, processes: int) -> Iterator[Outcome]:
+    """Prepare files and yield every outcome as it comes; entries are written on the way.
 
     A process that dies costs its file alone.
     """
@@ -109,18 +111,22 @@ def prepare_files(
         return
     waiting = deque(unique)
     while waiting:
-        suspects: dict[Future, Path] = {}
+        suspects: dict[Future[Outcome], Path] = {}
         try:
             yield from _by_workers(waiting, suspects, preparation, processes)
         except ResourceError:  # one of the files in the making killed its process
             for path in suspects.values():
-                yield _by_a_worker_of_its_own(path, preparation)
+                try:
+                    yield from _by_workers(deque([path]), {}, preparation, 1)
+                except ResourceError as error:
+                    yield Outcome(entry_name(path), "dropped", error.message)
 
 
 def _by_workers(
-    waiting: deque[Path], running: dict[Future, Path], preparation: Preparation, processes: int
-) -> Iterator[Outcome]:
-    """Outcomes of the waiting files; `running` has those begun and not told yet.
+    waiting: deque[Path], running: dict[Future[Outcome], Path], preparation: Preparation,
+    processes: int,
+) -> Iterator[Outcome]:  # fmt: skip
+    """Prepare the waiting files; `running` holds those that are begun and not yielded yet.
 
     Raises:
         ResourceError: a process died.
@@ -136,22 +142,14 @@ def _by_workers(
                 yield outcome
 
 
-def _by_a_worker_of_its_own(path: Path, preparation: Preparation) -> Outcome:
-    try:
-        with worker_pool(1, "prepares an entry") as pool:
-            return pool.submit(prepare_file, path, preparation).result()
-    except ResourceError as error:
-        return Outcome(entry_name(path), "dropped", error.message)
-
-
 def prepare_file(path: Path, preparation: Preparation) -> Outcome:
-    """Make one entry, or say why not."""
+    """Prepare one file; every failure is an outcome."""
     name = entry_name(path)
     target = preparation.output / ENTRIES / f"{name}{SUFFIX}"
     try:
         digest = source_digest(path, preparation)
-        if not preparation.overwrite and (rows := _kept_rows(target, digest)):
-            return Outcome(name, "kept", rows=rows)
+        if not preparation.overwrite and (kept := _kept_rows(target, digest)):
+            return Outcome(name, "kept", rows=kept)
         entry = read_entry(path, preparation.dictionary(), filtered=preparation.filtered)
         entry = replace(entry, name=name)
         rows = entry_rows(entry)
@@ -171,7 +169,7 @@ def prepare_file(path: Path, preparation: Preparation) -> Outcome:
 
 
 def _kept_rows(target: Path, digest: str) -> tuple[Row, ...]:
-    """Lines of the index of an entry made before from the same file, none if it has to be made."""
+    """Read the lines of an entry made before from the same file, none if it has to be made."""
     try:
         about = read_about(target)
         return tuple(about["rows"]) if about["source"] == digest else ()
@@ -180,10 +178,10 @@ def _kept_rows(target: Path, digest: str) -> tuple[Row, ...]:
 
 
 def source_digest(path: Path, preparation: Preparation) -> str:
-    """What an entry is made from: the file, the way, the format.
+    """Digest what an entry follows from: the file, the options, the format.
 
     Raises:
-        InputError: no file: absent, a folder or a device.
+        InputError: the path is not a file (absent, a folder or a device).
         OSError: it cannot be read.
     """
     require_file(path)
@@ -192,11 +190,9 @@ def source_digest(path: Path, preparation: Preparation) -> str:
 
 
 def write_index(
-    outcomes: list[Outcome],
-    preparation: Preparation,
-    program: str | None = None,
+    outcomes: list[Outcome], preparation: Preparation, program: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> list[Row]:
+) -> list[Row]:  # fmt: skip
     """Cluster the proteins and write the index and the settings.
 
     Args:
@@ -222,7 +218,7 @@ def write_index(
 
 
 def write_alignments(folder: Path, outcomes: list[Outcome], output: Path) -> tuple[int, int]:
-    """Note which alignment files below `folder` belong to sequences of the entries.
+    """List the alignment files below `folder` that belong to sequences of the entries.
 
     Returns:
         Number of polymer sequences with an alignment, and of all polymer sequences.
@@ -240,18 +236,55 @@ def write_alignments(folder: Path, outcomes: list[Outcome], output: Path) -> tup
                          where=str(next(iter(files.complexes))), fix="give one chain per file")
     wanted = sequences | {sequence.replace("U", "T") for sequence in sequences}  # T of RNA is U
     table = {
-        kind: {s: str(path) for s, path in sorted(found.items()) if s in wanted}
-        for kind, found in (("paired", files.paired), ("unpaired", files.unpaired))
+        kind: {s: str(path) for s, path in sorted(paths.items()) if s in wanted}
+        for kind, paths in (("paired", files.paired), ("unpaired", files.unpaired))
     }
     write_text(output / ALIGNMENTS, json.dumps(table, indent=1) + "\n")
     return len(table["paired"].keys() | table["unpaired"].keys()), len(sequences)
 
 
 def read_alignments(output: Path) -> AlignmentFiles | None:
-    """The alignment files of prepared data, None when it has none."""
+    """Find the alignment files of prepared data, None when it has none."""
     path = output / ALIGNMENTS
     if not path.exists():
         return None
     table = json.loads(path.read_text())
     paired, unpaired = ({s: Path(p) for s, p in table[k].items()} for k in ("paired", "unpaired"))
     return AlignmentFiles(paired, unpaired)
+
+
+@contextmanager
+def worker_pool(
+    processes: int, task: str, opened: Callable[..., None] | None = None, *arguments: Any
+) -> Iterator[ProcessPoolExecutor]:
+    """Open a pool of processes; at the end of the block work that has not begun is dropped.
+
+    Processes are spawned, because a fork of a process that runs MindSpore hangs. Ctrl-C reaches
+    the parent alone, which then ends the pool.
+
+    Args:
+        task: what the processes do, for the message when one dies.
+        opened: called in every process at its start, with `arguments`.
+
+    Raises:
+        ResourceError: a process was killed.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_start, initargs=(opened, arguments)
+    )
+    try:
+        yield pool
+    except BrokenProcessPool:
+        raise ResourceError(
+            f"a process that {task} died",
+            fix="most often memory ran out: use fewer processes; what is done is kept",
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start(opened: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if opened is not None:
+        opened(*arguments)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a job to the atoms of the whole assembly: entities, copies, chain names, bonds."""
+"""Build the atoms of a job: entities, copies, chain names, bonds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from protenix_ms.chem.covalent import apply_covalent_bonds, selenomethionine_to_
 from protenix_ms.chem.ligand import build_ligand
 from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
 from protenix_ms.errors import ChemistryError
-from protenix_ms.features.annotation import annotate
+from protenix_ms.features.annotation import AnnotatedAtoms, annotate
 from protenix_ms.features.molecules import assign_molecules
 from protenix_ms.job import Job, Polymer
 
@@ -23,8 +23,8 @@ _SEED_RANGE = 2**31 - 1
 
 def assemble(
     job: Job, ccd: ComponentDictionary, rng: np.random.Generator, upstream_quirks: bool = False
-) -> AtomTable:
-    """The annotated atoms of a job, in model order (upstream: `SampleDictToFeatures`).
+) -> AnnotatedAtoms:
+    """Build the annotated atoms of a job, in model order (upstream: `SampleDictToFeatures`).
 
     Every entity is built once and repeated; then come covalent bonds (leaving atoms are removed
     only now), MSE -> MET, annotations and molecules.
@@ -38,13 +38,23 @@ def assemble(
             nothing bonds.
     """
     names = chain_names(job)
+    built: dict[int, AtomTable] = {}
     copies: list[AtomTable] = []
     count: Counter[int] = Counter()
-    built = _entities(job, ccd, rng, upstream_quirks)
-    for (number, entity), atoms in zip(job.numbered_entities(), built):
+    ligands = 0  # without a code
+    for number, entity in job.numbered_entities():
+        if number not in built:
+            seed = int(rng.integers(_SEED_RANGE))
+            if isinstance(entity, Polymer):
+                built[number] = build_polymer(entity.kind, entity.sequence, entity.modifications,
+                                              ccd, upstream_quirks)
+            else:
+                ligands += not entity.codes
+                built[number] = build_ligand(entity, ccd, seed, ligands)
         for _ in range(entity.count):
             count[number] += 1
-            copies.append(_labelled(atoms, str(number), count[number], next(names)))
+            copies.append(built[number].with_values(
+                entity_id=str(number), chain_id=next(names), copy_id=count[number]))
     atoms = concatenate(copies)
     atoms = apply_covalent_bonds(atoms, job.bonds, ccd, rng)
     if not upstream_quirks:
@@ -54,7 +64,7 @@ def assemble(
 
 
 def chain_names(job: Job) -> Iterator[str]:
-    """Names of the chains in model order: the user's, else the next free of A, B, ..., Z, AA."""
+    """Name the chains in model order: the user's names, else the next free of A, B, ..., Z, AA."""
     taken = {name for entity in job.entities for name in entity.ids}
     free = (name for name in map(_letters, range(1, 1 << 60)) if name not in taken)
     for entity in job.entities:
@@ -63,7 +73,7 @@ def chain_names(job: Job) -> Iterator[str]:
 
 
 def _letters(number: int) -> str:
-    """1 -> A, 26 -> Z, 27 -> AA (upstream `int_to_letters`)."""
+    """Write 1 as A, 26 as Z, 27 as AA (upstream `int_to_letters`)."""
     text = ""
     while number > 0:
         number, letter = divmod(number - 1, 26)
@@ -71,50 +81,20 @@ def _letters(number: int) -> str:
     return text
 
 
-def _entities(
-    job: Job, ccd: ComponentDictionary, rng: np.random.Generator, upstream_quirks: bool
-) -> Iterator[AtomTable]:
-    index = 0
-    built: dict[int, AtomTable] = {}
-    for number, entity in job.numbered_entities():
-        if number not in built:
-            index += not isinstance(entity, Polymer) and not entity.codes
-            seed = int(rng.integers(_SEED_RANGE))
-            if isinstance(entity, Polymer):
-                built[number] = build_polymer(entity.kind, entity.sequence, entity.modifications,
-                                              ccd, upstream_quirks)
-            else:
-                built[number] = build_ligand(entity, ccd, seed, index)
-        yield built[number]
-
-
 def _require_whole_chains(job: Job, atoms: AtomTable) -> None:
     """Refuse a chain of which two neighbours are not bonded; only modified ones can be so."""
     for number, entity in dict(job.numbered_entities()).items():
         if not isinstance(entity, Polymer) or not entity.modifications:
             continue
+        usual = ("a peptide bond joins a carbonyl atom C to an atom N" if entity.kind == "protein"
+                 else "two nucleotides are joined by O3' and P")
         mine = atoms[atoms.entity_id == str(number)]
-        for copy in np.unique(mine.extra["copy_id"]):
-            chain = mine[mine.extra["copy_id"] == copy]
+        for copy in np.unique(mine.copy_id):
+            chain = mine[mine.copy_id == copy]
             for place in unbonded_neighbours(chain):
                 first, second = (chain.res_name[chain.res_id == i][0] for i in (place, place + 1))
                 raise ChemistryError(
-                    f"{first} and {second} are neighbours that nothing bonds: {_usual(entity)}",
+                    f"{first} and {second} are neighbours that nothing bonds: {usual}",
                     where=f"{job.source} {job.name!r}, entity {number}, positions {place} and "
                     f"{place + 1}".strip(),
                     fix="write their bond in covalent_bonds, or choose other components")
-
-
-def _usual(chain: Polymer) -> str:
-    if chain.kind == "protein":
-        return "a peptide bond joins a carbonyl atom C to an atom N"
-    return "two nucleotides are joined by O3' and P"
-
-
-def _labelled(atoms: AtomTable, entity: str, copy: int, chain: str) -> AtomTable:
-    size = len(atoms)
-    return atoms.with_columns(
-        entity_id=np.full(size, entity),
-        chain_id=np.full(size, chain),
-        copy_id=np.full(size, copy),
-    )

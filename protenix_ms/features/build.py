@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All features of a job."""
+"""Build all features of a job."""
 
 from __future__ import annotations
 
@@ -7,34 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.assembly import assemble
 from protenix_ms.features.bonds import bond_features
-from protenix_ms.features.constraint import empty_constraint_features
 from protenix_ms.features.frames import frame_features
-from protenix_ms.features.msa import msa_features
-from protenix_ms.features.options import FeatureOptions
+from protenix_ms.features.msa import FeatureOptions, msa_features
+from protenix_ms.features.optional import empty_constraint_features, empty_template_features
 from protenix_ms.features.reference import reference_features
-from protenix_ms.features.roles import role_features
-from protenix_ms.features.template import empty_template_features
-from protenix_ms.features.tokens import TokenTable, token_features, tokenize
+from protenix_ms.features.tokens import TokenTable, role_features, token_features, tokenize
 from protenix_ms.job import Job
 from protenix_ms.typing import Array
 
 
 @dataclass(frozen=True)
 class Example:
-    """What the model reads of a job, and what outputs need to write structures.
+    """Features of a job, and the atoms that outputs need to write structures.
 
     Attributes:
-        features: arrays by upstream's names (reference B.6); nested names joined by "/".
+        features: arrays by upstream's names ; nested names are joined by "/".
         atoms: annotated atoms, in model order, one row per predicted coordinate.
         tokens: tokens of these atoms.
     """
 
     features: dict[str, Array]
-    atoms: AtomTable
+    atoms: AnnotatedAtoms
     tokens: TokenTable
 
 
@@ -44,7 +41,7 @@ def build(
     rng: np.random.Generator,
     options: FeatureOptions = FeatureOptions(),  # noqa: B008 (frozen)
 ) -> Example:
-    """Features, atoms and tokens of a job (upstream: `InferenceDataset.process_one`).
+    """Build features, atoms and tokens of a job (upstream: `InferenceDataset.process_one`).
 
     Args:
         rng: drives SMILES conformers, the choice among equivalent leaving groups, and the
@@ -59,9 +56,9 @@ def build(
 
 
 def featurize(
-    job: Job, atoms: AtomTable, rng: np.random.Generator, options: FeatureOptions
+    job: Job, atoms: AnnotatedAtoms, rng: np.random.Generator, options: FeatureOptions
 ) -> Example:
-    """The second half of `build`, for a table of atoms that `assemble` made."""
+    """Build the features of a job whose atoms `assemble` made."""
     tokens = tokenize(atoms)
     features = structure_features(atoms, tokens, rng)
     features |= empty_constraint_features(len(tokens))
@@ -71,12 +68,10 @@ def featurize(
 
 
 def structure_features(
-    atoms: AtomTable,
-    tokens: TokenTable,
-    rng: np.random.Generator,
+    atoms: AnnotatedAtoms, tokens: TokenTable, rng: np.random.Generator,
     distant_polymer_bonds: bool = True,
-) -> dict[str, Array]:
-    """Features that follow from the atoms alone, also those of a training example."""
+) -> dict[str, Array]:  # fmt: skip
+    """Build the features that follow from the atoms alone, also those of a training example."""
     features = token_features(tokens) | bond_features(atoms, tokens, distant_polymer_bonds)
     features |= reference_features(atoms, rng)
     features |= frame_features(atoms, tokens, features["ref_pos"])

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames by which PAE and PAE-like errors look at the structure (AF3 SI 4.3.2)."""
+"""Choose the three atoms of every token's frame, in which PAE is measured (AF3 SI 4.3.2)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.constants.residue_atoms import NUCLEIC_FRAME_ATOMS, PROTEIN_FRAME_ATOMS
+from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.tokens import TokenTable
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
@@ -17,9 +17,9 @@ NO_ATOM = -1
 
 
 def frame_features(
-    atoms: AtomTable, tokens: TokenTable, ref_pos: Float[Array, "a 3"]
+    atoms: AnnotatedAtoms, tokens: TokenTable, ref_pos: Float[Array, "a 3"]
 ) -> dict[str, Shaped[Array, "..."]]:
-    """`has_frame` (n,) and `frame_atom_index` (n, 3) i64: rows of atoms a, b, c; -1 for none.
+    """Make `has_frame` (n,) and `frame_atom_index` (n, 3) i64: rows of atoms a, b, c; -1 for none.
 
     Whole residues use N-CA-C or C1'-C3'-C4'; single-atom tokens use themselves as b and the two
     nearest atoms of their residue's reference conformer as a and c. A frame is invalid when
@@ -40,9 +40,9 @@ def frame_features(
 
 
 def _backbone_frames(
-    atoms: AtomTable, tokens: TokenTable, whole: Bool[Array, "n"]
+    atoms: AnnotatedAtoms, tokens: TokenTable, whole: Bool[Array, "n"]
 ) -> tuple[Int[Array, "w 3"], Bool[Array, "w"]]:
-    is_protein = atoms.extra["mol_type"] == "protein"
+    is_protein = atoms.mol_type == "protein"
     index = np.full((len(tokens), 3), NO_ATOM, np.int64)
     for place, names in enumerate(zip(PROTEIN_FRAME_ATOMS, NUCLEIC_FRAME_ATOMS)):
         rows = np.flatnonzero(atoms.atom_name == np.where(is_protein, *names))
@@ -54,10 +54,10 @@ def _backbone_frames(
 
 
 def _nearest_frames(
-    atoms: AtomTable, centres: Int[Array, "s"], ref_pos: Float[Array, "a 3"]
+    atoms: AnnotatedAtoms, centres: Int[Array, "s"], ref_pos: Float[Array, "a 3"]
 ) -> Int[Array, "s 3"]:
-    """Nearest, own and second nearest atom of every single-atom token, within its residue."""
-    uid = atoms.extra["ref_space_uid"]
+    """List nearest, own and second nearest atom of single-atom tokens, within their residue."""
+    uid = atoms.ref_space_uid
     order = np.argsort(uid, kind="stable")
     starts = np.searchsorted(uid[order], np.arange(int(uid.max(initial=-1)) + 2))
     index = np.full((len(centres), 3), NO_ATOM, np.int64)
@@ -87,4 +87,6 @@ def _is_valid(
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     straight = (angle <= MAX_COLLINEAR_DEVIATION) | (angle >= 180 - MAX_COLLINEAR_DEVIATION)
     apart = np.minimum(*lengths) > _ZERO_LENGTH
-    return complete & apart & ~straight & (ref_mask[index] > 0).all(axis=1)
+    known = (ref_mask[index] > 0).all(axis=1)
+    valid: Bool[Array, "s"] = complete & apart & ~straight & known
+    return valid

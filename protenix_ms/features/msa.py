@@ -1,27 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MSA features of a job, one column per token (AF3 SI 2.8; upstream `InferenceMSAFeaturizer`)."""
+"""Make the MSA features, one column per token (AF3 SI 2.8; upstream `InferenceMSAFeaturizer`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from protenix_ms.constants.restypes import RESTYPES
-from protenix_ms.features.msa_chain import SHORTEST_ALIGNED, ChainMsa, encode_ligand, encode_polymer
-from protenix_ms.features.msa_merge import MergedMsa, merge
-from protenix_ms.features.msa_pairing import number_rows, pairs_by_row, without_partner
-from protenix_ms.features.msa_species import species_of
-from protenix_ms.features.options import FeatureOptions
+from protenix_ms.features.msa_chain import (
+    SHORTEST_ALIGNED,
+    ChainMsa,
+    encode_ligand,
+    encode_polymer,
+    species_of,
+)
+from protenix_ms.features.msa_pairing import merge, number_rows, pairs_by_row, without_partner
 from protenix_ms.features.tokens import TokenTable
 from protenix_ms.io.a3m import parse_a3m
 from protenix_ms.job import Job, Polymer
-from protenix_ms.typing import Array, Float, Int
+from protenix_ms.typing import Array, Int
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """Choices of featurisation.
+
+    Attributes:
+        use_msa: off, every job is treated as having no alignments (upstream `use_msa`).
+        use_rna_msa: off, alignments of RNA chains are ignored (the v0.5 models never saw any).
+        upstream_quirks: on, exactly upstream, whose ions shift the MSA columns of the chains
+            after them, and which bonds no caps but ACE and NME.
+    """
+
+    use_msa: bool = True
+    use_rna_msa: bool = True
+    upstream_quirks: bool = False
 
 
 def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[str, Array]:
-    """The alignment of the whole job over its tokens, and what the model derives from it.
+    """Align the whole job over its tokens, and count what the model reads of the alignment.
 
     Args:
         job: entities with their alignments; chains are numbered entity by entity, copy by copy.
@@ -47,13 +66,10 @@ def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[
 
 
 def merged_msa_features(
-    chains: list[ChainMsa],
-    chain_index: Int[Array, "n"],
-    residue_index: Int[Array, "n"],
-    *,
+    chains: list[ChainMsa], chain_index: Int[Array, "n"], residue_index: Int[Array, "n"], *,
     pairing: bool,
-) -> dict[str, Array]:
-    """The features of `msa_features` for encoded chains.
+) -> dict[str, Array]:  # fmt: skip
+    """Make the features of `msa_features` from encoded chains.
 
     Args:
         chain_index: which of `chains` a token belongs to; residue_index: 1-based.
@@ -62,21 +78,28 @@ def merged_msa_features(
     merged = merge(chains, pairing=pairing)
     columns = _columns(chains, chain_index, residue_index)
     deletions = merged.deletions[:, columns]
-    value, present = _deletion_tables()
+    counts = np.arange(128)
+    value = (np.arctan(counts / 3.0) * (2.0 / np.pi)).astype(np.float32)
+    protein, rna = merged.unpaired_depth["protein"], merged.unpaired_depth["rna"]
+    depths = {  # under both of upstream's spellings
+        "prot_unpaired": protein, "prot_paired": merged.paired_depth, "rna_unpaired": rna,
+        "rna_pair": 1, "prot_pair": merged.paired_depth, "prot_unpair": protein,
+        "rna_unpair": rna,
+    }  # fmt: skip
     return {
         "msa": merged.rows[:, columns].astype(np.int64),
         "msa_mask": np.ones(deletions.shape, bool),
         "deletion_matrix": deletions,
         "deletion_value": value[deletions],
-        "has_deletion": present[deletions],
+        "has_deletion": np.minimum(counts, 1).astype(np.float32)[deletions],
         "profile": merged.profile[columns],
         "deletion_mean": merged.deletion_mean[columns].astype(np.float32),
-        **_depths(merged),
+        **{f"{name}_num_alignments": np.array(n, np.int64) for name, n in depths.items()},
     }
 
 
 def empty_msa_features(restype: Int[Array, "n"]) -> dict[str, Array]:
-    """Features without any alignment: the restypes are the one row (`make_dummy_feature`)."""
+    """Make the features of a job without alignments, whose one row is the sequence."""
     n = len(restype)
     names = ("prot_pair", "prot_unpair", "rna_pair", "rna_unpair")
     return {
@@ -95,10 +118,10 @@ def _has_several_proteins(job: Job) -> bool:
 
 
 def _chains(job: Job, options: FeatureOptions) -> list[ChainMsa]:
-    """One encoded alignment per chain; copies share theirs.
+    """Encode one alignment per chain; copies share theirs.
 
     Under `upstream_quirks` ions are left out, as upstream's featurizer forgets them, so that all
-    later chains take each other's columns (reference trap H17), and alignments whose rows name no
+    later chains take each other's columns, and alignments whose rows name no
     species are not paired row by row.
     """
     pairing = _has_several_proteins(job)
@@ -144,7 +167,7 @@ def note_pairing(job: Job, options: FeatureOptions) -> Iterator[str]:
 def _columns(
     chains: list[ChainMsa], asym_id: Int[Array, "n"], residue_index: Int[Array, "n"]
 ) -> Int[Array, "n"]:
-    """Column of every token in the merged alignment (upstream `map_to_standard`).
+    """Find the column of every token in the merged alignment (upstream `map_to_standard`).
 
     A residue beyond its chain's columns (ligands have one) reads the chain's first column; a
     chain beyond the last one (under `upstream_quirks`) reads the very last column.
@@ -155,25 +178,3 @@ def _columns(
     inside = (residue_index >= 1) & (residue_index <= widths[chain])
     columns = starts[chain] + np.where(inside, residue_index - 1, 0)
     return np.where(asym_id < len(chains), columns, widths.sum() - 1)
-
-
-def _deletion_tables() -> tuple[Float[Array, "128"], Float[Array, "128"]]:
-    """deletion_value = 2/pi arctan(d/3) and has_deletion = min(d, 1) of counts d = 0 ... 127."""
-    counts = np.arange(128)
-    value = np.arctan(counts / 3.0) * (2.0 / np.pi)
-    return value.astype(np.float32), np.minimum(counts, 1).astype(np.float32)
-
-
-def _depths(merged: MergedMsa) -> dict[str, Array]:
-    """Numbers of alignments under both of upstream's spellings."""
-    protein, rna = merged.unpaired_depth["protein"], merged.unpaired_depth["rna"]
-    depths = {
-        "prot_unpaired_num_alignments": protein,
-        "prot_paired_num_alignments": merged.paired_depth,
-        "rna_unpaired_num_alignments": rna,
-        "rna_pair_num_alignments": 1,
-        "prot_pair_num_alignments": merged.paired_depth,
-        "prot_unpair_num_alignments": protein,
-        "rna_unpair_num_alignments": rna,
-    }
-    return {key: np.array(depth, np.int64) for key, depth in depths.items()}

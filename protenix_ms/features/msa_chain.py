@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One chain's alignments as numbers (upstream `msa_utils.RawMsa`, `FeatureAssemblyLine` step 1)."""
+"""Encode the alignments of one chain (upstream `RawMsa`, `FeatureAssemblyLine` step 1)."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from protenix_ms.constants.restypes import RESTYPES, UNKNOWN_INDEX
-from protenix_ms.features.msa_species import species_of
 from protenix_ms.io.a3m import A3m, encode_rows, parse_a3m, plain_rows
 from protenix_ms.job import Alignment, Polymer
 from protenix_ms.typing import Array, Float, Int, Shaped
@@ -17,6 +17,12 @@ from protenix_ms.typing import Array, Float, Int, Shaped
 SHORTEST_ALIGNED = 5  # alignments of chains up to four residues are not used
 _INT8_MAX = 127
 _ROWS_AT_ONCE = 512
+# tr|A0A024|A0A024_HUMAN/1-20 -> HUMAN
+_UNIPROT = re.compile(
+    r"(?:tr|sp)\|[A-Z0-9]{6,10}(?:_\d+)?\|(?:[A-Z0-9]{1,10}_)(?P<species>[A-Z0-9]{1,5})"
+)
+# UniRef100_A0A024_9606/1-20 -> 9606
+_UNIREF = re.compile(r"UniRef100_[^_]+_(?P<species>[^_/]+)")
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class ChainMsa:
 
 
 def encode_ligand() -> ChainMsa:
-    """A ligand: upstream writes an X per atom, and every one of these columns is the same."""
+    """Encode a ligand as one unknown column: upstream writes one per atom, all alike."""
     rows, zeros = np.full((1, 1), UNKNOWN_INDEX, np.int8), np.zeros((1, 1), np.int8)
     species = np.array([""], object)
     return ChainMsa("ligand", rows, zeros, rows, zeros, species, _profile(rows), np.zeros(1))
@@ -55,7 +61,7 @@ def encode_ligand() -> ChainMsa:
 def encode_polymer(
     polymer: Polymer, *, pairing: bool, use_rna_msa: bool, upstream_quirks: bool = False
 ) -> ChainMsa:
-    """The chain's alignments, encoded.
+    """Encode the alignments of a polymer.
 
     Paired rows count as unpaired rows too and stand before them (upstream
     `msa_pair_as_unpair=True`). DNA never has an alignment. Rows to be kept as written stand
@@ -97,8 +103,19 @@ def encode_polymer(
     )
 
 
+def species_of(names: list[str]) -> Shaped[Array, "m"]:
+    """Find the species of every row name as Python strings, "" where the name tells none.
+
+    The patterns are upstream's (`msa_utils._UNIPROT_REGEX`, `_UNIREF_REGEX`).
+    """
+    matches = [_UNIPROT.match(name.strip()) or _UNIREF.match(name.strip()) for name in names]
+    species = np.empty(len(names), object)
+    species[:] = [match["species"] if match else "" for match in matches]
+    return species
+
+
 def _rows_as_written(second: A3m, first: A3m) -> A3m:
-    """All of `second`, then what `first` has beyond it."""
+    """Join all rows of `second`, and those that only `first` has."""
     if not second.rows:
         return first
     both = A3m(second.names + first.names, second.rows + first.rows).deduplicated()
@@ -111,12 +128,12 @@ def _rows(alignment: Alignment | None) -> A3m:
 
 
 def _clip(deletions: Int[Array, "m n"]) -> Int[Array, "m n"]:
-    """Counts saturate at 127, as upstream stores them (reference trap H20)."""
+    """Limit counts to 127, as upstream stores them."""
     return np.minimum(deletions, _INT8_MAX).astype(np.int8)
 
 
 def _profile(rows: Int[Array, "m n"]) -> Float[Array, "n 32"]:
-    """Frequencies over the unpaired rows alone, before pairing removes any (trap H21)."""
+    """Count residue types in the unpaired rows, before pairing removes any, as upstream does."""
     depth, width = rows.shape
     classes = len(RESTYPES)
     cell = np.arange(width) * classes

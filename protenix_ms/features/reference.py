@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reference conformers: what the model knows of each residue before it folds (AF3 SI table 5)."""
+"""Describe the reference conformer of each residue (AF3 SI table 5, `ref_*`)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from protenix_ms.chem.atom_table import AtomTable
+from protenix_ms.chem.columns import map_unique
 from protenix_ms.constants.residue_atoms import ATOMIC_NUMBER, NUM_ELEMENT_CLASSES
 from protenix_ms.errors import ChemistryError
-from protenix_ms.features.lookup import map_unique
+from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.geometry.rigid import random_rotations
 from protenix_ms.typing import Array, Float, Int, Shaped
 
@@ -18,14 +18,14 @@ MAX_TRANSLATION = 1.0  # angstrom
 
 
 def reference_features(
-    atoms: AtomTable, rng: np.random.Generator
+    atoms: AnnotatedAtoms, rng: np.random.Generator
 ) -> dict[str, Shaped[Array, "..."]]:
-    """`ref_*` features: positions (a, 3) f32 in angstrom, everything else i64.
+    """Make the `ref_*` features: positions (a, 3) f32 in angstrom, everything else i64.
 
     Raises:
-        ChemistryError: an element symbol that is none.
+        ChemistryError: an unknown element symbol.
     """
-    uid = atoms.extra["ref_space_uid"]
+    uid = atoms.ref_space_uid
     return {
         "ref_pos": augment(atoms.ref_pos, np.unique(uid, return_inverse=True)[1], rng),
         "ref_mask": atoms.ref_mask.astype(np.int64),
@@ -39,7 +39,7 @@ def reference_features(
 def augment(
     position: Float[Array, "a 3"], group: Int[Array, "a"], rng: np.random.Generator
 ) -> Float[Array, "a 3"]:
-    """Each group centred on its mean, then shifted by U(-1, 1) per axis, then rotated.
+    """Centre each group on its mean, shift it by U(-1, 1) per axis, then rotate it at random.
 
     The shift comes before the rotation, and the mean counts atoms without coordinates too, as in
     upstream's `random_transform`. Groups are numbered 0, 1, ... Angstrom, float32.
@@ -50,11 +50,12 @@ def augment(
     shift = rng.uniform(-MAX_TRANSLATION, MAX_TRANSLATION, (len(size), 3))
     rotation = random_rotations(rng, len(size))
     moved = position - centre[group] + shift[group]
-    return np.matmul(rotation[group], moved[:, :, None])[:, :, 0].astype(np.float32)
+    augmented: Array = np.matmul(rotation[group], moved[:, :, None])[:, :, 0]
+    return augmented.astype(np.float32)
 
 
-def _elements(atoms: AtomTable) -> Int[Array, "a 128"]:
-    number = map_unique(atoms.element, lambda symbol: ATOMIC_NUMBER.get(symbol, 0)) - 1
+def _elements(atoms: AnnotatedAtoms) -> Int[Array, "a 128"]:
+    number: Array = map_unique(atoms.element, lambda symbol: ATOMIC_NUMBER.get(symbol, 0)) - 1
     if (number < 0).any():
         row = int(np.argmin(number))
         raise ChemistryError(
@@ -67,7 +68,7 @@ def _elements(atoms: AtomTable) -> Int[Array, "a 128"]:
 
 
 def name_characters(names: Shaped[Array, "a"]) -> Int[Array, "a 4 64"]:
-    """Four characters of the atom name, space-padded, as one-hot of code - 32 (clipped to 63)."""
+    """Encode four characters of a name, space-padded, as one-hot of code - 32 (at most 63)."""
     padded = np.char.ljust(names.astype(f"U{NAME_LENGTH}"), NAME_LENGTH)
     codes = np.ascontiguousarray(padded).view(np.uint32).reshape(-1, NAME_LENGTH).astype(np.int64)
     return np.eye(NUM_NAME_CHARS, dtype=np.int64)[np.clip(codes - 32, 0, NUM_NAME_CHARS - 1)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens: one per standard residue, one per atom of everything else (AF3 SI 2.6)."""
+"""Make tokens: one per standard residue, one per atom of everything else (AF3 SI 2.6)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protenix_ms.chem.atom_table import AtomTable
+from protenix_ms.chem.columns import map_unique
 from protenix_ms.constants.restypes import RESTYPE_INDEX, RESTYPES
 from protenix_ms.errors import ChemistryError
-from protenix_ms.features.lookup import map_unique
-from protenix_ms.typing import Array, Bool, Float, Int, Shaped
+from protenix_ms.features.annotation import AnnotatedAtoms
+from protenix_ms.typing import Array, Bool, Int, Shaped
+
+UNKNOWN_RESOLUTION = -1.0  # of a job, for there is no experiment
+# Feature -> column of `AnnotatedAtoms`
+_ROLES = {
+    "atom_to_tokatom_idx": "tokatom_idx",
+    "mol_id": "mol_id",
+    "mol_atom_index": "mol_atom_index",
+    "entity_mol_id": "entity_mol_id",
+    "pae_rep_atom_mask": "centre_atom_mask",
+    "plddt_m_rep_atom_mask": "plddt_m_rep_atom_mask",
+    "distogram_rep_atom_mask": "distogram_rep_atom_mask",
+    "modified_res_mask": "modified_res_mask",
+}
 
 
 @dataclass(frozen=True)
@@ -40,38 +53,35 @@ class TokenTable:
         return len(self.centre_atom)
 
 
-def tokenize(atoms: AtomTable) -> TokenTable:
-    """Tokens of an annotated atom table (`features.annotation.annotate`).
+def tokenize(atoms: AnnotatedAtoms) -> TokenTable:
+    """Divide atoms into tokens.
 
     A standard residue of a polymer type is one token, whatever chain it stands in; all other
-    atoms, and those of the column `split` if there is one, are tokens of their own. Upstream:
-    `AtomArrayTokenizer`.
+    atoms, and those of `split` residues, are tokens of their own. Upstream: `AtomArrayTokenizer`.
 
     Raises:
         ChemistryError: a standard residue has lost its centre atom, or carries two.
     """
-    standard = atoms.extra["standard"]
-    if "split" in atoms.extra:
-        standard = standard & ~atoms.extra["split"]
-    starts = ~standard
+    single = ~atoms.standard | atoms.split
+    starts = single.copy()
     starts[atoms.residue_starts()] = True
     atom_to_token = np.cumsum(starts) - 1
-    centre = np.flatnonzero(atoms.extra["centre_atom_mask"])
+    centre = np.flatnonzero(atoms.centre_atom_mask)
     _check_centres(atoms, atom_to_token, centre)
     return TokenTable(
         atom_to_token=atom_to_token,
         centre_atom=centre,
-        restype=map_unique(atoms.extra["canonical_resname"][centre], RESTYPE_INDEX.__getitem__),
+        restype=map_unique(atoms.canonical_resname[centre], RESTYPE_INDEX.__getitem__),
         residue_index=atoms.res_id[centre].astype(np.int64),
-        asym_id=atoms.extra["asym_id"][centre],
-        entity_id=atoms.extra["entity_index"][centre],
-        sym_id=atoms.extra["sym_id"][centre],
-        atomwise=~standard[centre],
+        asym_id=atoms.asym_id[centre],
+        entity_id=atoms.entity_index[centre],
+        sym_id=atoms.sym_id[centre],
+        atomwise=single[centre],
     )
 
 
 def _check_centres(
-    atoms: AtomTable, atom_to_token: Int[Array, "a"], centre: Int[Array, "n"]
+    atoms: AnnotatedAtoms, atom_to_token: Int[Array, "a"], centre: Int[Array, "n"]
 ) -> None:
     n_token = int(atom_to_token[-1]) + 1 if len(atom_to_token) else 0
     per_token = np.bincount(atom_to_token[centre], minlength=n_token)
@@ -86,16 +96,22 @@ def _check_centres(
 
 
 def token_features(tokens: TokenTable) -> dict[str, Shaped[Array, "..."]]:
-    """Per-token features of AF3 SI table 5: indices (i64) and restype (n, 32) f32 one-hot."""
+    """List the token features of AF3 SI table 5: indices (i64) and restype (n, 32) f32 one-hot."""
     return {
         "token_index": np.arange(len(tokens)),
         "residue_index": tokens.residue_index,
         "asym_id": tokens.asym_id,
         "entity_id": tokens.entity_id,
         "sym_id": tokens.sym_id,
-        "restype": _one_hot(tokens.restype),
+        "restype": np.eye(len(RESTYPES), dtype=np.float32)[tokens.restype],
     }
 
 
-def _one_hot(restype: Int[Array, "n"]) -> Float[Array, "n 32"]:
-    return np.eye(len(RESTYPES), dtype=np.float32)[restype]
+def role_features(atoms: AnnotatedAtoms, tokens: TokenTable) -> dict[str, Shaped[Array, "..."]]:
+    """Say what each atom is to the model ((a,) i64): its token, type, roles and molecule."""
+    features = {name: getattr(atoms, column).astype(np.int64) for name, column in _ROLES.items()}
+    for kind in ("protein", "ligand", "dna", "rna"):
+        features[f"is_{kind}"] = (atoms.chain_type == kind).astype(np.int64)
+    features["atom_to_token_idx"] = tokens.atom_to_token
+    features["resolution"] = np.array([UNKNOWN_RESOLUTION], np.float32)
+    return features

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
-from protenix_ms.features.annotation import chain_starts
+from protenix_ms.chem.columns import starts_of_runs
 from protenix_ms.geometry.distances import near_pairs
 from protenix_ms.geometry.tm_terms import tm_d0
 from protenix_ms.typing import Array, Bool, Float, Int
@@ -77,7 +77,7 @@ class Residues:
         side[residue[is_side]] = np.flatnonzero(is_side)
         centre = np.flatnonzero(is_centre)
         side = side[residue[centre]]
-        chains = chain_starts(atoms)
+        chains = np.flatnonzero(starts_of_runs(atoms.chain_id))
         chain = np.repeat(np.arange(len(chains)), np.diff([*chains, len(atoms)]))
         standard = is_centre & np.isin(atoms.res_name, STANDARD_NUCLEOTIDES)
         return cls(

@@ -16,8 +16,8 @@ from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config import get_config
 from protenix_ms.errors import NonFiniteError
+from protenix_ms.features import FeatureOptions
 from protenix_ms.features.build import Example, build
-from protenix_ms.features.options import FeatureOptions
 from protenix_ms.job import Job, Polymer, require_seed
 from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
 from protenix_ms.metrics.interface import Residues, score_interfaces

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from protenix_ms import __version__
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import ConfigError
-from protenix_ms.features.options import FeatureOptions
+from protenix_ms.features import FeatureOptions
 from protenix_ms.job import Job
 from protenix_ms.predict.weights import Weights
 

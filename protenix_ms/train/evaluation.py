@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from ml_collections import ConfigDict
 
-from protenix_ms.data.dataset import Drawn
+from protenix_ms.data.dataset import DrawnExample
 from protenix_ms.data.example import TrainingExample
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.metrics.confidence import Layout, summarize
@@ -106,7 +106,7 @@ class Evaluation:
         config: ``config.training.evaluation``: `samples`, `steps`, `cycles`; 0 for the model's own.
     """
 
-    def __init__(self, examples: Iterable[Drawn], config: ConfigDict) -> None:
+    def __init__(self, examples: Iterable[DrawnExample], config: ConfigDict) -> None:
         self._examples, self._config = examples, config
 
     def run(self, model: Protenix, step: int, report: Report | None = None) -> list[dict]:
@@ -129,7 +129,7 @@ class Evaluation:
             report(lines[-1])
         return lines
 
-    def _line(self, model: Protenix, drawn: Drawn, place: int) -> dict:
+    def _line(self, model: Protenix, drawn: DrawnExample, place: int) -> dict:
         example = drawn.example
         head = {"entry": drawn.row["pdb_id"], "tokens": len(example.tokens)}
         try:

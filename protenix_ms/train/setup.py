@@ -12,12 +12,10 @@ import numpy as np
 from mindspore import Tensor, ops
 from ml_collections import ConfigDict
 
-from protenix_ms.data.constraint_options import ConstraintSampling
+from protenix_ms.data.constraints import ConstraintSampling
 from protenix_ms.data.crop import CropOptions
-from protenix_ms.data.dataset import DataOptions, Source
+from protenix_ms.data.dataset import DataOptions, HeldOut, Loader, Source
 from protenix_ms.data.example import ExampleOptions, TrainingExample
-from protenix_ms.data.held_out import HeldOut
-from protenix_ms.data.loader import Loader
 from protenix_ms.data.preparation import read_alignments
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.model.weights import initialise, load_weights, shapes_of

@@ -21,7 +21,7 @@ from protenix_ms.cli import launch
 from protenix_ms.config import get_config
 from protenix_ms.config.training import training_config
 from protenix_ms.data.crop import CropOptions, EmptyCropError
-from protenix_ms.data.dataset import Drawn
+from protenix_ms.data.dataset import DrawnExample
 from protenix_ms.data.entry import read_entry
 from protenix_ms.data.example import ExampleOptions, TrainingExample, training_example
 from protenix_ms.data.symmetry import Symmetries
@@ -64,7 +64,7 @@ def configuration(updates: int, widths: dict | None = None):
     return config
 
 
-def crop(folder: Path, name: str, ccd: ComponentDictionary) -> Drawn:
+def crop(folder: Path, name: str, ccd: ComponentDictionary) -> DrawnExample:
     """Cut the first contiguous crop of an entry, by seed, that holds `TOKENS` tokens.
 
     Raises:
@@ -80,11 +80,11 @@ def crop(folder: Path, name: str, ccd: ComponentDictionary) -> Drawn:
         except EmptyCropError:
             continue
         if len(example.tokens) == TOKENS:
-            return Drawn({"pdb_id": name}, example)
+            return DrawnExample({"pdb_id": name}, example)
     raise InputError(f"no crop of {TOKENS} tokens", where=name, fix="take a larger entry")
 
 
-def new_trainer(config, chosen: list[Drawn], output: Path, ranks: object):
+def new_trainer(config, chosen: list[DrawnExample], output: Path, ranks: object):
     """Build a trainer whose n-th round sees every crop once, in an order that follows from n."""
     from protenix_ms.model.protenix import Protenix
     from protenix_ms.model.weights import initialise
@@ -123,7 +123,7 @@ class Overlay:
     breaks: np.ndarray
 
 
-def overlay(model, drawn: Drawn, place: int) -> Overlay:
+def overlay(model, drawn: DrawnExample, place: int) -> Overlay:
     """Sample one structure from noise and superpose it on the known one."""
     from protenix_ms.metrics.quality import KnownComplex, judge
     from protenix_ms.runtime.draws import SeededDraws

@@ -9,8 +9,8 @@ import pytest
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config import get_config
 from protenix_ms.errors import InputError
+from protenix_ms.features import FeatureOptions
 from protenix_ms.features.build import build
-from protenix_ms.features.options import FeatureOptions
 from protenix_ms.io import read_jobs, say_skipped, scan_jobs, validate
 from protenix_ms.job import Polymer
 from protenix_ms.predict.notes import collect_notes

@@ -11,8 +11,8 @@ from protenix_ms.chem.polymer import unbonded_neighbours
 from protenix_ms.cli.main import main
 from protenix_ms.config import get_config
 from protenix_ms.errors import ChemistryError, InputError
+from protenix_ms.features import FeatureOptions
 from protenix_ms.features.assembly import assemble
-from protenix_ms.features.options import FeatureOptions
 from protenix_ms.io import read_jobs, validate
 from protenix_ms.predict.notes import collect_notes
 from protenix_ms.predict.settings import Settings

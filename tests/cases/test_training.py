@@ -24,14 +24,14 @@ def ccd():
 def test_atoms_without_coordinates_are_not_resolved(cases, ccd):
     atoms = read_entry(cases / "prepare-nan-coordinates" / "nancoord.cif", ccd).atoms
     assert np.isfinite(atoms.coord).all()
-    assert not atoms.extra["is_resolved"][atoms.res_id == 15].any()
+    assert not atoms.is_resolved[atoms.res_id == 15].any()
 
 
 def test_alternatives_are_chosen_by_residue(cases, ccd):
     atoms = read_entry(cases / "prepare-altloc-without-a" / "alt_bc.cif", ccd).atoms
     for number in (10, 20):
         rows = (atoms.res_id == number) & (atoms.chain_id == atoms.chain_id[0])
-        assert rows.any() and atoms.extra["is_resolved"][rows].all()
+        assert rows.any() and atoms.is_resolved[rows].all()
 
 
 def test_a_file_without_entities_is_a_protein(cases, tmp_path):

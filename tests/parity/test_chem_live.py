@@ -120,8 +120,8 @@ def test_smiles(smiles, ccd):
     ours = build_ligand(Ligand(smiles=smiles), ccd, 7, 3)
     assert_charges_and_graph(ours, array)
     assert set(ours.res_name) == {"l03"}
-    number = "atom_map" if (ours.extra["atom_map"] > 0).any() else "atom_index"
-    named = dict(zip(ours.extra[number].tolist(), ours.atom_name.tolist()))
+    number = "atom_map" if (ours.atom_map > 0).any() else "atom_index"
+    named = dict(zip(getattr(ours, number).tolist(), ours.atom_name.tolist()))
     heavy = {k: v for k, v in theirs["atom_map_to_atom_name"].items() if v in array.atom_name}
     assert {k: v for k, v in named.items() if k >= 0} == heavy
     assert (ours.ref_mask == 1).all() and np.ptp(ours.ref_pos, axis=0).max() > 1

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from protenix_ms.features import FeatureOptions
 from protenix_ms.features.msa import empty_msa_features, msa_features
-from protenix_ms.features.options import FeatureOptions
 from protenix_ms.features.tokens import TokenTable
 from protenix_ms.io import read_jobs
 from protenix_ms.job import Alignment, Job, Ligand, Polymer

@@ -7,20 +7,18 @@ import numpy as np
 import pytest
 from comparison import compare
 
-from protenix_ms.data.constraint_options import (
+from protenix_ms.data.constraints import (
     ConstraintSampling,
     PairSampling,
-    SubstructureSampling,
-)
-from protenix_ms.data.constraint_sampling import (
     Sites,
+    SubstructureSampling,
     interface_chains,
     pocket_limits,
     sample_constraints,
+    split_tokens,
     substructure_feature,
     valid_contacts,
 )
-from protenix_ms.data.token_split import split_tokens
 from protenix_ms.features.build import structure_features
 from protenix_ms.features.tokens import tokenize
 
@@ -41,7 +39,7 @@ def pair(request, both):
     entry, assembly, _ = both(request.param)
     tokens = tokenize(entry.atoms)
     theirs = {"token_array": assembly["token_array"], "atom_array": assembly["atom_array"]}
-    return Sites.of(entry.atoms, tokens.centre_atom), theirs, entry
+    return Sites.from_atoms(entry.atoms, tokens.centre_atom), theirs, entry
 
 
 @pytest.mark.parametrize("kinds, limit, least", [("PP", 12.0, 0.0), ("PL", 9.0, 4.0)])
@@ -114,7 +112,7 @@ def test_split_tokens(pair):
     assert not wrong, "\n".join(map(str, wrong))
     assert [list(m[:2]) for m in moved] == tokens.atom_to_token[
         np.stack([rows[:-1], rows[1:]], axis=1)].tolist()
-    assert (whole.extra["centre_atom_mask"] == full.centre_atom_mask.astype(int)).all()
+    assert (whole.centre_atom_mask == full.centre_atom_mask.astype(int)).all()
 
 
 def test_sampled_constraints_hold_in_the_structure(pair):
@@ -141,7 +139,7 @@ def test_sampled_constraints_hold_in_the_structure(pair):
     told |= features["contact_atom"].any((1, 2))
     if entry.name in ("1ay7", "1k6p"):
         assert told.any()
-    kinds = made.atoms.extra["entity_mol_id"][made.tokens.centre_atom]
-    old = entry.atoms.extra["entity_mol_id"].max()
+    kinds = made.atoms.entity_mol_id[made.tokens.centre_atom]
+    old = entry.atoms.entity_mol_id.max()
     molecules = made.tokens.asym_id
     assert ((kinds > old) == np.isin(molecules, molecules[told])).all()

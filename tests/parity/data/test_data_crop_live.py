@@ -6,9 +6,7 @@ import pytest
 from comparison import compare
 
 from protenix_ms.data import CropOptions, ExampleOptions, Symmetries, training_example
-from protenix_ms.data.contiguous import contiguous_tokens
-from protenix_ms.data.crop import centre_candidates, spatial_tokens
-from protenix_ms.data.token_view import TokenView
+from protenix_ms.data.crop import Sites, centre_candidates, contiguous_tokens, spatial_tokens
 from protenix_ms.features.tokens import tokenize
 
 torch = pytest.importorskip("torch")
@@ -52,7 +50,7 @@ def draws(monkeypatch):
 
 def view_of(entry):
     tokens = tokenize(entry.atoms)
-    return tokens, TokenView.of(entry.atoms, tokens)
+    return tokens, Sites.from_atoms(entry.atoms, tokens.centre_atom)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -63,7 +61,7 @@ def test_contiguous(name, size, both, draws):
     for seed in range(6):
         draws(np.random.default_rng(seed))
         theirs, _ = upstream_crop(assembly, [0], size).get_crop_indices("ContiguousCropping")
-        ours = contiguous_tokens(view, size, np.random.default_rng(seed), True, True)
+        ours = contiguous_tokens(view, CropOptions(size), np.random.default_rng(seed))
         assert ours.tolist() == theirs.tolist()
         assert len(ours) <= size
 
@@ -74,7 +72,7 @@ def test_spatial(name, interface, both, draws):
     entry, assembly, lines = both(name)
     tokens, view = view_of(entry)
     method = "SpatialInterfaceCropping" if interface else "SpatialCropping"
-    number = dict(zip(entry.atoms.chain_id.tolist(), entry.atoms.extra["asym_id"].tolist()))
+    number = dict(zip(entry.atoms.chain_id.tolist(), entry.atoms.asym_id.tolist()))
     for seed, line in enumerate(lines[:8]):
         names = [line[key] for key in ("chain_1_id", "chain_2_id") if line[key]]
         reference = np.isin(entry.atoms.chain_id[tokens.centre_atom], names)

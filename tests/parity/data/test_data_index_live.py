@@ -4,8 +4,7 @@
 import numpy as np
 import pytest
 
-from protenix_ms.data.index import COLUMNS, TO_CLUSTER, entry_rows
-from protenix_ms.data.sampling import RowFilter, row_weights
+from protenix_ms.data.index import COLUMNS, TO_CLUSTER, RowFilter, entry_rows, row_weights
 
 ENTRIES = ("102m", "1igy", "1k6p", "2lwu", "4gxy", "5ugo", "5zyh", "7zzx")
 NO_CLUSTER_FILE = "NotInClusterTxt"  # upstream, for a protein that its file does not list

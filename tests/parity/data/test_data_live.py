@@ -38,7 +38,7 @@ def check(ours, made, but=()):
     for name, own in ANNOTATIONS.items():
         if name in but:
             continue
-        column = getattr(atoms, own) if hasattr(atoms, own) else atoms.extra[own]
+        column = getattr(atoms, own)
         expected = theirs.get_annotation(name)
         assert (column == expected.astype(column.dtype)).all(), name
     assert np.abs(atoms.coord - theirs.coord).max() <= 1e-4
@@ -72,7 +72,7 @@ def test_unfiltered(name, ccd, distillation_parser, deposits, tmp_path):
     made = upstream.get_structure_dict()
     made |= {"release_date": upstream.release_date, "resolution": upstream.resolution}
     ours = read_entry(path, ccd, filtered=False)
-    made["atom_array"].set_annotation("is_resolved", ours.atoms.extra["is_resolved"])
+    made["atom_array"].set_annotation("is_resolved", ours.atoms.is_resolved)
     check(ours, made, but=("mol_id", "entity_mol_id", "mol_atom_index"))
 
 

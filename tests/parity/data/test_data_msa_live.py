@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from protenix_ms.data.alignments import Alignments, crop_msa_features
+from protenix_ms.data.example import Alignments, crop_msa_features
 from protenix_ms.features.tokens import tokenize
 from protenix_ms.io.alignment_files import AlignmentFiles
 

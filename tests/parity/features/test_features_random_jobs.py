@@ -54,7 +54,7 @@ def random_bonds(rng: random.Random, atoms, ccd) -> list[dict]:
                 break
             bond |= {
                 f"entity{side}": int(atoms.entity_id[row]),
-                f"copy{side}": int(atoms.extra["copy_id"][row]),
+                f"copy{side}": int(atoms.copy_id[row]),
                 f"position{side}": int(atoms.res_id[row]),
                 f"atom{side}": str(atoms.atom_name[row]),
             }

@@ -14,14 +14,13 @@ from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.features.annotation import annotate
 from protenix_ms.features.frames import frame_features
 from protenix_ms.features.molecules import assign_molecules
+from protenix_ms.features.optional import empty_template_features
 from protenix_ms.features.reference import reference_features
-from protenix_ms.features.roles import role_features
-from protenix_ms.features.template import empty_template_features
-from protenix_ms.features.tokens import token_features, tokenize
+from protenix_ms.features.tokens import role_features, token_features, tokenize
 
 CASES = ["7r6r", "9gmw", "covalent", "small", "smiles"]
 
-# name of ours in `extra` -> name in the recording
+# our name -> name in the recording
 ANNOTATIONS = {
     "mol_type": "mol_type",
     "chain_type": "chain_mol_type",
@@ -75,7 +74,7 @@ def assert_equal(ours: np.ndarray, theirs: np.ndarray, name: str) -> None:
 def test_annotations(case):
     atoms, recorded, _ = case
     for ours, theirs in ANNOTATIONS.items():
-        np.testing.assert_array_equal(atoms.extra[ours], recorded[theirs], err_msg=ours)
+        np.testing.assert_array_equal(getattr(atoms, ours), recorded[theirs], err_msg=ours)
 
 
 def test_tokens_roles_and_empty_templates(case):

@@ -46,12 +46,12 @@ def test_smiles_table(ccd):
     assert orders.tolist() == [0, 8, 5]  # Kekule form: three in the ring, two carbonyls
     length = np.linalg.norm(np.diff(table.ref_pos[table.bonds[:, :2]], axis=1), axis=-1)
     assert ((length > 1.1) & (length < 1.7)).all()
-    assert table.extra["atom_index"].tolist() == list(range(13))
+    assert table.atom_index.tolist() == list(range(13))
 
 
 def test_map_numbers(ccd):
     table = build(ccd, smiles="[CH3:5]C[OH:2]")
-    assert table.extra["atom_map"].tolist() == [5, -1, 2]
+    assert table.atom_map.tolist() == [5, -1, 2]
 
 
 def test_seed_decides_the_conformer(ccd):

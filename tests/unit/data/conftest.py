@@ -34,7 +34,7 @@ def deposit_text(ccd: ComponentDictionary, name: str, chains: tuple[str, ...] = 
     number = np.unique(atoms.chain_id, return_inverse=True)[1]
     coord = np.stack([3.6 * atoms.res_id, 6.0 * number, np.sin(atoms.res_id)], 1)
     coord = (coord + rng.normal(scale=0.8, size=coord.shape)).astype(np.float32)
-    kinds = dict(zip(atoms.entity_id.tolist(), atoms.extra["chain_type"].tolist()))
+    kinds = dict(zip(atoms.entity_id.tolist(), atoms.chain_type.tolist()))
     info = StructureInfo(name, "made for a test", kinds, {})
     document = gemmi.cif.read_string(mmcif_text(atoms, coord, np.full(len(atoms), 50.0), info))
     block = document.sole_block()

@@ -6,18 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.data import CropOptions, ExampleOptions, Symmetries, read_entry
-from protenix_ms.data.augmentation import (
+from protenix_ms.data.constraints import ConstraintSampling, PairSampling
+from protenix_ms.data.crop import EmptyCropError
+from protenix_ms.data.entry import read_about, read_prepared, write_entry
+from protenix_ms.data.example import (
     anonymous_ligand_names,
     shuffled_copies,
     shuffled_molecules,
+    training_example,
 )
-from protenix_ms.data.constraint_options import ConstraintSampling, PairSampling
-from protenix_ms.data.crop import EmptyCropError
-from protenix_ms.data.example import training_example
 from protenix_ms.data.index import entry_rows
-from protenix_ms.data.store import read_about, read_prepared, write_entry
 from protenix_ms.errors import InputError
 
 
@@ -32,7 +31,7 @@ def test_our_own_output_is_an_entry(entry, deposit_files, ccd):
     assert len(entry.sequences) == 3 and entry.sequences["1"] == entry.sequences["2"]
     assert entry.n_token == 20 + 20 + 22 + 31 + 1
     assert len(whole.atoms) == len(entry.atoms)
-    assert entry.atoms.extra["is_resolved"].all()
+    assert entry.atoms.is_resolved.all()
 
 
 def test_store_gives_the_entry_back(entry, ccd, tmp_path):
@@ -41,13 +40,9 @@ def test_store_gives_the_entry_back(entry, ccd, tmp_path):
     write_entry(path, entry, "digest", rows)
     again = read_prepared(path, ccd)
     assert replace(again, atoms=entry.atoms) == entry
-    for name in AtomTable.__dataclass_fields__:
-        if name != "extra":
-            np.testing.assert_array_equal(getattr(again.atoms, name), getattr(entry.atoms, name))
-    for name, column in again.atoms.extra.items():
-        np.testing.assert_array_equal(column, entry.atoms.extra[name])
-        assert column.dtype.kind == entry.atoms.extra[name].dtype.kind
-    assert set(entry.atoms.extra) - set(again.atoms.extra) <= {"atom_index", "atom_map"}
+    for name, column in vars(again.atoms).items():
+        np.testing.assert_array_equal(column, getattr(entry.atoms, name), err_msg=name)
+        assert column.dtype.kind == getattr(entry.atoms, name).dtype.kind
     about = read_about(path)
     assert about["rows"] == rows and about["source"] == "digest"
 
@@ -96,8 +91,8 @@ def test_crops_hold_whole_residues(entry, ccd, seed):
     atoms = made.atoms
     assert 0 < len(made.tokens) <= 40
     assert made.features["token_bonds"].shape == (len(made.tokens),) * 2
-    whole = np.bincount(entry.atoms.extra["ref_space_uid"])
-    cropped = np.bincount(atoms.extra["ref_space_uid"], minlength=len(whole))
+    whole = np.bincount(entry.atoms.ref_space_uid)
+    cropped = np.bincount(atoms.ref_space_uid, minlength=len(whole))
     assert ((cropped == 0) | (cropped == whole)).all()
     assert sum(len(columns) for columns in made.permutations) == len(atoms)
     for columns in made.permutations:
@@ -129,21 +124,21 @@ def test_shuffles_keep_what_belongs_together(entry):
     for seed in range(8):
         mixed = shuffled_molecules(atoms, np.random.default_rng(seed))
         assert sorted(mixed.coord[:, 0]) == sorted(atoms.coord[:, 0])
-        runs = np.flatnonzero(np.diff(mixed.extra["mol_id"]))
-        assert len(runs) == atoms.extra["mol_id"].max()
-        orders.add(tuple(dict.fromkeys(mixed.extra["mol_id"].tolist())))
+        runs = np.flatnonzero(np.diff(mixed.mol_id))
+        assert len(runs) == atoms.mol_id.max()
+        orders.add(tuple(dict.fromkeys(mixed.mol_id.tolist())))
         names = {tuple(sorted(pair)) for pair in mixed.atom_name[mixed.bonds[:, :2]].tolist()}
         assert names == {tuple(sorted(p)) for p in atoms.atom_name[atoms.bonds[:, :2]].tolist()}
-        copies = shuffled_copies(atoms, np.random.default_rng(seed)).extra["sym_id"]
+        copies = shuffled_copies(atoms, np.random.default_rng(seed)).sym_id
         for entity in np.unique(atoms.entity_id):
             rows = atoms.entity_id == entity
-            assert set(copies[rows]) == set(atoms.extra["sym_id"][rows])
+            assert set(copies[rows]) == set(atoms.sym_id[rows])
     assert len(orders) > 3
 
 
 def test_ligand_names_tell_nothing(entry):
     names = anonymous_ligand_names(entry.atoms)
-    ligand = entry.atoms.extra["mol_type"] == "ligand"
+    ligand = entry.atoms.mol_type == "ligand"
     assert (names[~ligand] == entry.atoms.atom_name[~ligand]).all()
     assert {"P1", "P2", "P3", "C1", "C10", "MG1"} <= set(names[ligand].tolist())
     assert "PG" not in names[ligand]

@@ -14,7 +14,7 @@ import pytest
 from protenix_ms.cli.main import main
 from protenix_ms.data import preparation, read_entry
 from protenix_ms.data.clusters import cluster
-from protenix_ms.data.mmcif import _copies
+from protenix_ms.data.mmcif import count_motions, parse_operation
 from protenix_ms.data.preparation import Preparation, prepare_files
 from protenix_ms.errors import InputError
 
@@ -65,7 +65,7 @@ def assembly(expression):
 def seen(entry, residue, chain="A"):
     atoms = entry.atoms
     rows = (atoms.res_id == residue) & (atoms.chain_id == chain)
-    return atoms.extra["is_resolved"][rows]
+    return atoms.is_resolved[rows]
 
 
 @pytest.mark.parametrize("word", ["nan", "inf", "-inf", "1e999", "1e30", "?", "."])
@@ -124,7 +124,7 @@ def test_polymers_of_a_file_without_entities(filtered, entry):
     assert sorted(made.sequences.values()) == sorted({SEQUENCE, OTHER})
     assert set(made.polymers.values()) == {"polypeptide(L)"}
     assert made.n_token == plain.n_token and len(made.atoms) == len(plain.atoms)
-    assert made.atoms.extra["is_resolved"].all()
+    assert made.atoms.is_resolved.all()
 
 
 def test_a_gap_of_numbers_is_a_gap_of_the_sequence(entry):
@@ -179,7 +179,7 @@ def test_many_lines_of_an_assembly_are_counted_together(entry):
 
     with pytest.raises(InputError, match="3000 polymer chains"):
         entry(edit)
-    assert _copies("(1-60)(X0,P)") == 120
+    assert count_motions(parse_operation("(1-60)(X0,P)")) == 120
 
 
 def endless_motion(block):

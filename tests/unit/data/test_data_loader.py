@@ -12,12 +12,10 @@ import pytest
 
 from protenix_ms.cli.main import main
 from protenix_ms.data import CropOptions, ExampleOptions
-from protenix_ms.data.dataset import DataOptions, Source, TrainingData
+from protenix_ms.data.dataset import DataOptions, Loader, Source, TrainingData
 from protenix_ms.data.example import sampled_rows
-from protenix_ms.data.index import read_index
-from protenix_ms.data.loader import Loader
+from protenix_ms.data.index import RowFilter, epoch_order, read_index, row_weights
 from protenix_ms.data.preparation import ENTRIES, read_alignments
-from protenix_ms.data.sampling import RowFilter, epoch_order, row_weights
 from protenix_ms.errors import InputError, ResourceError
 
 SMALL = ExampleOptions(CropOptions(size=24))

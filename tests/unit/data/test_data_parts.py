@@ -4,14 +4,14 @@
 import numpy as np
 import pytest
 
-from protenix_ms.data.chain_choice import _loser
+from protenix_ms.chem.columns import connected_groups, merge_bonds
 from protenix_ms.data.clusters import cluster, exact_clusters
-from protenix_ms.data.constraint_options import PairSampling
-from protenix_ms.data.constraint_sampling import Sites, draw_contacts
-from protenix_ms.data.mmcif import _steps
-from protenix_ms.data.reference_chain import chosen_leaving_atoms
-from protenix_ms.data.segments import connected, merged_bonds
-from protenix_ms.data.transfer import Sparse, pack, unpack
+from protenix_ms.data.completion import chosen_leaving_atoms
+from protenix_ms.data.constraints import PairSampling, draw_contacts
+from protenix_ms.data.crop import Sites
+from protenix_ms.data.dataset import Sparse, pack, unpack
+from protenix_ms.data.filters import clash_loser
+from protenix_ms.data.mmcif import list_motions, parse_operation
 from protenix_ms.errors import ResourceError
 from protenix_ms.geometry.distances import near_pairs
 
@@ -25,18 +25,18 @@ def test_connected_components(size, edges):
         old, new = label[second], label[first]
         label = [new if x == old else x for x in label]
     expected = np.array([list(dict.fromkeys(label)).index(x) for x in label], np.int64)
-    assert (connected(size, pairs) == expected).all()
+    assert (connected_groups(size, pairs) == expected).all()
 
 
 def test_a_long_chain_is_one_component():
     order = np.random.default_rng(0).permutation(2000)
     pairs = np.stack([order[:-1], order[1:]], axis=1)
-    assert connected(2000, pairs).max() == 0
+    assert connected_groups(2000, pairs).max() == 0
 
 
 def test_merged_bonds_are_sorted_and_single():
     first, second = np.array([[3, 1, 2]]), np.array([[1, 3, 1], [0, 2, 1]])
-    assert merged_bonds(first, second).tolist() == [[0, 2, 1], [1, 3, 2]]
+    assert merge_bonds(first, second).tolist() == [[0, 2, 1], [1, 3, 2]]
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
@@ -56,7 +56,7 @@ def test_near_pairs_are_those_of_the_distance_matrix(sizes, scale):
     ("(1,2)(3,4)", [("1", "3"), ("2", "3"), ("1", "4"), ("2", "4")]),
 ])
 def test_operations(text, steps):
-    assert _steps(text) == steps
+    assert list_motions(parse_operation(text)) == steps
 
 
 @pytest.mark.parametrize("overlap, sizes, loser", [
@@ -70,7 +70,7 @@ def test_operations(text, steps):
     ((0, 0), (10, 0), (1,)),
 ])
 def test_which_of_two_clashing_chains_goes(overlap, sizes, loser):
-    assert _loser((0, 1), overlap, sizes) == loser
+    assert clash_loser((0, 1), overlap, sizes) == loser
 
 
 def test_leaving_groups_that_are_not_resolved_go_first():
@@ -128,8 +128,8 @@ def test_mmseqs_is_asked_when_it_is_there(tmp_path):
 @pytest.mark.parametrize("by_interface", [False, True])
 def test_contacts_of_the_crop_or_of_every_interface(by_interface):
     rng = np.random.default_rng(0)
-    sites = Sites(np.repeat([3, 5, 9], 8), np.full(24, "protein"), np.ones(24, bool),
-                  rng.standard_normal((24, 3)))
+    sites = Sites(np.repeat([3, 5, 9], 8), np.arange(24), np.full(24, "protein"),
+                  np.zeros(24, bool), np.ones(24, bool), rng.standard_normal((24, 3)))
     options = PairSampling(1.0, (("PP", 50.0, 50.0),), size=2.0, by_interface=by_interface)
     pairs, limit = draw_contacts(sites, options, rng)
     chains = sites.chain[pairs]

@@ -32,14 +32,14 @@ def test_tokens_of_a_modified_chain_and_a_ligand(annotated):
 
 def test_a_chain_has_the_type_of_most_of_its_atoms(annotated):
     atoms = annotated([GLY, ("UNL", ["C1", "C2"])], [GOL])
-    assert set(atoms.extra["chain_type"][:6]) == {"protein"}
-    assert atoms.extra["mol_type"][5] == "ligand"
-    assert set(atoms.extra["chain_type"][6:]) == {"ligand"}
+    assert set(atoms.chain_type[:6]) == {"protein"}
+    assert atoms.mol_type[5] == "ligand"
+    assert set(atoms.chain_type[6:]) == {"ligand"}
 
 
 def test_first_atom_represents_a_residue_without_beta_carbon(annotated):
     atoms = annotated([GLY, ("ALA", ["N", "CA", "C", "O"]), ALA])
-    representatives = np.flatnonzero(atoms.extra["distogram_rep_atom_mask"])
+    representatives = np.flatnonzero(atoms.distogram_rep_atom_mask)
     assert atoms.atom_name[representatives].tolist() == ["CA", "N", "CB"]
 
 
@@ -57,17 +57,17 @@ def test_copies_of_an_entity_are_numbered(annotated):
     atoms = annotated([GLY], [ALA], [GLY], entities=[2, 10, 2])
     assert tokenize(atoms).sym_id.tolist() == [0, 0, 1]
     assert tokenize(atoms).entity_id.tolist() == [1, 0, 1]  # "10" sorts before "2"
-    assert atoms.extra["entity_mol_id"].tolist() == [0] * 4 + [1] * 5 + [0] * 4
-    assert atoms.extra["mol_atom_index"].tolist() == [*range(4), *range(5), *range(4)]
+    assert atoms.entity_mol_id.tolist() == [0] * 4 + [1] * 5 + [0] * 4
+    assert atoms.mol_atom_index.tolist() == [*range(4), *range(5), *range(4)]
 
 
 def test_a_bonded_ligand_joins_its_polymer_only_when_it_is_no_polymer(table, few_components):
     atoms = annotate(table([GLY], [GOL], [GLY], bonds=[(1, 4), (0, 7)]), few_components)
-    alone = assign_molecules(atoms, {"1", "2", "3"}).extra["mol_id"]
+    alone = assign_molecules(atoms, {"1", "2", "3"}).mol_id
     assert alone.tolist() == [0] * 4 + [1] * 3 + [2] * 4
-    joined = assign_molecules(atoms, {"1", "3"}).extra
-    assert joined["mol_id"].tolist() == [0] * 7 + [1] * 4
-    assert joined["entity_mol_id"].tolist() == [0] * 7 + [1] * 4
+    joined = assign_molecules(atoms, {"1", "3"})
+    assert joined.mol_id.tolist() == [0] * 7 + [1] * 4
+    assert joined.entity_mol_id.tolist() == [0] * 7 + [1] * 4
 
 
 def test_bonds_told_to_the_model(annotated):

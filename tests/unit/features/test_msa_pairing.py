@@ -4,15 +4,14 @@
 import numpy as np
 import pytest
 
-from protenix_ms.features.msa_chain import encode_ligand, encode_polymer
-from protenix_ms.features.msa_merge import merge
+from protenix_ms.features.msa_chain import encode_ligand, encode_polymer, species_of
 from protenix_ms.features.msa_pairing import (
+    merge,
     number_rows,
     pair_by_species,
     pairs_by_row,
     without_partner,
 )
-from protenix_ms.features.msa_species import species_of
 from protenix_ms.job import Alignment, Polymer
 
 

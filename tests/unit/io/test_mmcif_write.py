@@ -2,7 +2,7 @@
 """mmCIF files hold the same atoms for gemmi, biotite and Biopython, and the bonds of ligands."""
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import gemmi
 import numpy as np
@@ -12,8 +12,15 @@ from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.io.mmcif_write import StructureInfo, mmcif_text, write_mmcif
 
 
+@dataclass(frozen=True, kw_only=True)
+class TypedAtoms(AtomTable):
+    """Atoms and the type of their chains."""
+
+    kind: np.ndarray
+
+
 @pytest.fixture(params=["small", "covalent", "smiles"])
-def recorded(request, golden) -> AtomTable:
+def recorded(request, golden) -> TypedAtoms:
     """The atoms of a recorded job; single bonds where reference atoms of a residue are close."""
     path = golden / "features" / request.param / "atoms.npz"
     if not path.is_file():
@@ -22,7 +29,7 @@ def recorded(request, golden) -> AtomTable:
     same = atom["ref_space_uid"][:, None] == atom["ref_space_uid"][None]
     apart = np.linalg.norm(atom["ref_pos"][:, None] - atom["ref_pos"][None], axis=-1)
     pairs = np.argwhere(np.triu(same & (apart < 1.95), 1))
-    return AtomTable(
+    return TypedAtoms(
         atom["atom_name"],
         atom["element"],
         atom["res_name"],
@@ -35,12 +42,12 @@ def recorded(request, golden) -> AtomTable:
         atom["ref_pos"],
         atom["ref_mask"],
         bonds=np.insert(pairs, 2, 1, axis=1).astype(np.int32),
-        extra={"kind": atom["chain_mol_type"]},
+        kind=atom["chain_mol_type"],
     )
 
 
 def info_of(atoms: AtomTable, **more) -> StructureInfo:
-    kinds = dict(zip(atoms.entity_id.tolist(), atoms.extra["kind"].tolist()))
+    kinds = dict(zip(atoms.entity_id.tolist(), atoms.kind.tolist()))
     return StructureInfo("a job", "made for a test", kinds, **more)
 
 
@@ -77,14 +84,14 @@ def test_entities_and_sequences(text, recorded):
         rows = recorded[recorded.entity_id == entity.name]
         chain = rows[rows.chain_id == rows.chain_id[0]]
         assert entity.full_sequence == chain.res_name[chain.residue_starts()].tolist()
-    expected = {e for e, k in zip(recorded.entity_id, recorded.extra["kind"]) if k != "ligand"}
+    expected = {e for e, k in zip(recorded.entity_id, recorded.kind) if k != "ligand"}
     assert {e.name for e in polymers} == expected
 
 
 def test_biotite_reads_the_ligand_bonds(text, recorded):
     pdbx = pytest.importorskip("biotite.structure.io.pdbx")
     read = pdbx.get_structure(pdbx.CIFFile.read(io.StringIO(text)), model=1, include_bonds=True)
-    ligand = recorded.extra["kind"] == "ligand"
+    ligand = recorded.kind == "ligand"
     ours = {tuple(b[:2]) for b in recorded.bonds.tolist() if ligand[b[0]]}
     theirs = {tuple(sorted(b[:2])) for b in read.bonds.as_array().tolist() if ligand[b[0]]}
     assert ours and ours <= {tuple(map(int, b)) for b in theirs}
@@ -93,7 +100,7 @@ def test_biotite_reads_the_ligand_bonds(text, recorded):
 def two_residues(first=("ALA", "CB"), second=("GOL", "O1"), order=1) -> AtomTable:
     """Two atoms of two residues of two chains, bonded."""
     zeros = np.zeros((2, 3), np.float32)
-    return AtomTable(
+    return TypedAtoms(
         np.array([first[1], second[1]]),
         np.array(["C", "O"]),
         np.array([first[0], second[0]]),
@@ -106,7 +113,7 @@ def two_residues(first=("ALA", "CB"), second=("GOL", "O1"), order=1) -> AtomTabl
         zeros,
         np.ones(2, np.int64),
         bonds=np.array([[0, 1, order]], np.int32),
-        extra={"kind": np.array(["protein", "ligand"])},
+        kind=np.array(["protein", "ligand"]),
     )
 
 
@@ -123,7 +130,7 @@ def test_covalent_links_are_connections():
 
 def test_disulfides_are_named_and_backbone_is_not_a_connection():
     atoms = two_residues(("CYS", "SG"), ("CYS", "SG"))
-    sulphur = replace(atoms, extra={"kind": np.array(["protein", "protein"])})
+    sulphur = replace(atoms, kind=np.array(["protein", "protein"]))
     text = mmcif_text(sulphur, np.zeros((2, 3), np.float32), np.zeros(2), info_of(sulphur))
     assert "disulf1" in text
     chain = replace(
@@ -131,7 +138,7 @@ def test_disulfides_are_named_and_backbone_is_not_a_connection():
         chain_id=np.array(["A", "A"]),
         entity_id=np.array(["1", "1"]),
         res_id=np.array([1, 2]),
-        extra={"kind": np.array(["protein", "protein"])},
+        kind=np.array(["protein", "protein"]),
     )
     text = mmcif_text(chain, np.zeros((2, 3), np.float32), np.zeros(2), info_of(chain))
     assert "struct_conn" not in text
@@ -144,7 +151,7 @@ def test_bond_orders_of_a_component(order, word):
         atoms,
         chain_id=np.array(["A", "A"]),
         entity_id=np.array(["1", "1"]),
-        extra={"kind": np.array(["ligand", "ligand"])},
+        kind=np.array(["ligand", "ligand"]),
     )
     text = mmcif_text(one, np.zeros((2, 3), np.float32), np.zeros(2), info_of(one))
     table = (
@@ -236,7 +243,7 @@ def test_residues_carry_their_mean_plddt(recorded):
     assert len(rows) == len(starts)
     for row, atoms in zip(rows, np.split(np.arange(len(recorded)), starts[1:])):
         first = recorded[atoms[:1]]
-        ligand = first.extra["kind"][0] == "ligand"
+        ligand = first.kind[0] == "ligand"
         assert row[:2] == [first.chain_id[0], first.res_name[0]] and row[3] == "2"
         assert row[2] == ("." if ligand else str(first.res_id[0]))
         assert abs(float(row[4]) - plddt[atoms].mean()) < 0.006

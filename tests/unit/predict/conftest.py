@@ -77,7 +77,7 @@ def jobs() -> list[Job]:
 @pytest.fixture
 def make_settings(tmp_path):
     from protenix_ms.config import get_config
-    from protenix_ms.features.options import FeatureOptions
+    from protenix_ms.features import FeatureOptions
 
     def make(**changes) -> Settings:
         config: ConfigDict = get_config("protenix_tiny_default_v0.5.0")

@@ -5,7 +5,7 @@ import pytest
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config import VARIANTS, get_config
-from protenix_ms.features.options import FeatureOptions
+from protenix_ms.features import FeatureOptions
 from protenix_ms.job import (
     Alignment,
     AtomAddress,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from protenix_ms.features.options import FeatureOptions
+from protenix_ms.features import FeatureOptions
 from protenix_ms.job import Alignment, Job, Polymer
 from protenix_ms.predict.notes import collect_notes
 
