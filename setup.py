@@ -65,6 +65,7 @@ setup(
         "mindspore==2.10.0",
         "numpy>=1.26,<2",  # MindSpore 2.10 does not import under numpy 2
         "gemmi>=0.7",
+        "pydantic>=2",
         "rdkit>=2025.3",
         "biopython>=1.83",
         "ml_collections>=1.0",

@@ -44,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help="print parameters, mean, std, zeros and non-finite by module")
 
 
-def run(args: Namespace, say: Callable[[str], object]) -> int:
+def run(args: Namespace, say: Callable[[str], object] = print) -> int:
     """Convert, audit or both, and report by `say`.
 
     Raises:

@@ -18,6 +18,7 @@ from protenix_ms.errors import InputError
 
 PolymerKind = Literal["protein", "dna", "rna"]
 MAX_SEED = 2**32 - 1
+LIGAND_SUFFIXES = (".sdf", ".mol", ".mol2", ".pdb")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Ligand:
         labels: what the user calls the copies, one per copy, or empty.
         is_ion: written as ``ion`` in the job. Chemically a one-component ligand; remembered
             because upstream treats MSA and template columns of ions differently
-            (reference trap H17, brought back by `upstream_quirks`).
+            (`upstream_quirks` brings that back).
     """
 
     codes: tuple[str, ...] = ()

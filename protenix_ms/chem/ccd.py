@@ -8,6 +8,7 @@ import functools
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -33,7 +34,7 @@ MolType = Literal["protein", "dna", "rna", "ligand"]
 
 @dataclass(frozen=True)
 class Component:
-    """One chemical component: its heavy atoms in dictionary order, and a reference conformer.
+    """Hold a chemical component: its heavy atoms in dictionary order, and a reference conformer.
 
     Attributes:
         code, type: CCD code and `_chem_comp.type`, e.g. "L-PEPTIDE LINKING" (case as written).
@@ -77,7 +78,7 @@ class Component:
 
     @property
     def mol_type(self) -> MolType:
-        """Kind of polymer by `type`, as upstream's `get_mol_type`."""
+        """Tell the kind of polymer from `type`, as upstream's `get_mol_type`."""
         kind = self.type.upper()
         if "PEPTIDE" in kind and kind != "PEPTIDE-LIKE":
             return "protein"
@@ -87,7 +88,7 @@ class Component:
 
 
 class ComponentDictionary:
-    """All components; `"ATP" in ccd`, `ccd["ATP"]`, `len(ccd)`. Made by `load`."""
+    """Hold all components; `"ATP" in ccd`, `ccd["ATP"]`, `len(ccd)`. `load` makes it."""
 
     def __init__(self, path: Path, columns: dict[str, Array]) -> None:
         missing = sorted(COLUMNS - set(columns))
@@ -101,13 +102,13 @@ class ComponentDictionary:
         self.path = path
         self._columns = columns
         self._row = {code.decode(): i for i, code in enumerate(columns["code"].tolist())}
-        self._made: dict[str, Component] = {}
-        self._override = None
+        self._components: dict[str, Component] = {}
+        self._override: dict[str, Array] | None = None
         self.conformers_path: Path | None = None
 
     @classmethod
     def load(cls, path: Path | None = None) -> ComponentDictionary:
-        """The shipped table, or the one at `path`; read once per process.
+        """Read the shipped table, or the one at `path`, once per process.
 
         Raises:
             ChemistryError: the file is absent, damaged or of another format.
@@ -116,12 +117,12 @@ class ComponentDictionary:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Digest of the table's file, for `run.json`."""
+        """Return the digest of the table's file, for `run.json`."""
         return file_sha256(self.path)
 
     @functools.cached_property
     def conformers_sha256(self) -> str | None:
-        """Digest of the conformer override, None without one."""
+        """Return the digest of the conformer override, None without one."""
         if self.conformers_path is None:
             return None
         return file_sha256(self.conformers_path)
@@ -132,30 +133,30 @@ class ComponentDictionary:
     def __contains__(self, code: object) -> bool:
         return code in self._row
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._row)
 
     def __getitem__(self, code: str) -> Component:
-        """The component.
+        """Return a component.
 
         Raises:
             ChemistryError: no such component, with the nearest code.
         """
-        if code not in self._made:
+        if code not in self._components:
             if code not in self._row:
                 raise self._unknown(code)
             component = self._slice(code)
             if self._override is not None and f"{code}/name" in self._override:
-                component = self._with_override(component)
-            self._made[code] = component
-        return self._made[code]
+                component = self._with_override(component, self._override)
+            self._components[code] = component
+        return self._components[code]
 
     def mol_type(self, code: str) -> MolType:
-        """Kind of polymer of a residue name; "ligand" for names outside the dictionary."""
+        """Tell the kind of polymer of a residue name; "ligand" outside the dictionary."""
         return self[code].mol_type if code in self else "ligand"
 
     def with_conformers(self, path: Path) -> ComponentDictionary:
-        """The same dictionary with reference conformers from an npz file.
+        """Return the same dictionary with reference conformers from an npz file.
 
         The file holds ``{CODE}/{name,position,mask,charge}`` per component, matched by atom name
         (hydrogens are ignored); components that it lacks keep their own conformer.
@@ -206,30 +207,30 @@ class ComponentDictionary:
             conformer_source=int(table["conformer_source"][row]),
         )
 
-    def _with_override(self, component: Component) -> Component:
-        keys = ("name", "position", "mask", "charge")
-        get = {key: self._override[f"{component.code}/{key}"] for key in keys}
-        place = {str(name): i for i, name in enumerate(get["name"])}
+    def _with_override(self, component: Component, arrays: dict[str, Array]) -> Component:
+        """Replace the conformer of a component by that of `with_conformers`."""
+        names, position, given_mask, charge = (
+            arrays[f"{component.code}/{key}"] for key in ("name", "position", "mask", "charge"))
+        place = {str(name): i for i, name in enumerate(names)}
         missing = [name for name in component.atom_name if name not in place]
         if missing:
             raise ChemistryError(
                 f"component {component.code} lacks atoms {', '.join(missing)}",
                 where=str(self.conformers_path),
-                fix="make the file from the same version of the dictionary or leave it out",
-            )
+                fix="make the file from the same version of the dictionary or leave it out")
         rows = np.array([place[name] for name in component.atom_name], np.int64)
-        mask = get["mask"][rows].astype(np.int64)
+        mask = given_mask[rows].astype(np.int64)
         return replace(
             component,
-            ref_pos=np.where(mask[:, None] > 0, get["position"][rows], 0).astype(np.float32),
+            ref_pos=np.where(mask[:, None] > 0, position[rows], 0).astype(np.float32),
             ref_mask=mask,
-            ref_charge=get["charge"][rows].astype(np.int64),
+            ref_charge=charge[rows].astype(np.int64),
             conformer_source=IMPORTED,
         )
 
 
 def _read(path: Path, what: str) -> dict[str, Array]:
-    """Every array of an npz file; nothing in it is executed."""
+    """Read every array of an npz file; nothing in it is executed."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}

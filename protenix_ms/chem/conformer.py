@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reference conformers by distance geometry (AF3 SI 2.8: RDKit, ETKDGv3), seeded and bounded.
 
-Upstream embeds without a seed (trap H36): its conformers can be imported, never regenerated.
+Upstream embeds without a seed: its conformers can be imported, never regenerated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from protenix_ms.typing import Array, Float
 LARGE = 150  # heavy atoms above which RDKit works in a child process (it has crashed on such)
 CHILD_MEMORY = 4 << 30  # bytes of address space that the child process may take
 _NO_MEMORY = 77  # the child's exit code when they are not enough
-GRACE = 20.0  # seconds a child may take beyond the embedding itself: start, imports, clean-up
+PLAIN_SECONDS = 8.0  # for a molecule without its stereochemistry, which is easier
+GRACE = 12.0  # seconds a child may take beyond the embedding itself: start, imports, clean-up
+
+_OTHER_FORM = "give the ligand as a file with 3D coordinates or as a CCD code"
 
 
 class ConformerSource(IntEnum):
@@ -49,7 +52,7 @@ def embed(
     seconds: float = 20.0,
     chain: tuple[ConformerSource, ...] = DICTIONARY_CHAIN,
 ) -> tuple[Float[Array, "a 3"], ConformerSource] | None:
-    """Coordinates of all atoms of `mol` (hydrogens included) in angstrom, or None on failure.
+    """Embed all atoms of `mol` (hydrogens included), in angstrom; None on failure.
 
     Tries the methods of `chain` in order, each with its share of the time. The molecule must be
     sanitised; it is not changed.
@@ -80,8 +83,8 @@ def embed(
     return None
 
 
-def ligand_conformer(mol: Chem.Mol, seed: int, seconds: float = 60.0) -> Float[Array, "a 3"]:
-    """A conformer of a user's molecule (with hydrogens), in angstrom.
+def ligand_conformer(mol: Chem.Mol, seed: int, seconds: float = 35.0) -> Float[Array, "a 3"]:
+    """Make a conformer of a user's molecule (with hydrogens), in angstrom.
 
     Molecules over `LARGE` heavy atoms are embedded in a child process, so that a crash or a hang
     of RDKit is an error of this ligand and not the end of the run.
@@ -92,16 +95,13 @@ def ligand_conformer(mol: Chem.Mol, seed: int, seconds: float = 60.0) -> Float[A
     if mol.GetNumHeavyAtoms() > LARGE:
         position = _embed_in_child(mol, seed, seconds)
     else:
-        found = embed(mol, seed, seconds, LIGAND_CHAIN)
-        position = None if found is None else found[0]
+        result = embed(mol, seed, seconds, LIGAND_CHAIN)
+        position = None if result is None else result[0]
     if position is None and (stereo := _contradiction(mol, seed)):
         raise ChemistryError(stereo, fix="check @ and @@, / and \\ in the SMILES")
     if position is None:
-        raise ChemistryError(
-            f"no 3D conformer was found within {seconds:g} s "
-            f"({mol.GetNumHeavyAtoms()} heavy atoms)",
-            fix="give the ligand as a file with 3D coordinates or as a CCD code",
-        )
+        raise ChemistryError(f"no 3D conformer was found within {seconds:g} s "
+                             f"({mol.GetNumHeavyAtoms()} heavy atoms)", fix=_OTHER_FORM)
     return position
 
 
@@ -118,56 +118,48 @@ def _contradiction(mol: Chem.Mol, seed: int) -> str:
     Chem.RemoveStereochemistry(plain)
     if not centres and not bonds:
         return ""
-    embedded = (_embed_in_child(plain, seed, GRACE) is not None if mol.GetNumHeavyAtoms() > LARGE
-                else embed(plain, seed, GRACE, LIGAND_CHAIN) is not None)
+    if mol.GetNumHeavyAtoms() > LARGE:
+        embedded = _embed_in_child(plain, seed, PLAIN_SECONDS) is not None
+    else:
+        embedded = embed(plain, seed, PLAIN_SECONDS, LIGAND_CHAIN) is not None
     names = " and ".join(["stereocentres"] * bool(centres) + ["double bonds"] * bool(bonds))
     places = ", ".join([f"atoms {', '.join(map(str, centres))}"] * bool(centres) + bonds)
     return f"its {names} cannot be satisfied together ({places})" if embedded else ""
 
 
 def _embed_in_child(mol: Chem.Mol, seed: int, seconds: float) -> Float[Array, "a 3"] | None:
-    """`embed` in a fresh interpreter: RDKit's binary form in, npy out."""
+    """Run `embed` in a fresh interpreter: RDKit's binary form in, npy out."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "protenix_ms.chem.conformer", str(seed), str(seconds)]
+    # threads of OpenBLAS would reserve address space
     environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
     try:
-        child = subprocess.run(
-            command,
-            input=mol.ToBinary(),
-            capture_output=True,
-            timeout=seconds + GRACE,
-            env=environment,  # threads of OpenBLAS would reserve address space
-        )
+        child = subprocess.run(command, input=mol.ToBinary(), capture_output=True,
+                               timeout=seconds + GRACE, env=environment)
     except subprocess.TimeoutExpired:
         return None
     if child.returncode == _NO_MEMORY:
-        raise ChemistryError(
-            f"RDKit needs more than {CHILD_MEMORY / 2**30:.3g} GiB of memory for a conformer "
-            f"({mol.GetNumHeavyAtoms()} heavy atoms)",
-            fix="give the ligand as a file with 3D coordinates or as a CCD code",
-        )
+        raise ChemistryError(f"RDKit needs more than {CHILD_MEMORY / 2**30:.3g} GiB of memory for "
+                             f"a conformer ({mol.GetNumHeavyAtoms()} heavy atoms)", fix=_OTHER_FORM)
     if child.returncode != 0:
-        raise ChemistryError(
-            f"RDKit ended with code {child.returncode} while making a conformer "
-            f"({mol.GetNumHeavyAtoms()} heavy atoms)",
-            fix="give the ligand as a file with 3D coordinates or as a CCD code",
-        )
+        raise ChemistryError(f"RDKit ended with code {child.returncode} while making a conformer "
+                             f"({mol.GetNumHeavyAtoms()} heavy atoms)", fix=_OTHER_FORM)
     return np.load(io.BytesIO(child.stdout), allow_pickle=False) if child.stdout else None
 
 
 def _child() -> None:
-    """What the child process does, within `CHILD_MEMORY`; no output means no conformer."""
+    """Embed as the child process, within `CHILD_MEMORY`; no output means no conformer."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     most = CHILD_MEMORY if hard == resource.RLIM_INFINITY else min(CHILD_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     seed, seconds = int(sys.argv[1]), float(sys.argv[2])
     try:
-        found = embed(Chem.Mol(sys.stdin.buffer.read()), seed, seconds, LIGAND_CHAIN)
+        result = embed(Chem.Mol(sys.stdin.buffer.read()), seed, seconds, LIGAND_CHAIN)
     except MemoryError:
         sys.exit(_NO_MEMORY)
-    if found is not None:
-        np.save(sys.stdout.buffer, found[0])
+    if result is not None:
+        np.save(sys.stdout.buffer, result[0])
 
 
 if __name__ == "__main__":

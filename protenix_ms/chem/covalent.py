@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
-from protenix_ms.chem.leaving import lost_atoms
+from protenix_ms.chem.residue import lost_atoms
 from protenix_ms.errors import ChemistryError
 from protenix_ms.job import AtomAddress, CovalentBond
-from protenix_ms.typing import Array, Int
+from protenix_ms.typing import Array, Bool, Int
 
 
 def apply_covalent_bonds(
@@ -21,7 +22,7 @@ def apply_covalent_bonds(
     ccd: ComponentDictionary,
     generator: np.random.Generator | None = None,
 ) -> AtomTable:
-    """The assembly with the job's bonds made and the leaving groups of bonded atoms removed.
+    """Make the job's bonds and remove the leaving groups of bonded atoms.
 
     `table` is the whole assembly in job order; `entity_id` holds "1", "2", ...; `copy_id` counts
     the copies of an entity; `atom_index` and `atom_map` are used for addresses by number. A bond
@@ -34,34 +35,30 @@ def apply_covalent_bonds(
     Raises:
         ChemistryError: a bond end that matches no atom, or different numbers of copies.
     """
-    made: list[tuple[int, int]] = []
-    count: dict[int, int] = {}
+    pairs: list[tuple[int, int]] = []
     for number, bond in enumerate(bonds, 1):
         place = f"covalent bond {number}"
-        first, second = (addressed_atoms(table, end, place) for end in (bond.first, bond.second))
+        first, second = (addressed_atoms(table, end, place).tolist()
+                         for end in (bond.first, bond.second))
         if len(first) != len(second):
             raise ChemistryError(
                 f"entity {bond.first.entity} gives {len(first)} atoms and entity "
-                f"{bond.second.entity} gives {len(second)}",
-                where=place,
-                fix="name the copies to join, or give both entities the same count",
-            )
-        for pair in zip(first.tolist(), second.tolist()):
-            if pair[0] == pair[1]:
-                raise ChemistryError("an atom is bonded to itself", where=place,
-                                     fix="name two different atoms")
-            made.append(pair)
-            for row in pair:
-                count[row] = count.get(row, 0) + 1
+                f"{bond.second.entity} gives {len(second)}", where=place,
+                fix="name the copies to join, or give both entities the same count")
+        if any(start == end for start, end in zip(first, second)):
+            raise ChemistryError("an atom is bonded to itself", where=place,
+                                 fix="name two different atoms")
+        pairs += zip(first, second)
     known = {tuple(sorted(pair)) for pair in table.bonds[:, :2].tolist()}
-    new = sorted({tuple(sorted(pair)) for pair in made} - known)
+    new = sorted({tuple(sorted(pair)) for pair in pairs} - known)
     joined = np.array([(*pair, 1) for pair in new], np.int32).reshape(-1, 3)
     table = table.with_columns(bonds=np.concatenate([table.bonds, joined]))
+    count = Counter(row for pair in pairs for row in pair)
     return table[~lost_atoms(table, count, ccd, generator)]
 
 
 def addressed_atoms(table: AtomTable, address: AtomAddress, place: str = "") -> Int[Array, "k"]:
-    """Rows of an address, one per copy of the entity (or of the one copy named).
+    """Find the rows of an address, one per copy of the entity (or of the one copy named).
 
     A number addresses an atom of a SMILES or file ligand: a map number if the ligand carries map
     numbers, otherwise the 0-based atom index (upstream's rule).
@@ -69,45 +66,43 @@ def addressed_atoms(table: AtomTable, address: AtomAddress, place: str = "") -> 
     Raises:
         ChemistryError: nothing is there.
     """
-    rows = table.entity_id == str(address.entity)
+    of_entity = table.entity_id == str(address.entity)
     if address.copy is not None:
-        rows = rows & (table.copy_id == address.copy)
-    if not rows.any():
+        of_entity = of_entity & (table.copy_id == address.copy)
+    if not of_entity.any():
         copy = "" if address.copy is None else f" copy {address.copy}"
         raise ChemistryError(f"there is no entity {address.entity}{copy}", where=place,
                              fix="entities and copies count from 1")
-    within = rows & (table.res_id == address.position)
+    within = of_entity & (table.res_id == address.position)
     if not within.any():
-        last = int(table.res_id[rows].max())
-        raise ChemistryError(
-            f"there is no position {address.position}",
-            where=f"{place}, entity {address.entity}",
-            fix=f"positions run from 1 to {last}",
-        )
-    found = np.flatnonzero(within & _named(table, within, address.atom))
-    if not len(found):
+        raise ChemistryError(f"there is no position {address.position}",
+                             where=f"{place}, entity {address.entity}",
+                             fix=f"positions run from 1 to {table.res_id[of_entity].max()}")
+    rows = np.flatnonzero(within & _is_named(table, within, address.atom))
+    if not len(rows):
         names = table.atom_name[within].tolist()
         near = difflib.get_close_matches(str(address.atom), names, 1)
         raise ChemistryError(
             f"there is no atom {address.atom} in {table.res_name[within][0]}",
             where=f"{place}, entity {address.entity}, position {address.position}",
-            fix=f"did you mean {near[0]}?" if near else f"its atoms are {' '.join(names[:20])}",
-        )
-    return found
+            fix=f"did you mean {near[0]}?" if near else f"its atoms are {' '.join(names[:20])}")
+    return rows
 
 
-def _named(table: AtomTable, within: np.ndarray, atom: str | int | None) -> np.ndarray:
-    """Rows whose atom is called so, by name or (digits) by map number or index."""
+def _is_named(
+    table: AtomTable, within: Bool[Array, "a"], atom: str | int | None
+) -> Bool[Array, "a"]:
+    """Mark the rows whose atom is called so, by name or (digits) by map number or index."""
     if isinstance(atom, str) and not atom.isdigit():
-        return table.atom_name == atom
+        return np.equal(table.atom_name, atom)
     if atom is None or (table.atom_index[within] < 0).all():
         return np.zeros(len(table), bool)
     mapped = (table.atom_map[within] > 0).any()
-    return (table.atom_map if mapped else table.atom_index) == int(atom)
+    return np.equal(table.atom_map if mapped else table.atom_index, int(atom))
 
 
 def selenomethionine_to_methionine(table: AtomTable) -> AtomTable:
-    """MSE residues renamed to MET, SE to SD (AF3 SI 2.1; upstream calls it after the bonds)."""
+    """Rename MSE residues to MET and SE to SD (AF3 SI 2.1; upstream calls it after the bonds)."""
     mse = table.res_name == "MSE"
     selenium = mse & (table.atom_name == "SE")
     return table.with_columns(

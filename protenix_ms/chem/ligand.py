@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -17,7 +16,7 @@ from protenix_ms.chem.ligand_file import check_atoms, molecule_from_file, requir
 from protenix_ms.chem.residue import residue_table
 from protenix_ms.errors import ChemistryError
 from protenix_ms.job import Ligand
-from protenix_ms.typing import Array, Float
+from protenix_ms.typing import Array, Float, Int
 
 MOST_NAMED = 99  # l01 ... l99, upstream's names
 _LONGEST_SMILES = 20_000  # characters
@@ -30,7 +29,7 @@ _ORDER = {
 
 
 def build_ligand(ligand: Ligand, ccd: ComponentDictionary, seed: int, index: int) -> AtomTable:
-    """The heavy atoms of one copy of a ligand.
+    """Make the heavy atoms of one copy of a ligand.
 
     Component codes: one residue per code, residue numbers 1, 2, ..., leaving atoms kept, no bonds
     between residues (they come from `covalent_bonds` only, as upstream). SMILES and files: one
@@ -62,24 +61,24 @@ def build_ligand(ligand: Ligand, ccd: ComponentDictionary, seed: int, index: int
 
 
 def ligand_molecule(ligand: Ligand, seed: int) -> tuple[Chem.Mol, Float[Array, "a 3"]]:
-    """RDKit molecule (atoms in upstream's order) and coordinates of a SMILES or file ligand.
+    """Make the RDKit molecule (atoms in upstream's order) and coordinates of a ligand.
 
     Raises:
         ChemistryError: see `build_ligand`.
     """
-    if ligand.smiles is not None:
-        mol = molecule_from_smiles(ligand.smiles)
-        try:
-            return mol, ligand_conformer(mol, seed)
-        except ChemistryError as error:
-            place = f"SMILES '{_shortened(ligand.smiles)}'"
-            raise ChemistryError(error.message, where=place, fix=error.fix) from None
-    mol = molecule_from_file(Path(ligand.file))
-    return mol, mol.GetConformer().GetPositions().astype(np.float32)
+    if ligand.file is not None:
+        mol = molecule_from_file(ligand.file)
+        return mol, mol.GetConformer().GetPositions().astype(np.float32)
+    mol = molecule_from_smiles(ligand.smiles or "")
+    try:
+        return mol, ligand_conformer(mol, seed)
+    except ChemistryError as error:
+        place = f"SMILES '{_shortened(ligand.smiles or '')}'"
+        raise ChemistryError(error.message, where=place, fix=error.fix) from None
 
 
 def molecule_from_smiles(smiles: str) -> Chem.Mol:
-    """The molecule with hydrogens added after the heavy atoms.
+    """Read a SMILES; hydrogens are added after the heavy atoms.
 
     Raises:
         ChemistryError: not a SMILES, no atoms, too many, or dummy atoms.
@@ -110,7 +109,7 @@ def require_small_smiles(smiles: str) -> None:
 
 
 def molecule_table(mol: Chem.Mol, position: Float[Array, "a 3"], res_name: str) -> AtomTable:
-    """Heavy atoms of an RDKit molecule as one residue, Kekule bond orders where possible."""
+    """Make a residue of the heavy atoms of a molecule, with Kekule bond orders where possible."""
     atoms = list(mol.GetAtoms())
     element = np.array([atom.GetSymbol().upper() for atom in atoms])
     n = len(atoms)
@@ -134,7 +133,7 @@ def molecule_table(mol: Chem.Mol, position: Float[Array, "a 3"], res_name: str) 
 
 
 def atom_names(mol: Chem.Mol) -> list[str]:
-    """Upstream's names: element in upper case and its running number, hydrogens counted too."""
+    """Name the atoms as upstream: element in upper case and its running number, hydrogens too."""
     seen: Counter[str] = Counter()
     names = []
     for atom in mol.GetAtoms():
@@ -144,8 +143,8 @@ def atom_names(mol: Chem.Mol) -> list[str]:
     return names
 
 
-def _kekule_bonds(mol: Chem.Mol) -> np.ndarray:
-    """Bonds [p, 3] with orders; aromatic ones alternate, or are 4 where RDKit cannot tell."""
+def _kekule_bonds(mol: Chem.Mol) -> Int[Array, "p 3"]:
+    """List bonds [p, 3] with orders; aromatic ones alternate, or are 4 where RDKit cannot tell."""
     work = Chem.RWMol(mol)
     try:
         Chem.Kekulize(work, clearAromaticFlags=True)
@@ -157,10 +156,10 @@ def _kekule_bonds(mol: Chem.Mol) -> np.ndarray:
 
 
 def _smiles_fault(smiles: str) -> str:
-    """Whether RDKit fails on the grammar or on the chemistry, and where."""
+    """Tell whether RDKit fails on the grammar or on the chemistry, and where."""
     mol = Chem.MolFromSmiles(smiles, sanitize=False)
     if mol is None:
-        return "RDKit cannot read it as SMILES"
+        return "it is not valid SMILES"
     problems = [problem.Message() for problem in Chem.DetectChemistryProblems(mol)]
     return f"it is not a possible molecule ({problems[0] if problems else 'RDKit refuses it'})"
 

@@ -10,16 +10,16 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from protenix_ms.errors import ChemistryError
+from protenix_ms.job import LIGAND_SUFFIXES
 
 MOST_HEAVY = 500  # heavy atoms of a molecule that has no component code
 _MOST_ATOMS = 5 * MOST_HEAVY  # with hydrogens, counted in the text before RDKit reads it
 _MOST_BYTES = 1 << 20  # of one molecule
 _LARGEST_FILE = 64 << 20  # up to here the molecules of a file are counted
-SUFFIXES = (".sdf", ".mol", ".mol2", ".pdb")
 
 
 def molecule_from_file(path: Path) -> Chem.Mol:
-    """The molecule of an SDF, MOL, MOL2 or PDB file; RDKit drops its hydrogens.
+    """Read the molecule of an SDF, MOL, MOL2 or PDB file; RDKit drops its hydrogens.
 
     Raises:
         ChemistryError: unknown ending, absent or unreadable file, several molecules, more than
@@ -28,7 +28,7 @@ def molecule_from_file(path: Path) -> Chem.Mol:
     """
     where = f"ligand file {path}"
     kind = path.suffix.lower()
-    if kind not in SUFFIXES:
+    if kind not in LIGAND_SUFFIXES:
         raise ChemistryError(f"unknown ending '{path.suffix}'", where=where,
                              fix="convert it to .sdf, .mol, .mol2 or .pdb")
     text = _one_molecule(_text(path, where), kind, where)
@@ -87,8 +87,7 @@ def _text(path: Path, where: str) -> str:
 
 
 def _one_molecule(text: str, kind: str, where: str) -> str:
-    """The part of the text that is a molecule, refused when there are several or it is too large.
-    """
+    """Cut the molecule out of the text; refuse several molecules and one that is too large."""
     atoms, parts = 0, "molecules"
     if kind == ".pdb":
         lines = [line for line in text.split("\n") if line.startswith(("ATOM  ", "HETATM"))]
@@ -131,7 +130,7 @@ def _read(text: str, kind: str, **options: bool) -> Chem.Mol | None:
 
 
 def _tells_orders(mol: Chem.Mol, text: str) -> bool:
-    """Whether a PDB file leaves no doubt about the orders of its bonds.
+    """Tell whether a PDB file leaves no doubt about the orders of its bonds.
 
     It does so by CONECT records of every bond of which some are repeated for double bonds, or by
     hydrogens that fill every valence at single bonds. RDKit takes any other bond for single.

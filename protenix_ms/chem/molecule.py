@@ -24,7 +24,7 @@ _REPAIR_ROUNDS = 10
 
 
 def rdkit_symbol(element: str) -> tuple[str, int]:
-    """RDKit's spelling of an upper-case CCD element, and an isotope (2 for deuterium, else 0)."""
+    """Spell an upper-case CCD element as RDKit, with its isotope (2 for deuterium, else 0)."""
     if element == "D":
         return "H", 2
     if element == "X":  # the CCD's "some atom"
@@ -39,7 +39,7 @@ def build_graph(
     name: Shaped[Array, "a"],
     hydrogens: Int[Array, "a"] | None = None,
 ) -> Chem.RWMol:
-    """A molecule with exactly these atoms and bonds (order 1, 2, 3 or 4), not yet sanitised.
+    """Build a molecule of exactly these atoms and bonds (order 1, 2, 3 or 4), not yet sanitised.
 
     Args:
         hydrogens: hydrogens of every heavy atom when they are not atoms of the graph. Without
@@ -67,7 +67,7 @@ def build_graph(
 
 
 def component_molecule(component: Component) -> Chem.Mol:
-    """A dictionary component as an RDKit molecule of its heavy atoms, in dictionary order.
+    """Make an RDKit molecule of a component's heavy atoms, in dictionary order.
 
     Hydrogens are counts on their atoms; stereochemistry is that of the reference conformer,
     which is attached. Atoms carry the property "name". A component that RDKit's valence model
@@ -88,7 +88,7 @@ def component_molecule(component: Component) -> Chem.Mol:
 
 
 def sanitized(mol: Chem.RWMol) -> Chem.RWMol | None:
-    """A sanitised, kekulised copy, or None when the valences cannot be understood.
+    """Sanitise and kekulise a copy; None when the valences cannot be understood.
 
     Too many bonds at an atom next to a metal are read as dative bonds to the metal, the same
     reading as in pdbeccdutils, from which upstream's conformer cache is made.
@@ -105,7 +105,7 @@ def sanitized(mol: Chem.RWMol) -> Chem.RWMol | None:
 
 
 def cleaned_charges(mol: Chem.RWMol) -> Int[Array, "a"]:
-    """Formal charges after RDKit's clean-up of groups like nitro, without any valence check."""
+    """Return formal charges after RDKit's clean-up of groups like nitro, whatever the valences."""
     work = Chem.RWMol(mol)
     with rdBase.BlockLogs():
         Chem.SanitizeMol(work, Chem.SanitizeFlags.SANITIZE_CLEANUP)
@@ -134,7 +134,7 @@ def add_conformer(mol: Chem.Mol, position: Float[Array, "a 3"]) -> int:
     """Attach coordinates (angstrom) to a molecule; returns the conformer's id."""
     conformer = Chem.Conformer(mol.GetNumAtoms())
     conformer.SetPositions(np.ascontiguousarray(position, dtype=np.float64))
-    return mol.AddConformer(conformer, assignId=True)
+    return int(mol.AddConformer(conformer, assignId=True))
 
 
 def assign_stereo(mol: Chem.Mol, position: Float[Array, "a 3"]) -> None:

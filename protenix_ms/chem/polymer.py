@@ -3,30 +3,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable, concatenate
 from protenix_ms.chem.ccd import Component, ComponentDictionary
-from protenix_ms.chem.leaving import lost_atoms
-from protenix_ms.chem.residue import residue_table
+from protenix_ms.chem.residue import lost_atoms, residue_table
+from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.errors import ChemistryError
 from protenix_ms.job import Modification, PolymerKind
-
-_PROTEIN = (
-    "A ALA R ARG N ASN D ASP C CYS Q GLN E GLU G GLY H HIS I ILE L LEU K LYS M MET F PHE P PRO "
-    "S SER T THR W TRP Y TYR V VAL X UNK"
-)
-_DNA = "A DA G DG C DC T DT U DU I DI N DN X DN"
-_RNA = "A A G G C C U U I I N N X N"
-
-
-def _pairs(text: str) -> dict[str, str]:
-    words = text.split()
-    return dict(zip(words[::2], words[1::2]))
-
-
-#: One-letter code -> component; U in DNA is deoxyuridine, N and X are the unknown residue.
-RESIDUES = {"protein": _pairs(_PROTEIN), "dna": _pairs(_DNA), "rna": _pairs(_RNA)}
+from protenix_ms.typing import Array, Bool
 
 
 def build_polymer(
@@ -36,7 +23,7 @@ def build_polymer(
     ccd: ComponentDictionary,
     upstream_quirks: bool = False,
 ) -> AtomTable:
-    """The atoms of one copy of a chain, leaving atoms removed, polymer bonds made.
+    """Make the atoms of one copy of a chain, leaving atoms removed, polymer bonds made.
 
     `res_id` is 1-based; `chain_id` and `entity_id` are "" for the caller to fill; `hetero` is
     False; `charge` is the reference conformer's (upstream `ref_charge`); `coord` is zero.
@@ -49,21 +36,16 @@ def build_polymer(
         ChemistryError: an unknown letter or component, or a modification outside the chain.
     """
     codes = residue_codes(kind, sequence, modifications, ccd)
-    chain = concatenate(
-        [residue_table(ccd[code], i + 1, hetero=False) for i, code in enumerate(codes)]
-    )
+    chain = concatenate([residue_table(ccd[code], number, hetero=False)
+                         for number, code in enumerate(codes, 1)])
     polymer_bonds = _polymer_bonds(chain, codes, ccd, upstream_quirks)
     cap_bonds = _upstream_cap_bonds(chain, codes) if upstream_quirks else (
         _cap_bonds(chain, codes, ccd) if kind == "protein" else [])
-    made = np.array(polymer_bonds + cap_bonds, np.int32).reshape(-1, 2)
-    single = np.ones((len(made), 1), np.int32)
-    bonds = np.concatenate([chain.bonds, np.concatenate([made, single], axis=1)])
+    new = [(*pair, 1) for pair in polymer_bonds + cap_bonds]
+    bonds = np.concatenate([chain.bonds, np.array(new, np.int32).reshape(-1, 3)])
     chain = chain.with_columns(bonds=bonds)
     costly = polymer_bonds if upstream_quirks else [*polymer_bonds, *cap_bonds]
-    count: dict[int, int] = {}
-    for row in (row for pair in costly for row in pair):
-        count[row] = count.get(row, 0) + 1
-    chain = chain[~lost_atoms(chain, count, ccd)]
+    chain = chain[~lost_atoms(chain, Counter(row for pair in costly for row in pair), ccd)]
     return chain[~_lost_at_gaps(chain, codes, ccd)]
 
 
@@ -73,56 +55,46 @@ def residue_codes(
     modifications: tuple[Modification, ...],
     ccd: ComponentDictionary,
 ) -> list[str]:
-    """Component of every residue.
+    """List the component of every residue.
 
     Raises:
         ChemistryError: see `build_polymer`.
     """
-    letters = RESIDUES[kind]
+    letters = SEQUENCE_LETTERS[kind]
     if not sequence:
         raise ChemistryError(f"this {kind} sequence is empty", fix="give at least one residue")
-    codes = []
     for position, letter in enumerate(sequence, 1):
         if letter not in letters:
             upper = f"write '{letter.upper()}'" if letter.upper() in letters else ""
             raise ChemistryError(
                 f"'{letter}' is not a {kind} residue (known: {' '.join(letters)})",
                 where=f"position {position}",
-                fix=upper or "use X for an unknown residue, or a modification with a CCD code",
-            )
-        codes.append(letters[letter])
-    for modification in modifications:
-        if not 1 <= modification.position <= len(codes):
+                fix=upper or "use X for an unknown residue, or a modification with a CCD code")
+    codes = [letters[letter] for letter in sequence]
+    for change in modifications:
+        if not 1 <= change.position <= len(codes):
             raise ChemistryError(
-                f"modification {modification.code} stands outside the chain of {len(codes)}",
-                where=f"position {modification.position}",
-                fix="positions count from 1",
-            )
+                f"modification {change.code} stands outside the chain of {len(codes)}",
+                where=f"position {change.position}", fix="positions count from 1")
         try:
-            ccd[modification.code]
+            codes[change.position - 1] = ccd[change.code].code
         except ChemistryError as error:
-            place = f"modification at position {modification.position}"
+            place = f"modification at position {change.position}"
             raise ChemistryError(error.message, where=place, fix=error.fix) from None
-        codes[modification.position - 1] = modification.code
     return codes
 
 
-def _row(chain: AtomTable, res_id: int, name: str) -> int | None:
-    """Row of an atom of a residue, None when absent."""
-    rows = np.flatnonzero((chain.res_id == res_id) & (chain.atom_name == name))
-    return int(rows[0]) if len(rows) else None
-
-
 def _bond(chain: AtomTable, res_id: int, first: str, second: str) -> list[tuple[int, int]]:
-    """The bond first(res_id) - second(res_id + 1), or nothing when an atom is absent."""
-    ends = _row(chain, res_id, first), _row(chain, res_id + 1, second)
-    return [] if None in ends else [ends]
+    """Return the bond first(res_id) - second(res_id + 1), or nothing when an atom is absent."""
+    start, end = (np.flatnonzero((chain.res_id == number) & (chain.atom_name == name)).tolist()
+                  for number, name in ((res_id, first), (res_id + 1, second)))
+    return [(start[0], end[0])] if start and end else []
 
 
 def _polymer_bonds(
     chain: AtomTable, codes: list[str], ccd: ComponentDictionary, upstream_quirks: bool
 ) -> list[tuple[int, int]]:
-    """C-N and O3'-P between neighbours whose component types belong together."""
+    """Bond C-N and O3'-P between neighbours whose component types belong together."""
     pairs = []
     kinds = [ccd.mol_type(code) for code in codes]
     ends = [("N", "C") if upstream_quirks else _peptide_ends(ccd[code]) for code in codes]
@@ -135,7 +107,7 @@ def _polymer_bonds(
 
 
 def _peptide_ends(part: Component) -> tuple[str, str]:
-    """Names of the nitrogen and the carbon with which a residue joins its neighbours.
+    """Name the nitrogen and the carbon with which a residue joins its neighbours.
 
     Chromophores made of three residues (CRO of GFP) have no N and C. Their ends are the only
     primary amine, amides apart, and the only carbon that loses an OXT. Without such an atom, or
@@ -157,7 +129,7 @@ def _peptide_ends(part: Component) -> tuple[str, str]:
 def _cap_bonds(
     chain: AtomTable, codes: list[str], ccd: ComponentDictionary
 ) -> list[tuple[int, int]]:
-    """C-N between neighbours of which one is no peptide by its type: caps, statine, beta-alanine.
+    """Bond C-N between neighbours of which one is no peptide: caps, statine, beta-alanine.
 
     The first must have a carbonyl C and the second an N with a hydrogen to give. NME at the start
     has neither, for its C is a methyl group.
@@ -173,20 +145,22 @@ def _cap_bonds(
 
 
 def _upstream_cap_bonds(chain: AtomTable, codes: list[str]) -> list[tuple[int, int]]:
-    """Bonds of ACE at the start and NME at the end, the only caps that upstream bonds."""
+    """Bond ACE at the start and NME at the end, the only caps that upstream bonds."""
     pairs = _bond(chain, 1, "C", "N") if codes[0] == "ACE" else []
     return pairs + (_bond(chain, len(codes) - 1, "C", "N") if codes[-1] == "NME" else [])
 
 
 def unbonded_neighbours(chain: AtomTable) -> list[int]:
-    """Positions whose residue is not bonded to the next one, in one copy of a chain."""
+    """List the positions whose residue is not bonded to the next one, in one copy of a chain."""
     ends = chain.res_id[chain.bonds[:, :2]]
     joined = set(ends.min(axis=1)[np.abs(ends[:, 0] - ends[:, 1]) == 1].tolist())
     return [i for i in range(1, int(chain.res_id.max())) if i not in joined]
 
 
-def _lost_at_gaps(chain: AtomTable, codes: list[str], ccd: ComponentDictionary) -> np.ndarray:
-    """Leaving atoms of both residues at a pair of neighbours without a bond.
+def _lost_at_gaps(
+    chain: AtomTable, codes: list[str], ccd: ComponentDictionary
+) -> Bool[Array, "a"]:
+    """Mark the leaving atoms of both residues at a pair of neighbours without a bond.
 
     The 5' phosphate's OP3 and the C-terminal OXT stay.
     """

@@ -7,6 +7,7 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from protenix_ms.config import DEFAULT_MODEL, VARIANTS
 from protenix_ms.errors import nearest
@@ -15,7 +16,7 @@ from protenix_ms.job import MAX_SEED
 MOST_SEEDS = 100_000  # of one command; a range is counted before it is written out
 _OPTION = re.compile(r"--?[A-Za-z][^=]*")
 # Options that several commands have.
-SHARED = {
+SHARED: dict[str, dict[str, Any]] = {
     "--model": {"metavar": "NAME",
                 "help": f"default {DEFAULT_MODEL}; one of {', '.join(VARIANTS)}"},
     "--config": {"metavar": "FILE[:ARG]", "help": "a file with get_config(), as in configs/"},

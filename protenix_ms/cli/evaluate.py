@@ -12,7 +12,7 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, whole
 from protenix_ms.cli.configuration import load_config
-from protenix_ms.config.training import evaluation
+from protenix_ms.config.training import training_config
 from protenix_ms.data.dataset import require_prepared
 from protenix_ms.errors import OutputError
 from protenix_ms.io.atomic import make_folder
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, required=True, metavar="DIR", help="for evaluation.jsonl")
     add("--checkpoint", type=Path, metavar="FILE|DIR",
         help="weights, or the folder of a training run; default: the cache folder")
-    sizes = evaluation()
+    sizes = training_config().evaluation
     for name, text in SIZES.items():
         add(f"--{name.replace('_', '-')}", type=whole(0), metavar="N", default=sizes[name],
             help=f"{text} (default {sizes[name]})")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from ckpt_convert.official import BASE_URL, FILES, address
 from protenix_ms.cli.arguments import whole
 from protenix_ms.config import require_variant
 from protenix_ms.config.home import weights_dir
-from protenix_ms.errors import CheckpointError
 from protenix_ms.io.atomic import make_folder
 
 
@@ -35,29 +33,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Fetch and convert; 0 done or there already, 1 refused.
+    """Fetch and convert; 0 done or there already.
 
     Raises:
+        CheckpointError: the file is refused.
         ConfigError: no such model.
         OutputError, ResourceError: no room, no permission, no connection, no time left.
     """
     require_variant(args.model)
-    folder = args.output or weights_dir()
-    result = folder / f"{args.model}.safetensors"
+    result = (args.output or weights_dir()) / f"{args.model}.safetensors"
     if result.exists() and not args.overwrite:
         print(f"{result} is there already; --overwrite fetches it again")
         return 0
-    make_folder(folder)
-    try:
-        return _fetch(args, result)
-    except CheckpointError as error:
-        if getattr(args, "debug", False):
-            raise
-        print(f"protenix-ms fetch: {error}", file=sys.stderr)
-        return 1
-
-
-def _fetch(args: Namespace, result: Path) -> int:
+    make_folder(result.parent)
     url, source = address(args.model, args.base_url), result.with_suffix(".pt")
     with tqdm(desc=args.model, unit="B", unit_scale=True, disable=None) as bar:
         def progress(done: int, total: int) -> None:

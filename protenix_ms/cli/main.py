@@ -6,13 +6,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from protenix_ms import __version__
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import Parser, replace_flags
 from protenix_ms.cli.report import lasting_streams
-from protenix_ms.errors import ProtenixError, explain, is_out_of_memory, nearest
+from protenix_ms.errors import CheckpointError, ProtenixError, explain, is_out_of_memory, nearest
 
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
@@ -24,6 +23,7 @@ COMMANDS = {
     "doctor": "check this installation",
 }
 NEED_MINDSPORE = ("predict", "train", "evaluate")
+OF_FILES = ("convert", "fetch")  # here a checkpoint that is refused ends with 1, not 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,14 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     words = replace_flags(sys.argv[1:] if arguments is None else arguments)
-    known = [name for name in COMMANDS if find_spec(_module(name))]
     if arguments is None and words[:1] and words[0] in NEED_MINDSPORE:
         launch.relaunch()
     parser = Parser("protenix-ms", description="AlphaFold3-class structure prediction with "
                     "MindSpore.")
     parser.add_argument("--version", action="version", version=__version__)
     sub = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in known:
+    for name in COMMANDS:
         command = sub.add_parser(name, help=COMMANDS[name])
         if name in words[:1]:  # only the chosen command is imported: help stays instant
             importlib.import_module(_module(name)).add_arguments(command)
@@ -60,7 +59,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     if not words:
         parser.print_help()
         return 0
-    _require_command(parser, words[0], known)
+    _require_command(parser, words[0])
     args = parser.parse_args(words)
     try:
         return importlib.import_module(_module(args.command)).run(args)
@@ -68,7 +67,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if args.debug:
             raise
         print(f"protenix-ms {args.command}: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, CheckpointError) and args.command in OF_FILES else 2
     except (MemoryError, RuntimeError, OSError, ImportError) as error:
         if args.debug or not is_out_of_memory(error):
             raise
@@ -79,19 +78,21 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 1
 
 
-def _require_command(parser: Parser, word: str, known: Sequence[str]) -> None:
+def _require_command(parser: Parser, word: str) -> None:
     """Refuse a first word that is no command, with the one that is meant."""
     if word.startswith("-"):
         if word not in ("-h", "--help", "--version"):
-            parser.error(f"{word} stands before a command; write one first: {', '.join(known)}")
-    elif word not in known:
-        near = nearest(word, known)
+            parser.error(f"{word} stands before a command; write one first: {', '.join(COMMANDS)}")
+    elif word not in COMMANDS:
+        near = nearest(word, COMMANDS)
         parser.error(f"unknown command {word!r}; " + (
-            f"did you mean {near}?" if near else f"the commands are {', '.join(known)}"))
+            f"did you mean {near}?" if near else f"the commands are {', '.join(COMMANDS)}"))
 
 
 def _module(command: str) -> str:
-    return f"protenix_ms.cli.{command.replace('-', '_')}"
+    """Name the module of a command; the converter brings its own."""
+    name = command.replace("-", "_")
+    return "ckpt_convert.__main__" if command == "convert" else f"protenix_ms.cli.{name}"
 
 
 if __name__ == "__main__":

@@ -16,32 +16,55 @@ from protenix_ms.config.override import apply_overrides, known_part
 from protenix_ms.errors import ConfigError
 
 
-def loss() -> dict[str, Any]:
-    """AF3 equation 15 with Protenix's weights; distances in angstrom.
-
-    Confidence is learnt only from structures whose resolution lies in `resolution`.
-    """
-    return {
-        "weight": {
-            "alpha_confidence": 1e-4, "alpha_pae": 0.0, "alpha_except_pae": 1.0,
-            "alpha_diffusion": 4.0, "alpha_distogram": 0.03, "alpha_bond": 0.0,
-            "smooth_lddt": 1.0,
+def training_config() -> ConfigDict:
+    """Build the tree of stage 1, the initial training; it is locked."""
+    return ConfigDict({
+        "seed": 42,
+        "checkpoint_interval": 1000,  # updates
+        "keep_checkpoints": 3,
+        "train_crop_size": 384,
+        "diffusion_batch_size": 48,
+        "diffusion_chunk_size": 4,  # samples per denoiser call
+        "cycles": 0,  # recycles at most, 0 for the model's number
+        "train_confidence_only": False,
+        "train_noise_sampler": {"p_mean": -1.2, "p_std": 1.5, "sigma_data": 16.0},
+        # AF3 equation 15 with Protenix's weights. Confidence is learnt only from structures whose
+        # resolution, angstrom, lies in `resolution`.
+        "loss": {
+            "weight": {
+                "alpha_confidence": 1e-4, "alpha_pae": 0.0, "alpha_except_pae": 1.0,
+                "alpha_diffusion": 4.0, "alpha_distogram": 0.03, "alpha_bond": 0.0,
+                "smooth_lddt": 1.0,
+            },
+            "resolution": {"min": 0.1, "max": 4.0},
+            "diffusion": {"mse": {"weight_dna": 5.0, "weight_rna": 5.0, "weight_ligand": 10.0}},
         },
-        "resolution": {"min": 0.1, "max": 4.0},
-        "diffusion": {"mse": {"weight_dna": 5.0, "weight_rna": 5.0, "weight_ligand": 10.0}},
-    }
-
-
-def optimiser() -> dict[str, Any]:
-    """Adam with the decay as an L2 term of the gradient, or AdamW; schedule of the rate."""
-    return {
-        # upstream's training script warms up for 2000 steps; its bare configuration says 10, AF3's
-        # supplement 1000
+        # How examples are made (`data.example.ExampleOptions`).
+        "data": {
+            "msa_rows": 16384, "rename_ligands": False, "shuffle_molecules": False,
+            "shuffle_copies": False, "reference_chains_only": False, "distillation": False,
+        },
+        # Modules that forget their activations and compute them again for the gradient.
+        "recompute": {
+            "triangle_attention": False, "triangle_multiplication": False, "transition": False,
+            "outer_product_mean": False, "pair_embedding": False, "pairformer_block": True,
+            "msa_block": True, "diffusion_block": True,
+        },
+        # How a model is judged on held-out entries; a size of 0 is the model's own.
+        "evaluation": {
+            "interval": 400,  # updates between two evaluations, as upstream's training script
+            "entries": 0,  # at most so many, 0 for all
+            "crop_size": 384,  # tokens, 0 for whole assemblies
+            "samples": 5, "steps": 20, "cycles": 0,
+        },
+        # Adam with the decay as an L2 term of the gradient, or AdamW; schedule of the rate.
+        # Upstream's training script warms up for 2000 steps; its bare configuration says 10, AF3's
+        # supplement 1000.
         "lr": 0.0018, "lr_scheduler": "af3", "warmup_steps": 2000, "max_steps": 100_000,
         "min_lr_ratio": 0.1, "decay_every_n_steps": 50_000, "decay_factor": 0.95,
         "grad_clip_norm": 10.0, "iters_to_accumulate": 1, "ema_decay": 0.999,
-        # words in parameter names, separated by commas: averaged (all without any); trained at
-        # the rate of `finetune`
+        # Words in parameter names, separated by commas: averaged (all without any); trained at the
+        # rate of `finetune`.
         "ema_names": "", "finetune_names": "",
         "adam": {"beta1": 0.9, "beta2": 0.95, "weight_decay": 1e-8, "use_adamw": False},
         "finetune": {
@@ -49,56 +72,7 @@ def optimiser() -> dict[str, Any]:
             "max_steps": 20_000, "min_lr_ratio": 0.1, "decay_every_n_steps": 50_000,
             "decay_factor": 0.95,
         },
-    }
-
-
-def data() -> dict[str, Any]:
-    """How examples are made (`data.example.ExampleOptions`)."""
-    return {
-        "msa_rows": 16384, "rename_ligands": False, "shuffle_molecules": False,
-        "shuffle_copies": False, "reference_chains_only": False, "distillation": False,
-    }
-
-
-def evaluation() -> dict[str, Any]:
-    """How a model is judged on held-out entries; a size of 0 is the model's own."""
-    return {
-        "interval": 400,  # updates between two evaluations, as upstream's training script
-        "entries": 0,  # at most so many, 0 for all
-        "crop_size": 384,  # tokens, 0 for whole assemblies
-        "samples": 5, "steps": 20, "cycles": 0,
-    }
-
-
-def recompute() -> dict[str, Any]:
-    """Which modules forget their activations and compute them again for the gradient."""
-    return {
-        "triangle_attention": False, "triangle_multiplication": False, "transition": False,
-        "outer_product_mean": False, "pair_embedding": False, "pairformer_block": True,
-        "msa_block": True, "diffusion_block": True,
-    }
-
-
-def training_config() -> ConfigDict:
-    """Build the tree of stage 1, the initial training; it is locked."""
-    return ConfigDict(
-        {
-            "seed": 42,
-            "checkpoint_interval": 1000,  # updates
-            "keep_checkpoints": 3,
-            "train_crop_size": 384,
-            "diffusion_batch_size": 48,
-            "diffusion_chunk_size": 4,  # samples per denoiser call
-            "cycles": 0,  # recycles at most, 0 for the model's number
-            "train_confidence_only": False,
-            "train_noise_sampler": {"p_mean": -1.2, "p_std": 1.5, "sigma_data": 16.0},
-            "loss": loss(),
-            "data": data(),
-            "recompute": recompute(),
-            "evaluation": evaluation(),
-            **optimiser(),
-        }
-    ).lock()
+    }).lock()
 
 
 # What a number has to be: the test, and the last parts of the names that it holds for. All numbers
@@ -178,5 +152,5 @@ def stage_config(stage: str) -> ConfigDict:
 def training_from_upstream(tree: Mapping[str, Any]) -> ConfigDict:
     """Read our training settings from an upstream configuration tree."""
     config = training_config()
-    given = {key: value for key, value in tree.items() if value is not None}
-    return apply_overrides(config, known_part(config, given))
+    settings = {key: value for key, value in tree.items() if value is not None}
+    return apply_overrides(config, known_part(config, settings))

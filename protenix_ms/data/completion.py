@@ -17,8 +17,7 @@ import numpy as np
 from protenix_ms.chem.atom_table import AtomTable, concatenate
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.columns import find_names, merge_bonds
-from protenix_ms.chem.leaving import leaving_groups, shares_leaving_atoms
-from protenix_ms.chem.residue import residue_table
+from protenix_ms.chem.residue import leaving_groups, residue_table, shares_leaving_atoms
 from protenix_ms.data.mmcif import Deposit
 from protenix_ms.data.polymer_bonds import bond_neighbours
 from protenix_ms.typing import Array, Shaped

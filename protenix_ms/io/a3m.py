@@ -35,7 +35,7 @@ _COMPLEX = re.compile(r"\s*#([\d,]+)[ \t]+([\d,]+)[ \t]*(?:\r|\n)")
 
 @lru_cache(maxsize=3)
 def residue_classes(kind: PolymerKind) -> Int[Array, "256"]:
-    """Class (0-31, AF3 SI table 13) of every byte, -1 for bytes that are not aligned columns."""
+    """Map every byte to its class (0-31, AF3 SI table 13), or to -1 if it is no aligned column."""
     table = np.full(256, -1, np.int8)
     for letter, index in ALIGNMENT_LETTERS[kind].items():
         table[ord(letter)] = index
@@ -51,15 +51,11 @@ class A3m:
     rows: list[bytes]
 
     def deduplicated(self) -> A3m:
-        """Rows whose aligned part (lower case removed) was not seen before."""
-        seen: set[bytes] = set()
-        kept = []
+        """Keep the first of the rows with the same aligned part (lower case removed)."""
+        first: dict[bytes, int] = {}
         for index, row in enumerate(self.rows):
-            aligned = row.translate(None, _LOWER)
-            if aligned not in seen:
-                seen.add(aligned)
-                kept.append(index)
-        return A3m([self.names[i] for i in kept], [self.rows[i] for i in kept])
+            first.setdefault(row.translate(None, _LOWER), index)
+        return A3m([self.names[i] for i in first.values()], [self.rows[i] for i in first.values()])
 
 
 def read_alignment_file(path: Path, where: str = "") -> Alignment:
@@ -68,20 +64,17 @@ def read_alignment_file(path: Path, where: str = "") -> Alignment:
 
 
 def parse_a3m(text: str) -> A3m:
-    """Names and rows of a3m or FASTA text; '#' lines and text before the first '>' are skipped.
+    """Read a3m or FASTA text; '#' lines and text before the first '>' are skipped.
 
     Characters outside ASCII become '?', which `check_alignment` refuses.
     """
     names: list[str] = []
     parts: list[list[str]] = []
-    for line in split_lines(text):
-        line = line.strip()
-        if not line or line[0] == "#":
-            continue
-        if line[0] == ">":
+    for line in map(str.strip, split_lines(text)):
+        if line[:1] == ">":
             names.append(line[1:])
             parts.append([])
-        elif parts:
+        elif parts and line[:1] != "#":
             parts[-1].append(line)
     return A3m(names, ["".join(part).encode("ascii", "replace") for part in parts])
 
@@ -92,27 +85,10 @@ def plain_rows(rows: list[bytes], kind: PolymerKind) -> list[bytes]:
     return [row.translate(table, b".*") for row in rows]
 
 
-def complex_lengths(text: str) -> list[int]:
-    """Lengths of the chains of a ColabFold alignment of several chains; of others an empty list."""
-    match = _COMPLEX.match(text)
-    lengths = [int(word) for word in match[1].split(",") if word] if match else []
-    return lengths if len(lengths) > 1 else []
-
-
-def split_blocks(text: str) -> list[str]:
-    """Split an alignment at zero bytes, by which MMseqs2 ends the block of every query."""
-    return [block for block in text.split("\0") if block.strip()] or [text.replace("\0", "")]
-
-
-def _columns(rows: list[bytes]) -> Int[Array, "m"]:
-    """Number of aligned columns of every row."""
-    return np.array([len(row.translate(None, _INSERTED)) for row in rows], np.int64)
-
-
 def encode_rows(
     rows: list[bytes], kind: PolymerKind
 ) -> tuple[Int[Array, "m n"], Int[Array, "m n"]]:
-    """Classes (int8) and deletion counts (int32) of rows that `check_alignment` accepted.
+    """Encode rows that `check_alignment` accepted as classes (int8) and deletion counts (int32).
 
     A deletion count is the number of insertion characters since the previous aligned column.
 
@@ -125,12 +101,30 @@ def encode_rows(
         raise InputError("the rows of an alignment differ in length", fix="check the a3m file")
     letters = np.frombuffer(b"".join(aligned), np.uint8).reshape(len(rows), width)
     deletions = np.zeros((len(rows), width), np.int32)
-    column = residue_classes(kind) >= 0
+    is_column = residue_classes(kind) >= 0
     for index, row in enumerate(rows):
         if len(row) != width:
-            place = np.flatnonzero(column[np.frombuffer(row, np.uint8)])
-            deletions[index] = np.diff(place, prepend=-1) - 1
+            columns = np.flatnonzero(is_column[np.frombuffer(row, np.uint8)])
+            deletions[index] = np.diff(columns, prepend=-1) - 1
     return residue_classes(kind)[letters], deletions
+
+
+def complex_lengths(text: str) -> list[int]:
+    """List the chains' lengths of a ColabFold alignment of several chains; of others, nothing."""
+    match = _COMPLEX.match(text)
+    lengths = [int(word) for word in match[1].split(",") if word] if match else []
+    return lengths if len(lengths) > 1 else []
+
+
+def split_blocks(text: str) -> list[str]:
+    """Split an alignment at zero bytes, by which MMseqs2 ends the block of every query."""
+    return [block for block in text.split("\0") if block.strip()] or [text.replace("\0", "")]
+
+
+def first_rows(text: str) -> list[bytes]:
+    """Read only the first row of an alignment; the list is empty where there is none."""
+    second = re.compile("[\r\n]>").search(text, text.find(">") + 1)
+    return parse_a3m(text[: second.start()] if second else text).rows
 
 
 def check_alignment(
@@ -151,72 +145,50 @@ def check_alignment(
     if lengths := complex_lengths(alignment.text):
         raise InputError(
             f"this is a ColabFold alignment of {len(lengths)} chains "
-            f"({', '.join(map(str, lengths[:9]))} columns)",
-            where=where,
-            fix="give it by --msa, which splits it over its chains",
-        )
-    alignment = replace(alignment, text=_blocks_of(alignment.text, sequence, kind, where))
+            f"({', '.join(map(str, lengths[:9]))} columns)", where=where,
+            fix="give it by --msa, which splits it over its chains")
+    alignment = replace(alignment, text=_select_blocks(alignment.text, sequence, kind, where))
     a3m = parse_a3m(alignment.text)
     if not a3m.rows:
-        raise InputError(
-            "the alignment has no rows", where=where, fix="an a3m row starts with a '>' line"
-        )
-    for index, row in enumerate(a3m.rows):
+        raise InputError("the alignment has no rows", where=where,
+                         fix="an a3m row starts with a '>' line")
+    for number, (name, row) in enumerate(zip(a3m.names, a3m.rows), 1):
         if foreign := row.translate(None, _ALLOWED):
             raise InputError(
-                f"row {index + 1} ({a3m.names[index][:40]!a}) has {chr(foreign[0])!a} "
-                f"at character {row.index(foreign[:1]) + 1}",
-                where=where,
-                fix="rows hold letters, '-' and '.' only",
-            )
+                f"row {number} ({name[:40]!a}) has {chr(foreign[0])!a} "
+                f"at character {row.index(foreign[:1]) + 1}", where=where,
+                fix="rows hold letters, '-' and '.' only")
     _check_query(a3m.rows[0], sequence, kind, where)
-    columns = _columns(a3m.rows)
-    wrong = np.flatnonzero(columns != len(sequence))
-    if len(wrong):
-        row = int(wrong[0])
-        raise InputError(
-            f"row {row + 1} ({a3m.names[row][:40]!a}) has {columns[row]} columns, "
-            f"the chain has {len(sequence)} residues",
-            where=where,
-            fix="columns are upper case and '-', insertions lower case",
-        )
+    for number, (name, row) in enumerate(zip(a3m.names, a3m.rows), 1):
+        columns = len(row.translate(None, _INSERTED))
+        if columns != len(sequence):
+            raise InputError(
+                f"row {number} ({name[:40]!a}) has {columns} columns, "
+                f"the chain has {len(sequence)} residues", where=where,
+                fix="columns are upper case and '-', insertions lower case")
     return alignment
 
 
-def _blocks_of(text: str, sequence: str, kind: PolymerKind, where: str) -> str:
-    """The blocks of an alignment whose query is `sequence`, joined; a single block as it is."""
+def _select_blocks(text: str, sequence: str, kind: PolymerKind, where: str) -> str:
+    """Join the blocks of an alignment whose query is `sequence`; return a single block as it is."""
     blocks = split_blocks(text)
     if len(blocks) == 1:
         return blocks[0]
-    first_rows = [parse_a3m(first_record(block)).rows for block in blocks]
-    kept = [block for block, rows in zip(blocks, first_rows)
-            if rows and not len(_differences(rows[0], sequence, kind))]
+    kept = [block for block in blocks
+            if any(not len(_differences(row, sequence, kind)) for row in first_rows(block))]
     if not kept:
         raise InputError(
             f"none of its {len(blocks)} blocks (ended by zero bytes) starts with this chain's "
-            f"sequence of {len(sequence)} residues",
-            where=where,
-            fix="the first row of a block must be the chain's own sequence",
-        )
+            f"sequence of {len(sequence)} residues", where=where,
+            fix="the first row of a block must be the chain's own sequence")
     return "\n".join(kept)
 
 
-def first_record(text: str) -> str:
-    """The beginning of an alignment up to its second header."""
-    header = re.compile("[\r\n]>").search(text, text.find(">") + 1)
-    return text[: header.start()] if header else text
-
-
-def _query_classes(row: bytes, kind: PolymerKind) -> Int[Array, "n"]:
-    """Classes of the aligned columns of a first row."""
-    query = residue_classes(kind)[np.frombuffer(plain_rows([row], kind)[0], np.uint8)]
-    return query[query >= 0]
-
-
 def _differences(row: bytes, sequence: str, kind: PolymerKind) -> Int[Array, "d"]:
-    """0-based positions where a query row contradicts the chain; -1 if their lengths differ."""
-    query = _query_classes(row, kind)
-    chain = residue_classes(kind)[np.frombuffer(sequence.encode("ascii"), np.uint8)]
+    """List the 0-based positions where a query row contradicts the chain; -1 for other lengths."""
+    query, chain = (residue_classes(kind)[np.frombuffer(text, np.uint8)]
+                    for text in (plain_rows([row], kind)[0], sequence.encode("ascii")))
+    query = query[query >= 0]
     if len(query) != len(chain):
         return np.array([-1])
     unknown = ALIGNMENT_LETTERS[kind]["X"]
@@ -224,21 +196,14 @@ def _differences(row: bytes, sequence: str, kind: PolymerKind) -> Int[Array, "d"
 
 
 def _check_query(row: bytes, sequence: str, kind: PolymerKind, where: str) -> None:
-    fix = "give the alignment of this very sequence, with the sequence as its first row"
-    differ = _differences(row, sequence, kind)
-    if not len(differ):
+    position = next(iter(_differences(row, sequence, kind).tolist()), None)
+    if position is None:
         return
-    position = int(differ[0])
-    if position < 0:
-        raise InputError(
-            f"the first row has {len(_query_classes(row, kind))} columns, the {kind} chain "
-            f"{len(sequence)} residues",
-            where=where,
-            fix=fix,
-        )
-    letter = row.translate(None, _INSERTED)[position : position + 1].decode()
-    raise InputError(
-        f"the first row has {letter!r} where the chain has {sequence[position]!r}",
-        where=f"{where}, position {position + 1}",
-        fix=fix,
-    )
+    letters = row.translate(None, _INSERTED).decode()
+    message = f"the first row has {len(letters)} columns, the {kind} chain {len(sequence)} residues"
+    if position >= 0:
+        message = (f"the first row has {letters[position]!r} where the chain has "
+                   f"{sequence[position]!r}")
+        where = f"{where}, position {position + 1}"
+    raise InputError(message, where=where, fix="give the alignment of this very sequence, with "
+                     "the sequence as its first row")

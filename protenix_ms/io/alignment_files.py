@@ -11,13 +11,12 @@ from protenix_ms.errors import InputError
 from protenix_ms.io.a3m import (
     check_alignment,
     complex_lengths,
-    first_record,
-    parse_a3m,
+    first_rows,
     read_alignment_file,
     split_blocks,
 )
 from protenix_ms.io.complex_a3m import ChainPart, split_complex
-from protenix_ms.io.text_file import plain_name
+from protenix_ms.io.text_file import plain_suffix
 from protenix_ms.job import Entity, Job, Polymer
 
 
@@ -44,16 +43,35 @@ class AlignmentFiles:
         Raises:
             InputError: nothing there, or two files of one kind for the same sequence.
         """
-        if not path.is_dir():
-            return _index([path], path)
-        files = [file for file in sorted(path.rglob("*"))
-                 if plain_name(file).suffix.lower() == ".a3m" and not file.is_dir()]
-        if not files:
+        files = AlignmentFiles(source=path)
+        listed = [path] if not path.is_dir() else [
+            file for file in sorted(path.rglob("*"))
+            if plain_suffix(file) == ".a3m" and not file.is_dir()]
+        if not listed:
             raise InputError("no *.a3m files here", where=str(path), fix="check --msa")
-        return _index(files, path)
+        for file in listed:
+            files._add(file)
+        return files
+
+    def _add(self, path: Path) -> None:
+        """Enter a file under its queries."""
+        alignment, name = read_alignment_file(path), path.name.lower()
+        if complex_lengths(alignment.text):
+            self.complexes[path] = tuple(part.query for part in split_complex(alignment))
+            return
+        alone = any(word in name for word in ("unpair", "non_pair", "non-pair", "nonpair"))
+        target = self.paired if not alone and "pair" in name else self.unpaired
+        for query in _first_sequences(alignment.text, path):
+            if target.setdefault(query, path) != path:
+                raise _repeated(path, target[query])
+
+    def fits(self, job: Job) -> bool:
+        """Tell whether some chain of `job` has an alignment here."""
+        known = {*self.paired, *self.unpaired, *(q for qs in self.complexes.values() for q in qs)}
+        return any(not known.isdisjoint(_queries(entity)) for entity in job.entities)
 
     def attach(self, job: Job) -> Job:
-        """`job` with alignments for chains that carry none and whose sequence is a query here.
+        """Give their alignments to the chains that carry none and whose sequence is a query here.
 
         Raises:
             InputError: the alignment itself is unusable.
@@ -62,13 +80,8 @@ class AlignmentFiles:
         entities = tuple(self._with_alignment(e, job, parts) for e in job.entities)
         return replace(job, entities=entities, notes=(*job.notes, *notes))
 
-    def fits(self, job: Job) -> bool:
-        """Whether some chain of `job` has an alignment here."""
-        known = {*self.paired, *self.unpaired, *(q for qs in self.complexes.values() for q in qs)}
-        return any(not known.isdisjoint(_queries(entity)) for entity in job.entities)
-
     def _split_for(self, job: Job) -> tuple[dict[str, ChainPart], list[str]]:
-        """Parts of the complex that shares most chains with `job`, and what of it does not fit."""
+        """Split the complex that shares most chains with `job`; note its chains that do not fit."""
         mine = {e.sequence for e in job.entities if isinstance(e, Polymer) and e.kind == "protein"}
         scores = {path: (len(mine & {*queries}), -len({*queries} - mine))
                   for path, queries in self.complexes.items() if mine & {*queries}}
@@ -78,15 +91,11 @@ class AlignmentFiles:
         if len(best) > 1:
             raise InputError(
                 f"two alignments of several chains fit this job as well, {best[0]} and {best[1]}",
-                where=job.source,
-                fix="give the right one by --msa FILE",
-            )
+                where=job.source, fix="give the right one by --msa FILE")
         parts = split_complex(read_alignment_file(best[0]))
-        notes = [
-            f"chain {number} of {best[0].name} ({len(part.query)} residues) is no chain of this "
-            "job; its rows are not used"
-            for number, part in enumerate(parts, 1) if part.query not in mine
-        ]
+        notes = [f"chain {number} of {best[0].name} ({len(part.query)} residues) is no chain of "
+                 "this job; its rows are not used"
+                 for number, part in enumerate(parts, 1) if part.query not in mine]
         return {part.query: part for part in parts}, notes
 
     def _with_alignment(self, entity: Entity, job: Job, parts: dict[str, ChainPart]) -> Entity:
@@ -98,53 +107,32 @@ class AlignmentFiles:
             path = next((files[query] for query in _queries(entity) if query in files), None)
             if path is None or (key == "paired_msa" and entity.kind != "protein"):
                 continue
-            if attached.get(key):
-                raise _twice(path, attached[key].source)
+            if beside := attached.get(key):
+                raise _repeated(path, beside.source)
             attached[key] = read_alignment_file(path)
-        return replace(entity, **{
-            key: check_alignment(alignment, entity.sequence, entity.kind, job.source)
-            for key, alignment in attached.items() if alignment
-        })
+        checked = {key: check_alignment(alignment, entity.sequence, entity.kind, job.source)
+                   for key, alignment in attached.items() if alignment}
+        return replace(entity, paired_msa=checked.get("paired_msa"),
+                       unpaired_msa=checked.get("unpaired_msa"))
 
 
 def _queries(entity: Entity) -> list[str]:
-    """First rows that an alignment of this chain may have: RNA is written with U or with T."""
+    """List the first rows that an alignment of this chain may have: RNA stands with U or with T."""
     if not isinstance(entity, Polymer) or entity.kind == "dna":
         return []
-    rna = entity.kind == "rna"
-    return [entity.sequence, *([entity.sequence.replace("U", "T")] if rna else [])]
+    return [entity.sequence] + [entity.sequence.replace("U", "T")] * (entity.kind == "rna")
 
 
-def _index(files: list[Path], source: Path) -> AlignmentFiles:
-    index = AlignmentFiles(source=source)
-    for path in files:
-        name = path.name.lower()
-        alone = any(word in name for word in ("unpair", "non_pair", "non-pair", "nonpair"))
-        target = index.paired if not alone and "pair" in name else index.unpaired
-        alignment = read_alignment_file(path)
-        if complex_lengths(alignment.text):
-            parts = split_complex(alignment)
-            index.complexes[path] = tuple(part.query for part in parts)
-            continue
-        for query in _first_sequences(alignment.text, path):
-            if target.get(query, path) != path:
-                raise _twice(path, target[query])
-            target[query] = path
-    return index
-
-
-def _twice(path: Path, other: object) -> InputError:
+def _repeated(path: Path, other: Path | str) -> InputError:
     return InputError(
-        f"it has the same first sequence as {other}",
-        where=str(path),
-        fix="keep one, or name one of them *_paired.a3m and the other *_unpaired.a3m",
-    )
+        f"it has the same first sequence as {other}", where=str(path),
+        fix="keep one, or name one of them *_paired.a3m and the other *_unpaired.a3m")
 
 
 def _first_sequences(text: str, path: Path) -> Iterator[str]:
-    """First sequence of every block, without gaps and insertions."""
+    """Yield the first sequence of every block, without gaps and insertions."""
     for block in split_blocks(text):
-        rows = parse_a3m(first_record(block)).rows
+        rows = first_rows(block)
         if not rows:
             raise InputError("the alignment has no rows", where=str(path), fix="give an a3m file")
-        yield "".join(c for c in rows[0].decode() if c.isupper())
+        yield "".join(filter(str.isupper, rows[0].decode()))

@@ -56,14 +56,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
-    """A compressed `.npz` of `arrays`, the same bytes for the same content."""
+    """Compress `arrays` as an `.npz`, the same bytes for the same content."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+                np.save(file, array, allow_pickle=False)
     return buffer.getvalue()
 
 

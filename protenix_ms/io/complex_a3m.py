@@ -52,31 +52,26 @@ def split_complex(alignment: Alignment) -> list[ChainPart]:
     pairs = 0
     for number, (name, row) in enumerate(zip(a3m.names, a3m.rows), 1):
         pieces = _cut(row, lengths, f"{alignment.source}, row {number}")
-        filled = [chain for chain, piece in enumerate(pieces) if piece.translate(None, _GAPS)]
-        names = name.split("\t") if len(filled) > 1 else [name]
-        for chain in range(len(lengths)) if len(filled) > 1 else filled:
+        chains = [chain for chain, piece in enumerate(pieces) if piece.translate(None, _GAPS)]
+        several = len(chains) > 1
+        names = name.split("\t") if several else [name]
+        for chain in range(len(lengths)) if several else chains:
             text = pieces[chain].decode()
             queries[chain] = queries[chain] or text
             own = names[chain] if len(names) == len(lengths) else names[0]
-            if len(filled) > 1:
+            if several:
                 paired[chain].append(f">row_{pairs} {own}\n{text}\n")
             else:
                 unpaired[chain].append(f">{own}\n{text}\n")
-        pairs += len(filled) > 1
+        pairs += several
     if "" in queries:
-        raise InputError(
-            f"chain {queries.index('') + 1} of {len(lengths)} has no row",
-            where=alignment.source,
-            fix="the first row must hold the sequences of all chains",
-        )
-    return [
-        ChainPart(
-            "".join(letter for letter in query if letter.isupper()),
-            Alignment("".join(rows), alignment.source) if len(rows) > 1 else None,
-            Alignment("".join(alone), alignment.source) if alone else None,
-        )
-        for query, rows, alone in zip(queries, paired, unpaired)
-    ]
+        raise InputError(f"chain {queries.index('') + 1} of {len(lengths)} has no row",
+                         where=alignment.source,
+                         fix="the first row must hold the sequences of all chains")
+    return [ChainPart("".join(filter(str.isupper, query)),
+                      Alignment("".join(rows), alignment.source) if len(rows) > 1 else None,
+                      Alignment("".join(alone), alignment.source) if alone else None)
+            for query, rows, alone in zip(queries, paired, unpaired)]
 
 
 def _cut(row: bytes, lengths: list[int], where: str) -> list[bytes]:
@@ -85,9 +80,7 @@ def _cut(row: bytes, lengths: list[int], where: str) -> list[bytes]:
     columns = np.flatnonzero(residue_classes("protein")[letters] >= 0)
     if len(columns) != sum(lengths):
         raise InputError(
-            f"it has {len(columns)} columns, the chains have {sum(lengths)}",
-            where=where,
-            fix="rows of a ColabFold alignment run over the columns of all distinct chains",
-        )
+            f"it has {len(columns)} columns, the chains have {sum(lengths)}", where=where,
+            fix="rows of a ColabFold alignment run over the columns of all distinct chains")
     ends = [columns[end - 1] + 1 for end in np.cumsum(lengths)[:-1]]
     return [row[first:last] for first, last in zip([0, *ends], [*ends, len(row)])]

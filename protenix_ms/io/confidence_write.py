@@ -36,7 +36,7 @@ def choose_suffixes(choice: str, n_token: int) -> tuple[str, ...]:
 
 
 def plain(value: object) -> object:
-    """`value` as JSON knows it; numbers in the fewest digits that name the same float32.
+    """Turn `value` into what JSON has; numbers in the fewest digits that name the same float32.
 
     NaN and infinity, which JSON does not have, become None.
     """
@@ -80,21 +80,22 @@ def write_full_data(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def _encode(array: Array) -> str:
-    """JSON of `array`, rounded in its own precision as upstream rounds; flags become 0 and 1."""
+    """Write `array` as JSON, rounded in its own precision as upstream does; flags as 0 and 1."""
     if array.ndim > 1:  # row by row: lists of Python numbers take six times the space
         return "[" + ",".join(map(_encode, array)) + "]"
     if array.dtype.kind == "f":
         # in float64 the two decimals are also the shortest text of the number
         values = np.round(np.round(array, 2).astype(np.float64), 2)
-        finite = np.isfinite(values)
-        values = values if finite.all() else np.where(finite, values, None)
+        if not (finite := np.isfinite(values)).all():
+            values = values.astype(object)
+            values[~finite] = None
     else:
         values = array.astype(np.int64)
     return json.dumps(values.tolist(), separators=(",", ":"), allow_nan=False)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """A CSV table with a head line; numbers as in the JSON files."""
+    """Write a CSV table with a head line; numbers as in the JSON files."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

@@ -19,23 +19,23 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from gemmi import find_tabulated_residue
 
 from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.errors import InputError
 from protenix_ms.io.a3m import check_alignment, read_alignment_file
+from protenix_ms.io.entities import MAX_CHAINS, check_entities
 from protenix_ms.io.glycan import Linkage, parse_glycan
 from protenix_ms.io.sequence import (
-    MAX_CHAINS,
     check_chain_name,
-    check_entities,
+    check_code,
     check_job_name,
     check_sequence,
 )
 from protenix_ms.io.text_file import find_file, plain_name, read_text, split_lines
 from protenix_ms.job import (
-    Alignment,
     AtomAddress,
     CovalentBond,
     Entity,
@@ -46,22 +46,21 @@ from protenix_ms.job import (
     PolymerKind,
 )
 
-_POLYMERS = ("protein", "dna", "rna")
-_TYPES = (*_POLYMERS, "ligand", "smiles", "glycan", "ccd", "ion")
+_TYPES = ("protein", "dna", "rna", "ligand", "smiles", "glycan", "ccd", "ion")
 _NUCLEIC = frozenset("ACGTUN")
 _RESIDUE = re.compile(r"\(([^()]*)\)|([^()])")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Record:
-    """One FASTA record: its type, chain name if the header gives one, label, text, and place."""
+    """One FASTA record: place, type, chain name, label, a3m file, and text; "" where absent."""
 
-    kind: str | None
-    name: str
-    label: str
-    text: str
-    msa: str
     where: str
+    kind: str = ""
+    name: str = ""
+    label: str = ""
+    msa: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,31 +82,37 @@ class Chain:
     linkages: tuple[Linkage, ...] = ()
 
 
-def parse_fasta(text: str, source: str) -> list[Record]:
-    """Records of a FASTA file.
+def read_fasta(path: Path) -> Job:
+    """Read the job of a FASTA file, named after the file.
+
+    Raises:
+        InputError: see the module; a plain record that could as well be DNA or RNA.
+    """
+    text = read_text(path)
+    name = check_job_name(plain_name(path).stem, str(path))
+    chains = (chain for record in _parse(text, str(path)) for chain in _read_chains(record, path))
+    return join_chains(name, chains, str(path))
+
+
+def _parse(text: str, source: str) -> list[Record]:
+    """Split a FASTA file into records.
 
     Raises:
         InputError: no record, text before the first header, a record without a sequence.
     """
     records: list[Record] = []
-    lines: list[list[str]] = []
-    for number, line in enumerate(split_lines(text), 1):
-        line = line.strip()
+    for number, line in enumerate(map(str.strip, split_lines(text)), 1):
         place = f"{source}, line {number}"
-        if not line or line[0] == ";":
-            continue
-        if line[0] == ">":
+        if line[:1] == ">":
             if len(records) == MAX_CHAINS:
-                fix = "one file is one complex; give separate jobs as separate files"
-                raise InputError(f"more than {MAX_CHAINS} records", where=place, fix=fix)
-            records.append(_header(line[1:].strip(), place, len(records) + 1))
-            lines.append([])
-        elif records:
-            lines[-1].append(line)
-        else:
-            fix = "start every sequence with a '>' line"
-            raise InputError("text stands before the first header", where=place, fix=fix)
-    records = [replace(record, text="".join(part)) for record, part in zip(records, lines)]
+                raise InputError(f"more than {MAX_CHAINS} records", where=place, fix="one file is "
+                                 "one complex; give separate jobs as separate files")
+            records.append(_read_header(line[1:].strip(), f"{place}, record {len(records) + 1}"))
+        elif line and line[0] != ";":
+            if not records:
+                raise InputError("text stands before the first header", where=place,
+                                 fix="start every sequence with a '>' line")
+            records[-1].text += line
     if not records:
         raise InputError("the FASTA file has no sequence", where=source, fix="add '>name' lines")
     for record in records:
@@ -116,42 +121,26 @@ def parse_fasta(text: str, source: str) -> list[Record]:
     return records
 
 
-def _header(header: str, where: str, number: int) -> Record:
+def _read_header(header: str, where: str) -> Record:
     fields = [field.strip() for field in header.split("|")]
-    where = f"{where}, record {number}"
     first, second = fields[0].lower(), fields[1].lower() if len(fields) > 1 else ""
     if second in _TYPES:
-        name = check_chain_name(fields[0], where)
         if len(fields) > 3:
             raise InputError(f"the header has {len(fields)} fields", where=where,
                              fix="write chain name, type and perhaps an a3m file")
         msa = fields[2] if len(fields) == 3 and fields[2] != "empty" else ""
-        return Record(second, name, "", "", msa, where)
+        return Record(where, second, check_chain_name(fields[0], where), msa=msa)
     named = second.startswith("name=")
     if first in _TYPES:
-        label = header.partition("|")[2].strip()
-        label = label[5:] if named else label
-        name = label if named and re.fullmatch("[A-Za-z0-9]{1,4}", label) else ""
-        return Record(first, name, label, "", "", where)
+        label = header.partition("|")[2].strip()[5 if named else 0:]
+        short = named and re.fullmatch("[A-Za-z0-9]{1,4}", label)
+        return Record(where, first, label if short else "", label)
     boltz = len(fields) == 2 and len(fields[0]) <= 4 and re.fullmatch("[a-z]+", fields[1])
     if named or boltz:
         kind = fields[0] if named else fields[1]
-        raise InputError(
-            f"the header names the type {kind[:40]!r}", where=where, fix=f"use {', '.join(_TYPES)}"
-        )
-    return Record(None, "", header, "", "", where)
-
-
-def read_fasta(path: Path) -> Job:
-    """The job of a FASTA file, named after the file.
-
-    Raises:
-        InputError: see the module; a plain record that could as well be DNA or RNA.
-    """
-    text = read_text(path)
-    name = check_job_name(plain_name(path).stem, str(path))
-    records = parse_fasta(text, str(path))
-    return join_chains(name, (c for record in records for c in _chains(record, path)), str(path))
+        raise InputError(f"the header names the type {kind[:40]!r}", where=where,
+                         fix=f"use {', '.join(_TYPES)}")
+    return Record(where, label=header)
 
 
 def join_chains(name: str, chains: Iterable[Chain], source: str) -> Job:
@@ -165,64 +154,53 @@ def join_chains(name: str, chains: Iterable[Chain], source: str) -> Job:
         merged.setdefault((chain.entity, chain.linkages), []).append(chain)
     entities: list[Entity] = []
     bonds: list[CovalentBond] = []
-    for (entity, linkages), copies in merged.items():
-        names, labels = ([getattr(c, key) for c in copies] for key in ("name", "label"))
-        ids = tuple(names) if all(names) else ()
-        labels = tuple(labels) if any(labels) else ()
-        entities.append(replace(entity, count=len(copies), ids=ids, labels=labels))
-        bonds += [_glycosidic_bond(len(entities), linkage) for linkage in linkages]
+    for number, ((entity, linkages), copies) in enumerate(merged.items(), 1):
+        names, labels = (tuple(getattr(c, key) for c in copies) for key in ("name", "label"))
+        entities.append(replace(entity, count=len(copies), ids=names if all(names) else (),
+                                labels=labels if any(labels) else ()))
+        bonds += [CovalentBond(AtomAddress(number, link.parent, f"O{link.oxygen}"),
+                               AtomAddress(number, link.child, f"C{link.carbon}"))
+                  for link in linkages]
     check_entities(tuple(entities), [copies[-1].where for copies in merged.values()], source)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if bonds and any(isinstance(entity, Polymer) for entity in entities):
         notes = ("its glycans are not bonded to a polymer: FASTA says no such bond; a Protenix "
                  "JSON does by covalent_bonds",)
     return Job(name, tuple(entities), tuple(bonds), source=source, notes=notes)
 
 
-def _glycosidic_bond(entity: int, linkage: Linkage) -> CovalentBond:
-    parent = AtomAddress(entity, linkage.parent, f"O{linkage.oxygen}")
-    return CovalentBond(parent, AtomAddress(entity, linkage.child, f"C{linkage.carbon}"))
-
-
-def _chains(record: Record, path: Path) -> Iterator[Chain]:
-    named = (record.name, record.label, record.where)
+def _read_chains(record: Record, path: Path) -> Iterator[Chain]:
+    """Yield the chains of a record; only one without a name may hold several."""
+    named, where = (record.name, record.label, record.where), record.where
     if record.msa and record.kind not in ("protein", "rna"):
-        raise InputError(f"a chain of type {record.kind} cannot have an alignment",
-                         where=record.where, fix="remove the third field of the header")
+        raise InputError(f"a chain of type {record.kind} cannot have an alignment", where=where,
+                         fix="remove the third field of the header")
     if record.kind in ("ligand", "smiles"):
         yield Chain(Ligand(smiles=record.text), *named)
     elif record.kind == "glycan":
-        codes, linkages = parse_glycan(record.text, record.where)
+        codes, linkages = parse_glycan(record.text, where)
         if any(linkage.oxygen is None for linkage in linkages):
-            raise InputError("a branch of the glycan names no linkage", where=record.where,
+            raise InputError("a branch of the glycan names no linkage", where=where,
                              fix="write it like NAG(4-1 NAG)")
         yield Chain(Ligand(codes=codes), *named, linkages)
     elif record.kind in ("ccd", "ion"):
-        code = record.text.removeprefix("CCD_").upper()
-        if not (code.isascii() and code.replace("_", "").isalnum()):
-            raise InputError(
-                f"{code[:40]!a} is not a CCD code", where=record.where, fix="write one like ATP"
-            )
-        yield Chain(Ligand(codes=tuple(code.split("_")), is_ion=record.kind == "ion"), *named)
+        codes = tuple(check_code(code, where, "ATP") for code in
+                      record.text.removeprefix("CCD_").upper().split("_"))
+        yield Chain(Ligand(codes=codes, is_ion=record.kind == "ion"), *named)
     else:
         parts = record.text.replace(" ", "").upper().removesuffix("*").split(":")
         if len(parts) > 1 and record.name:
-            raise InputError("a named record holds several chains", where=record.where,
+            raise InputError("a named record holds several chains", where=where,
                              fix="one record per chain")
-        alignment = _alignment(record, path)
+        alignment = record.msa and read_alignment_file(
+            find_file(record.msa, path.parent, where), where)
         for number, part in enumerate(parts, 1):
             label = f"{record.label}:{number}" if record.label and parts[1:] else record.label
-            polymer = read_polymer(part, record.kind, record.where)
+            polymer = read_polymer(part, cast("PolymerKind | None", record.kind or None), where)
             if alignment:
-                msa = check_alignment(alignment, polymer.sequence, polymer.kind, record.where)
-                polymer = replace(polymer, unpaired_msa=msa)
-            yield Chain(polymer, record.name, label, record.where)
-
-
-def _alignment(record: Record, path: Path) -> Alignment | None:
-    if not record.msa:
-        return None
-    return read_alignment_file(find_file(record.msa, path.parent, record.where), record.where)
+                polymer = replace(polymer, unpaired_msa=check_alignment(
+                    alignment, polymer.sequence, polymer.kind, where))
+            yield Chain(polymer, record.name, label, where)
 
 
 def read_polymer(text: str, kind: PolymerKind | None, where: str) -> Polymer:
@@ -241,22 +219,16 @@ def read_polymer(text: str, kind: PolymerKind | None, where: str) -> Polymer:
         raise InputError("a parenthesis is not closed or not opened", where=where,
                          fix="write the CCD code of a modified residue like (MSE)")
     for part in parts:
-        code = (part[1] or "").strip()
-        if part[2]:
-            letters.append(part[2])
-            continue
-        if not (code.isascii() and code.isalnum()):
-            raise InputError(f"{code[:40]!a} is not a CCD code", where=where, fix="write (MSE)")
-        parent = find_tabulated_residue(code).one_letter_code.upper()
-        known = parent in SEQUENCE_LETTERS[kind or "protein"]
-        letters.append(parent if known else "X")
-        changes.append(Modification(code, len(letters)))
+        letter = part[2]
+        if not letter:
+            code = check_code(part[1].strip(), where, "(MSE)")
+            letter = find_tabulated_residue(code).one_letter_code.upper()
+            letter = letter if letter in SEQUENCE_LETTERS[kind or "protein"] else "X"
+            changes.append(Modification(code, len(letters) + 1))
+        letters.append(letter)
     sequence = "".join(letters)
     if kind is None and sequence and set(sequence) <= _NUCLEIC:
-        raise InputError(
-            "the sequence could be protein, DNA or RNA",
-            where=where,
-            fix="write the type into the header, like '>A|dna'",
-        )
+        raise InputError("the sequence could be protein, DNA or RNA", where=where,
+                         fix="write the type into the header, like '>A|dna'")
     check_sequence(sequence, kind or "protein", where)
     return Polymer(kind or "protein", sequence, modifications=tuple(changes))

@@ -74,5 +74,4 @@ def _misfit(text: str, place: int, expected: str, where: str) -> InputError:
     return InputError(
         f"the glycan has {shown} where {expected} (of at most {MAX_SUGARS} sugars) is expected",
         where=f"{where}, character {place + 1}",
-        fix="write it like NAG(4-1 NAG(4-1 BMA(3-1 MAN)(6-1 MAN)))",
-    )
+        fix="write it like NAG(4-1 NAG(4-1 BMA(3-1 MAN)(6-1 MAN)))")

@@ -16,15 +16,15 @@ import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.io.atomic import write_text
-from protenix_ms.io.mmcif_entities import (
+from protenix_ms.io.mmcif_tables import (
     StructureInfo,
     Table,
     component_tables,
+    connection_rows,
     entity_tables,
     is_polymer,
     is_standard,
 )
-from protenix_ms.io.mmcif_links import connection_rows
 from protenix_ms.typing import Array, Float
 
 # pairs and loops in columns, a line "#" after each: ProDy loses the last atom without it
@@ -38,7 +38,7 @@ def mmcif_text(
     plddt: Float[Array, "a"],
     info: StructureInfo,
 ) -> str:
-    """The file's text; the same bytes for the same arguments.
+    """Make the text of the file; the same bytes for the same arguments.
 
     Args:
         coordinates: angstrom, finite.
@@ -55,7 +55,7 @@ def mmcif_text(
         _atom_table(atoms, coordinates, plddt, info),
     ):
         _add_loop(block, table)
-    return document.as_string(_STYLE)
+    return str(document.as_string(_STYLE))
 
 
 def write_mmcif(
@@ -70,7 +70,7 @@ def write_mmcif(
 
 
 def _ascii(text: str) -> str:
-    """Text in printable ASCII, all that CIF allows; other letters as &#233;, so none clash.
+    """Write a text in printable ASCII, all that CIF allows; other letters as &#233;.
 
     So is the word loop_, which Biopython takes for a loop even in quotes.
     """
@@ -81,7 +81,7 @@ def _ascii(text: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    """A CIF value; None is "?", and "." and "?" stay what they mean."""
+    """Quote a value of CIF; None is "?", and "." and "?" stay what they mean."""
     if value is None:
         return "?"
     text = _ascii(str(value))
@@ -89,7 +89,7 @@ def _quoted(value: object) -> str:
 
 
 def _add_loop(block: gemmi.cif.Block, table: Table) -> None:
-    """A loop; nothing for no rows."""
+    """Add a loop; nothing for no rows."""
     category, items, rows = table
     columns = list(zip(*rows))
     if columns:
@@ -109,14 +109,14 @@ def _add_head(block: gemmi.cif.Block, info: StructureInfo) -> None:
 
 
 def _sequence_ids(atoms: AtomTable, info: StructureInfo) -> list[object]:
-    """`label_seq_id`: residue numbers of polymers, "." for the rest."""
-    return np.where(is_polymer(atoms, info), atoms.res_id.astype(str), ".").tolist()
+    """List `label_seq_id`: residue numbers of polymers, "." for the rest."""
+    return list(np.where(is_polymer(atoms, info), atoms.res_id.astype(str), ".").tolist())
 
 
 def _connection_tables(
     atoms: AtomTable, coordinates: Float[Array, "a 3"], info: StructureInfo
 ) -> Iterator[Table]:
-    """Bonds between residues, and their kinds."""
+    """Make the tables of bonds between residues and of their kinds."""
     ends = "label_asym_id label_comp_id label_seq_id label_atom_id auth_asym_id auth_comp_id " \
            "auth_seq_id"
     items = [f"ptnr{side}_{item}" for side in (1, 2) for item in ends.split()]
@@ -137,7 +137,7 @@ def _connection_tables(
 def _quality_tables(
     atoms: AtomTable, plddt: Float[Array, "a"], info: StructureInfo
 ) -> Iterator[Table]:
-    """Mean pLDDT of the model and of every residue, as AlphaFold writes it and Mol* colours by."""
+    """Make the tables of mean pLDDT of model and residues, by which Mol* colours."""
     starts = atoms.residue_starts()
     sizes = np.diff(starts, append=len(atoms))
     first, means = atoms[starts], np.add.reduceat(plddt, starts) / sizes

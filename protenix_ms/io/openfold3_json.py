@@ -1,105 +1,175 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenFold3's queries: ``{"queries": {name: {"chains": [...]}}}``, rewritten as Protenix jobs."""
+"""OpenFold3's queries: ``{"queries": {name: {"chains": [...]}}}``, each read as a job."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import AfterValidator
 
 from protenix_ms.errors import InputError
-from protenix_ms.io.json_field import Field
-
-_POLYMERS = {"protein": "proteinChain", "rna": "rnaSequence", "dna": "dnaSequence"}
-_SHARED = ("molecule_type", "chain_ids", "description")
-_LIGAND = ("ccd_codes", "smiles", "sdf_file_path")
-_ALIGNMENTS = (  # OpenFold3's files, our key, the switch that turns them off
-    ("main_msa_file_paths", "unpairedMsaPath", "use_main_msas"),
-    ("paired_msa_file_paths", "pairedMsaPath", "use_paired_msas"),
+from protenix_ms.io import sequence as texts
+from protenix_ms.io.a3m import check_alignment, read_alignment_file
+from protenix_ms.io.entities import check_entities
+from protenix_ms.io.json_model import (
+    EntityPlace,
+    FieldError,
+    JsonModel,
+    Text,
+    Texts,
+    Whole,
+    read_model,
+    refuse_blank,
 )
-_SWITCHES = ("use_msas", "use_main_msas", "use_paired_msas", "use_templates")
+from protenix_ms.io.protenix_json import Seeds, find_ligand
+from protenix_ms.io.text_file import find_file
+from protenix_ms.job import Entity, Job, Ligand, Polymer, PolymerKind
+
+_MAIN, _PAIRED = "main_msa_file_paths", "paired_msa_file_paths"
+_SWITCHES = {_MAIN: "use_main_msas", _PAIRED: "use_paired_msas"}
+_ALIGNMENTS = {"protein": (_MAIN, _PAIRED), "rna": (_MAIN,), "dna": ()}  # read by kind of chain
 
 
-def is_openfold3(field: Field) -> bool:
+def _check_type(kind: str) -> str:
+    if kind.lower() not in (*_ALIGNMENTS, "ligand"):
+        raise FieldError(f"{{name}} is {kind[:40]!r}", fix=f"use {', '.join(_ALIGNMENTS)}, ligand")
+    return kind.lower()
+
+
+class _OpenFold3(JsonModel):
+    """Base of the models, in which only a key that would be lost is refused."""
+
+    otherwise = "write this job as a Protenix or AlphaFold 3 JSON"
+    ignores_empty = True
+
+
+class _Switches(_OpenFold3):
+    """Switches of a query or a chain."""
+
+    use_msas: bool = True
+    use_main_msas: bool = True
+    use_paired_msas: bool = True
+    use_templates: bool = True
+
+    def turns_off(self, switch: str) -> bool:
+        """Tell whether alignments that depend on a switch are turned off here."""
+        return not (self.use_msas and getattr(self, switch))
+
+
+class _Chain(_OpenFold3):
+    """Keys of every chain."""
+
+    molecule_type: Annotated[str, AfterValidator(_check_type)]
+    chain_ids: Texts
+    description: Any = None
+
+
+class PolymerChain(_Chain, _Switches):
+    """A protein, RNA or DNA chain."""
+
+    sequence: Text
+    non_canonical_residues: dict[Whole, Text] = {}
+    main_msa_file_paths: Texts | None = None
+    paired_msa_file_paths: Texts | None = None
+
+
+class LigandChain(_Chain):
+    """A ligand, given in exactly one of three ways."""
+
+    ccd_codes: Texts | None = None
+    smiles: Text | None = None
+    sdf_file_path: Text | None = None
+
+
+class Query(_Switches):
+    """A query, which is a job."""
+
+    query_name: Any = None
+    chains: list[Any]
+
+
+class Queries(_OpenFold3):
+    """A set of queries."""
+
+    queries: Annotated[dict[str, Any], AfterValidator(refuse_blank)]
+    seeds: Seeds = []
+
+
+def is_openfold3(value: Any) -> bool:
     """Tell whether a JSON document is a set of OpenFold3 queries."""
-    return isinstance(field.value, dict) and "queries" in field.value
+    return isinstance(value, dict) and "queries" in value
 
 
-def rewrite_openfold3(document: Field) -> list[Field | InputError]:
-    """Rewrite every query as a job of a Protenix JSON, or say why it has no counterpart there.
+def read_openfold3(value: Any, path: Path) -> Iterator[Job | InputError]:
+    """Yield the job of every query, or the reason why it is none.
 
     Raises:
-        InputError: no queries, or an unknown field beside them.
+        InputError: no queries, or an unknown key beside them.
     """
-    _refuse_others(document, "queries", "seeds")
-    queries = document.require("queries")
-    queries.expect(dict)
-    if not queries.value:
-        raise queries.fail("queries is empty", "add a query")
-    seeds = {"modelSeeds": document.value["seeds"]} if document.get("seeds").given else {}
-    jobs: list[Field | InputError] = []
-    for name, query in queries.value.items():
-        place = Field(query, f"{document.where}, query {name!r}", "the query")
+    document = read_model(Queries, value, str(path))
+    for number, (name, query) in enumerate(document.queries.items(), 1):
         try:
-            job = {"name": name, "sequences": _rewrite_chains(place), **seeds}
-            jobs.append(Field(job, place.where, name))
+            entities = _read_query(query, f"{path}, query {name[:60]!a}", path.parent)
+            yield Job(texts.check_job_name(name, str(path)), entities, seeds=tuple(document.seeds),
+                      source=f"{path}, job {number}")
         except InputError as error:
-            jobs.append(error)
-    return jobs
+            yield error
 
 
-def _rewrite_chains(query: Field) -> list[dict[str, Any]]:
-    query.expect(dict)
-    _refuse_others(query, "query_name", "chains", *_SWITCHES)
-    off = {key for key in _SWITCHES if query.value.get(key) is False}
-    chains = enumerate(query.require("chains").items(), 1)
-    return [_rewrite_chain(chain.at(f"chain {i}"), off) for i, chain in chains]
+def _read_query(value: Any, where: str, folder: Path) -> tuple[Entity, ...]:
+    query = read_model(Query, value, where, "the query")
+    entities: list[Entity] = []
+    places = []
+    for number, content in enumerate(query.chains, 1):
+        place = EntityPlace(where, "", f"chain {number}", folder, [])
+        kind = content.get("molecule_type") if isinstance(content, dict) else None
+        if isinstance(kind, str) and kind.lower() == "ligand":
+            entities.append(_read_ligand(read_model(LigandChain, content, place.where), place))
+        else:
+            chain = read_model(PolymerChain, content, place.where, "the chain")
+            entities.append(_read_polymer(chain, query, place))
+        places.append(place.where)
+    check_entities(tuple(entities), places, where)
+    return tuple(entities)
 
 
-def _rewrite_chain(chain: Field, off: set[str]) -> dict[str, Any]:
-    """Rewrite a chain as an entity; `off` are the switches that the query turns off."""
-    kind = chain.require("molecule_type").text().lower()
-    names = chain.require("chain_ids")
-    ids = [names.value] if isinstance(names.value, str) else [n.text() for n in names.items()]
-    copies = {"count": len(ids), "id": ids}
-    if kind == "ligand":
-        _refuse_others(chain, *_SHARED, *_LIGAND)
-        given = [key for key in _LIGAND if chain.get(key).given]
-        if len(given) != 1:
-            raise chain.fail(f"a ligand has exactly one of {', '.join(_LIGAND)}", "keep one")
-        value = chain.get(given[0])
-        if given[0] == "ccd_codes":
-            codes = [value] if isinstance(value.value, str) else list(value.items())
-            return {"ligand": {"ligand": "CCD_" + "_".join(c.text() for c in codes), **copies}}
-        prefix = "FILE_" if given[0] == "sdf_file_path" else ""
-        return {"ligand": {"ligand": prefix + value.text(), **copies}}
-    if kind not in _POLYMERS:
-        raise chain.fail(f"molecule_type is {kind[:40]!r}",
-                         f"use {', '.join([*_POLYMERS, 'ligand'])}")
-    files_keys = [key for key, *_ in _ALIGNMENTS]
-    _refuse_others(chain, *_SHARED, "sequence", "non_canonical_residues", *files_keys, *_SWITCHES)
-    off = off | {key for key in _SWITCHES if chain.value.get(key) is False}
-    entity = {"sequence": chain.require("sequence").text(), **copies}
-    changes = chain.get("non_canonical_residues")
-    if changes.given:
-        changes.expect(dict)
-        keys = (("ptmType", "ptmPosition") if kind == "protein"
-                else ("modificationType", "basePosition"))
-        entity["modifications"] = [
-            {keys[0]: f"CCD_{code}", keys[1]: position}
-            for position, code in changes.value.items()
-        ]
-    for key, ours, switch in _ALIGNMENTS:
-        files = chain.get(key)
-        if files.given and not off & {"use_msas", switch}:
-            listed = [files] if isinstance(files.value, str) else list(files.items())
-            if len(listed) > 1:
-                raise chain.fail(f"{key} names {len(listed)} files", "give one a3m file")
-            entity[ours] = listed[0].text()
-    return {_POLYMERS[kind]: entity}
+def _read_ids(chain: _Chain, place: EntityPlace) -> tuple[str, ...]:
+    return tuple(texts.check_chain_name(name, place.where) for name in chain.chain_ids)
 
 
-def _refuse_others(field: Field, *known: str) -> None:
-    """Refuse fields that would be lost."""
-    for key, value in field.value.items():
-        if key not in known and value not in (None, [], {}):
-            raise field.fail(f"{key[:40]!r} of OpenFold3 is not read", "write this job as a "
-                             "Protenix or AlphaFold 3 JSON")
+def _read_ligand(chain: LigandChain, place: EntityPlace) -> Ligand:
+    ids, where = _read_ids(chain, place), place.where
+    if sum(item is not None for item in (chain.ccd_codes, chain.smiles, chain.sdf_file_path)) != 1:
+        raise InputError("a ligand has exactly one of ccd_codes, smiles, sdf_file_path",
+                         where=where, fix="keep one")
+    if chain.smiles is not None:
+        return Ligand(smiles=texts.check_smiles(chain.smiles, where), count=len(ids), ids=ids)
+    if chain.sdf_file_path is not None:
+        return Ligand(file=find_ligand(chain.sdf_file_path, place), count=len(ids), ids=ids)
+    codes = tuple(texts.check_code(code, where, "ATP") for code in chain.ccd_codes or ())
+    return Ligand(codes=codes, count=len(ids), ids=ids)
+
+
+def _read_polymer(chain: PolymerChain, query: Query, place: EntityPlace) -> Polymer:
+    kind, where = cast(PolymerKind, chain.molecule_type), place.where
+    sequence, ids = texts.check_sequence(chain.sequence, kind, where), _read_ids(chain, place)
+    changes = texts.check_changes(
+        [(code, position) for position, code in chain.non_canonical_residues.items()],
+        ("the code", "the position"), len(sequence), where, None)
+    alignments = {}
+    for key, switch in _SWITCHES.items():
+        paths = getattr(chain, key)
+        if paths is None or query.turns_off(switch) or chain.turns_off(switch):
+            continue
+        if key not in _ALIGNMENTS[kind]:
+            raise InputError(f"{key} is not read for {kind}", where=where, fix="remove it")
+        if len(paths) > 1:
+            raise InputError(f"{key} names {len(paths)} files", where=where,
+                             fix="give one a3m file")
+        at = f"{where}, {key}"
+        alignment = read_alignment_file(find_file(paths[0], place.folder, at), at)
+        alignments[key] = check_alignment(alignment, sequence, kind, where)
+    return Polymer(kind, sequence, len(ids), ids, changes,
+                   alignments.get(_PAIRED), alignments.get(_MAIN))

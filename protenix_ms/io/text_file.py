@@ -17,13 +17,13 @@ MAX_UNPACKED = 1 << 30
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
 _PIECE = 1 << 22
 _LINE_END = re.compile("\r\n|\r|\n")
-# first bytes, name, modules that read it (the first one that can be imported is taken)
-_COMPRESSIONS = (
-    (b"\x1f\x8b", "gzip", ("gzip",)),
-    (b"\xfd7zXZ\0", "xz", ("lzma",)),
-    (b"BZh", "bzip2", ("bz2",)),
-    (b"\x28\xb5\x2f\xfd", "zstd", ("compression.zstd", "pyzstd", "zstandard")),
-)
+# first bytes -> name, modules that read it (the first one that can be imported is taken)
+_COMPRESSIONS = {
+    b"\x1f\x8b": ("gzip", ("gzip",)),
+    b"\xfd7zXZ\0": ("xz", ("lzma",)),
+    b"BZh": ("bzip2", ("bz2",)),
+    b"\x28\xb5\x2f\xfd": ("zstd", ("compression.zstd", "pyzstd", "zstandard")),
+}
 _ARCHIVES = {b"PK\x03\x04": "a zip archive", b"7z\xbc\xaf": "a 7z archive"}
 
 
@@ -34,6 +34,16 @@ def split_lines(text: str) -> list[str]:
     text copied from web pages: what follows them would become residues.
     """
     return _LINE_END.split(text)
+
+
+def plain_suffix(path: Path) -> str:
+    """Return the suffix of a file without that of a compression, in lower case."""
+    return plain_name(path).suffix.lower()
+
+
+def plain_name(path: Path) -> Path:
+    """Return `path` without the suffix of a compression: x.json of x.json.gz."""
+    return path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
 
 
 def read_text(path: Path, where: str = "", *, zero_bytes: bool = False) -> str:
@@ -51,44 +61,30 @@ def read_text(path: Path, where: str = "", *, zero_bytes: bool = False) -> str:
     """
     name = str(path) if where else "the file"
     where = where or str(path)
+
+    def refuse(message: str, fix: str) -> InputError:
+        return InputError(message, where=where, fix=fix)
+
     try:
         if not path.exists():
-            raise InputError(
-                "no such file" if name == "the file" else f"no such file {name}",
-                where=where,
-                fix="check the path",
-            )
+            raise refuse("no such file" if name == "the file" else f"no such file {name}",
+                         "check the path")
         if not path.is_file():
-            raise InputError(f"{name} is not a regular file", where=where, fix="give a text file")
+            raise refuse(f"{name} is not a regular file", "give a text file")
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{name} is larger than 4 GB", where=where, fix="split it")
-        content = _unpack(path, name, where)
-        text = content.decode("utf-8-sig")
+            raise refuse(f"{name} is larger than 4 GB", "split it")
+        text = _unpack(path, name, where).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{name} is not UTF-8 text (byte {error.start})",
-            where=where,
-            fix="save it as plain text; binary files are not read",
-        ) from None
+        raise refuse(f"{name} is not UTF-8 text (byte {error.start})",
+                     "save it as plain text; binary files are not read") from None
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{name} cannot be read ({error})", where=where, fix="check path and permissions"
-        ) from None
-    if "\0" in text:
-        if text[257:262] == "ustar":
-            raise InputError(f"{name} is a tar archive", where=where, fix="unpack it first")
-        if not zero_bytes:
-            raise InputError(
-                f"{name} holds zero bytes, so it is not text",
-                where=where,
-                fix="save it as UTF-8 without them",
-            )
+        raise refuse(f"{name} cannot be read ({error})", "check path and permissions") from None
+    if "\0" in text and text[257:262] == "ustar":
+        raise refuse(f"{name} is a tar archive", "unpack it first")
+    if "\0" in text and not zero_bytes:
+        raise refuse(f"{name} holds zero bytes, so it is not text",
+                     "save it as UTF-8 without them")
     return text
-
-
-def plain_name(path: Path) -> Path:
-    """Return `path` without the suffix of a compression: x.json of x.json.gz."""
-    return path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
 
 
 def _unpack(path: Path, name: str, where: str) -> bytes:
@@ -98,50 +94,41 @@ def _unpack(path: Path, name: str, where: str) -> bytes:
     for magic, archive in _ARCHIVES.items():
         if start.startswith(magic):
             raise InputError(f"{name} is {archive}", where=where, fix="unpack it first")
-    for magic, kind, modules in _COMPRESSIONS:
-        if start.startswith(magic):
-            return _read_limited(_import_first(modules, kind, name, where), path, kind, name, where)
-    return path.read_bytes()
-
-
-def _import_first(modules: tuple[str, ...], kind: str, name: str, where: str) -> ModuleType:
-    """Import the first of `modules` that this Python has."""
-    for module in modules:
-        try:
-            return importlib.import_module(module)
-        except ImportError:
-            continue
-    raise InputError(
-        f"{name} is compressed by {kind}, which this Python cannot read",
-        where=where,
-        fix=f"unpack it, or pip install {modules[-1]}",
-    )
-
-
-def _read_limited(module: ModuleType, path: Path, kind: str, name: str, where: str) -> bytes:
-    """Read an unpacked stream of at most `MAX_UNPACKED` bytes."""
+    compression = next((c for magic, c in _COMPRESSIONS.items() if start.startswith(magic)), None)
+    if compression is None:
+        return path.read_bytes()
+    kind, modules = compression
+    module = _import_first(modules)
+    if module is None:
+        raise InputError(f"{name} is compressed by {kind}, which this Python cannot read",
+                         where=where, fix=f"unpack it, or pip install {modules[-1]}")
     damage = (OSError, EOFError, zlib.error, lzma.LZMAError, getattr(module, "ZstdError", OSError))
-    pieces, size = [], 0
+    content = bytearray()
     try:
         with module.open(path, "rb") as stream:
-            while piece := stream.read(_PIECE):
-                pieces.append(piece)
-                size += len(piece)
-                if size > MAX_UNPACKED:
-                    raise InputError(
-                        f"{name} unpacks to more than {MAX_UNPACKED >> 20} MiB",
-                        where=where,
-                        fix="split it, or unpack it yourself",
-                    )
+            while len(content) <= MAX_UNPACKED and (piece := stream.read(_PIECE)):
+                content += piece
     except damage as error:
-        raise InputError(
-            f"{name} is a damaged {kind} stream ({error})", where=where, fix="copy it again"
-        ) from None
-    return b"".join(pieces)
+        raise InputError(f"{name} is a damaged {kind} stream ({error})", where=where,
+                         fix="copy it again") from None
+    if len(content) > MAX_UNPACKED:
+        raise InputError(f"{name} unpacks to more than {MAX_UNPACKED >> 20} MiB", where=where,
+                         fix="split it, or unpack it yourself")
+    return bytes(content)
+
+
+def _import_first(names: tuple[str, ...]) -> ModuleType | None:
+    """Import the first module that this Python has."""
+    for name in names:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    return None
 
 
 def find_file(name: str, folder: Path, where: str, *, directory: bool = False) -> Path:
-    """The file (or folder) that `name` means: relative to `folder`, else to the working directory.
+    """Find the file (or folder) that `name` means: in `folder`, else in the working directory.
 
     Upstream knows only the working directory; a job file that carries its alignments beside it
     should work from anywhere.
@@ -155,9 +142,8 @@ def find_file(name: str, folder: Path, where: str, *, directory: bool = False) -
             if candidate.is_dir() if directory else candidate.is_file():
                 return candidate
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{name[:80]!r} is not a usable path ({error})", where=where, fix="check the path"
-        ) from None
-    kind = "folder" if directory else "file"
-    places = " nor ".join(str(path) for path in tried)
-    raise InputError(f"no {kind} {places}", where=where, fix="correct the path or remove the field")
+        raise InputError(f"{name[:80]!r} is not a usable path ({error})", where=where,
+                         fix="check the path") from None
+    places = " nor ".join(map(str, tried))
+    raise InputError(f"no {'folder' if directory else 'file'} {places}", where=where,
+                     fix="correct the path or remove the field")

@@ -6,36 +6,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-from protenix_ms.constants.restypes import SEQUENCE_LETTERS
+from protenix_ms.chem.ccd import Component, ComponentDictionary
 from protenix_ms.errors import ChemistryError, InputError
-from protenix_ms.io.sequence import check_entities
-from protenix_ms.job import AtomAddress, Job, Ligand, Polymer
-from protenix_ms.typing import Array
-
-
-@runtime_checkable
-class _Component(Protocol):
-    atom_name: Array
-    type: str
-
-
-@runtime_checkable
-class Components(Protocol):
-    """What `validate` needs of `protenix_ms.chem.ccd.ComponentDictionary`."""
-
-    def __contains__(self, code: object) -> bool: ...
-    def __getitem__(self, code: str) -> _Component: ...
-    def __iter__(self) -> Iterator[str]: ...
-
+from protenix_ms.io.entities import check_entities, residues_of
+from protenix_ms.job import AtomAddress, Contact, CovalentBond, Job, Ligand, Polymer
 
 MAX_UNNAMED_LIGANDS = 99  # upstream names them l01 to l99
 
 
-def validate(job: Job, ccd: Components) -> None:
-    """Refuse what no structure can be built from.
+def validate(job: Job, ccd: ComponentDictionary) -> None:
+    """Refuse a job from which no structure can be built.
 
     Args:
         job: a job as `read_jobs` returns it.
@@ -45,98 +26,29 @@ def validate(job: Job, ccd: Components) -> None:
         InputError: an unknown component, a modification that is no residue, SMILES that RDKit
             cannot read, a bond or contact to an atom its residue does not have.
     """
-    places = [f"{_where(job)}, entity {number}" for number in range(1, len(job.entities) + 1)]
-    check_entities(job.entities, places, _where(job))
-    unnamed = set()
-    for place, (entity_number, entity) in zip(places, job.numbered_entities()):
+    where = f"{job.source} {job.name!r}".strip()
+    places = [f"{where}, entity {number}" for number in range(1, len(job.entities) + 1)]
+    check_entities(job.entities, places, where)
+    for place, entity in zip(places, job.entities):
         if isinstance(entity, Polymer):
             _check_modifications(entity, place, ccd)
-            continue
-        for number, code in enumerate(entity.codes, 1):
-            _known(code, f"{place}, position {number}", ccd)
-        if entity.smiles is not None:
-            _check_smiles(entity.smiles, place)
-        if entity.file is not None:
-            _check_file(entity.file, place)
-        if not entity.codes:
-            unnamed.add(entity_number)
+        elif entity.codes:
+            for number, code in enumerate(entity.codes, 1):
+                _component(code, f"{place}, position {number}", ccd)
+        else:
+            _check_molecule(entity, place)
+    unnamed = {number for number, entity in job.numbered_entities()
+               if isinstance(entity, Ligand) and not entity.codes}
     if len(unnamed) > MAX_UNNAMED_LIGANDS:
-        raise InputError(
-            f"the job has {len(unnamed)} different SMILES and file ligands",
-            where=_where(job),
-            fix=f"the limit is {MAX_UNNAMED_LIGANDS}; use CCD codes where they exist",
-        )
-    for number, bond in enumerate(job.bonds, 1):
-        for end in (bond.first, bond.second):
-            _check_atom(job, end, f"{_where(job)}, covalent bond {number}", ccd)
-    for number, contact in enumerate(job.contacts, 1):
-        for end in (contact.first, contact.second):
-            _check_atom(job, end, f"{_where(job)}, contact {number}", ccd)
-
-
-def _where(job: Job) -> str:
-    return f"{job.source} {job.name!r}".strip()
-
-
-def _known(code: str, where: str, ccd: Components) -> _Component:
-    if code in ccd:
-        return ccd[code]
-    upper = code.upper()
-    close = [upper] if upper in ccd else difflib.get_close_matches(upper, list(ccd), 1, 0.6)
-    hint = f"did you mean {close[0]!r}? Otherwise " if close else ""
-    raise InputError(
-        f"no component {code!r} in the dictionary",
-        where=where,
-        fix=f"{hint}give the molecule as SMILES or as a file",
-    )
-
-
-def _check_modifications(chain: Polymer, where: str, ccd: Components) -> None:
-    ends = (1, len(chain.sequence))
-    family = {"protein": "protein"}.get(chain.kind, "nucleic acid")
-    for change in chain.modifications:
-        place = f"{where}, position {change.position}"
-        component = _known(change.code, place, ccd)
-        found = _family(component.type.upper())
-        names = set(component.atom_name)
-        cap = change.position in ends and {"C", "N", "P", "O3'"} & names
-        inside = family == "protein" and {"C", "N"} <= names  # statine, beta-alanine
-        if found != family and not (found is None and (cap or inside)):
-            raise InputError(
-                f"{change.code} ({component.type.lower()}) is no residue of a {family} chain",
-                where=place,
-                fix="give a modified residue, or write it as a ligand with a covalent bond",
-            )
-
-
-def _family(kind: str) -> str | None:
-    """Polymer that residues of a `_chem_comp.type` belong to; None for caps and ligands."""
-    if "PEPTIDE" in kind and kind != "PEPTIDE-LIKE":
-        return "protein"
-    return "nucleic acid" if "DNA" in kind or "RNA" in kind else None
-
-
-def _check_smiles(smiles: str, where: str) -> None:
-    from rdkit import Chem, rdBase  # 0.3 s that jobs without SMILES need not wait
-
-    from protenix_ms.chem.ligand import require_small_smiles
-
-    with _at(where):
-        require_small_smiles(smiles)
-    with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None or molecule.GetNumAtoms() == 0:
-        raise InputError(
-            f"{smiles[:60]!r} is not valid SMILES", where=where, fix="check brackets and valences"
-        )
-
-
-def _check_file(path: Path, where: str) -> None:
-    """Read a ligand file once, so that a bad one is refused before a model is loaded."""
-    from protenix_ms.chem.ligand_file import molecule_from_file
-
-    with _at(where):
-        molecule_from_file(path)
+        raise InputError(f"the job has {len(unnamed)} different SMILES and file ligands",
+                         where=where, fix=f"the limit is {MAX_UNNAMED_LIGANDS}; use CCD codes "
+                         "where they exist")
+    links: list[tuple[str, CovalentBond | Contact]] = [
+        *((f"covalent bond {n}", bond) for n, bond in enumerate(job.bonds, 1)),
+        *((f"contact {n}", contact) for n, contact in enumerate(job.contacts, 1))]
+    for name, link in links:
+        for end in (link.first, link.second):
+            _check_atom(job, end, f"{where}, {name}", ccd)
 
 
 @contextmanager
@@ -145,25 +57,61 @@ def _at(where: str) -> Iterator[None]:
     try:
         yield
     except ChemistryError as error:
-        raise InputError(error.message, where=f"{where}, {error.where}", fix=error.fix) from None
+        place = ", ".join(filter(None, (where, error.where)))
+        raise InputError(error.message, where=place, fix=error.fix) from None
 
 
-def _check_atom(job: Job, end: AtomAddress, where: str, ccd: Components) -> None:
-    """Atom names of polymers and CCD ligands; those of SMILES and files are checked when built."""
+def _component(code: str, where: str, ccd: ComponentDictionary) -> Component:
+    with _at(where):
+        return ccd[code]
+
+
+def _check_modifications(chain: Polymer, where: str, ccd: ComponentDictionary) -> None:
+    """Refuse what is no residue of this kind of chain; caps and the like count as residues.
+
+    A component without a kind of polymer may stand at an end if it can be bonded there, and inside
+    of a protein if it has C and N, as statine and beta-alanine.
+    """
+    family = {"protein"} if chain.kind == "protein" else {"dna", "rna"}
+    for change in chain.modifications:
+        place = f"{where}, position {change.position}"
+        component = _component(change.code, place, ccd)
+        names = set(component.atom_name.tolist())
+        cap = change.position in (1, len(chain.sequence)) and {"C", "N", "P", "O3'"} & names
+        inside = chain.kind == "protein" and {"C", "N"} <= names
+        if component.mol_type not in family and not (
+                component.mol_type == "ligand" and (cap or inside)):
+            name = "protein" if chain.kind == "protein" else "nucleic acid"
+            raise InputError(
+                f"{change.code} ({component.type.lower()}) is no residue of a {name} chain",
+                where=place,
+                fix="give a modified residue, or write it as a ligand with a covalent bond")
+
+
+def _check_molecule(ligand: Ligand, where: str) -> None:
+    """Read a SMILES or a ligand file, so that a bad one is refused before a model is loaded."""
+    # RDKit: 0.3 s that other jobs need not wait
+    from protenix_ms.chem.ligand import molecule_from_smiles
+    from protenix_ms.chem.ligand_file import molecule_from_file
+
+    with _at(where):
+        if ligand.file is not None:
+            molecule_from_file(ligand.file)
+        elif ligand.smiles is not None:
+            molecule_from_smiles(ligand.smiles)
+
+
+def _check_atom(job: Job, end: AtomAddress, where: str, ccd: ComponentDictionary) -> None:
+    """Check names of atoms of polymers and CCD ligands; others are checked when they are built."""
     entity = job.entities[end.entity - 1]
-    if end.atom is None or (isinstance(entity, Ligand) and not entity.codes):
+    codes = residues_of(entity) if isinstance(entity, Polymer) else entity.codes
+    if end.atom is None or not codes:
         return
-    if isinstance(entity, Ligand):
-        code = entity.codes[end.position - 1]
-    else:
-        code = SEQUENCE_LETTERS[entity.kind][entity.sequence[end.position - 1]]
-        code = next((m.code for m in entity.modifications if m.position == end.position), code)
-    names = ccd[code].atom_name.tolist()
+    names = ccd[codes[end.position - 1]].atom_name.tolist()
     if end.atom not in names:
         close = difflib.get_close_matches(str(end.atom), names, len(names))
         shown = list(dict.fromkeys([*close, *names]))[:12]
         raise InputError(
-            f"{code} has no atom {str(end.atom)!r}",
+            f"{codes[end.position - 1]} has no atom {str(end.atom)!r}",
             where=f"{where}, entity {end.entity}, position {end.position}",
-            fix=f"it has {', '.join(shown)}{' ...' if len(names) > 12 else ''}",
-        )
+            fix=f"it has {', '.join(shown)}{' and others' if len(names) > 12 else ''}")

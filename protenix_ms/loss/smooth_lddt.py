@@ -19,6 +19,7 @@ from protenix_ms.geometry.distances import (
     LDDT_THRESHOLDS,
 )
 from protenix_ms.loss.labels import AtomRoles, Labels
+from protenix_ms.ops.functional import smooth_lddt
 from protenix_ms.ops.native import kernels_serve
 from protenix_ms.runtime.rows import slices
 from protenix_ms.typing import Float
@@ -81,9 +82,7 @@ class _ScoreWithGradient(nn.Cell):
         n = self.neighbours
         if not kernels_serve():
             return self._by_operators(x)
-        from protenix_ms.ops.smooth_lddt_cpu import kernel_smooth_lddt  # needs the library
-
-        score, gradient, pairs = kernel_smooth_lddt(x, n.x, n.resolved, n.reach)
+        score, gradient, pairs = smooth_lddt(x, n.x, n.resolved, n.reach)
         scale = 1 / ((ops.sum(pairs) + EPSILON) * x.shape[0])
         return ops.sum(score) * scale, gradient * scale
 

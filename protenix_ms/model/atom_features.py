@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Tensor, ops
 
 from protenix_ms.model.atom_windows import AtomWindows, key_windows, query_windows
-from protenix_ms.ops.low_precision import widened
+from protenix_ms.ops.functional import widened
 from protenix_ms.typing import Array, Float, Int, Shaped
 
 

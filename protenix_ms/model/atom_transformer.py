@@ -11,7 +11,7 @@ from protenix_ms.model.atom_features import AtomFeatures
 from protenix_ms.model.atom_windows import KEYS, QUERIES
 from protenix_ms.model.diffusion_transformer import DiffusionTransformer, PairBiases
 from protenix_ms.model.layers import LayerNorm, Linear
-from protenix_ms.ops.for_samples import for_samples
+from protenix_ms.ops.functional import for_samples
 from protenix_ms.runtime.policy import policy, using
 from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float

@@ -9,8 +9,7 @@ from protenix_ms.model.atom_windows import AtomWindows
 from protenix_ms.model.layers import AdaptiveLayerNorm, LayerNorm, Linear
 from protenix_ms.model.residual import Residual
 from protenix_ms.ops.evoformer_attention import evoformer_attention
-from protenix_ms.ops.for_samples import for_samples
-from protenix_ms.ops.gating import gated
+from protenix_ms.ops.functional import for_samples, gated
 from protenix_ms.ops.projection import PairProjection
 from protenix_ms.typing import Float
 

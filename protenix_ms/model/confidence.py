@@ -18,8 +18,7 @@ from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.layers import LayerNorm, Linear, empty_parameter
 from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.low_precision import widened
-from protenix_ms.ops.outer_sum import outer_sum
+from protenix_ms.ops.functional import outer_sum, widened
 from protenix_ms.runtime.rows import rowwise, slices
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.typing import Array, Float, Int

@@ -15,7 +15,7 @@ from protenix_ms.model.diffusion_conditioning import DiffusionConditioning
 from protenix_ms.model.diffusion_transformer import DiffusionTransformer, PairBiases
 from protenix_ms.model.layers import LayerNorm, Linear
 from protenix_ms.model.relative_position import RelativePositions
-from protenix_ms.ops.for_samples import for_samples
+from protenix_ms.ops.functional import for_samples
 from protenix_ms.runtime.trace import trace, tracing
 from protenix_ms.typing import Array, Float
 

@@ -8,7 +8,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from protenix_ms.model.layers import LayerNorm, Linear, Transition
 from protenix_ms.model.relative_position import RelativePositionEncoding, RelativePositions
-from protenix_ms.ops.low_precision import widened
+from protenix_ms.ops.functional import widened
 from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Array, Float
 

@@ -11,8 +11,7 @@ from protenix_ms.model.atom_windows import AtomWindows
 from protenix_ms.model.attention import GATE_BIAS, AttentionPairBias
 from protenix_ms.model.layers import AdaptiveLayerNorm, LayerNorm, Linear
 from protenix_ms.model.residual import Residual
-from protenix_ms.ops.for_samples import for_samples
-from protenix_ms.ops.gating import gated, swiglu
+from protenix_ms.ops.functional import for_samples, gated, swiglu
 from protenix_ms.ops.projection import PairProjection
 from protenix_ms.runtime.compiled import CompiledBlocks
 from protenix_ms.typing import Float

@@ -9,7 +9,7 @@ from mindspore import Tensor, nn, ops
 from protenix_ms.geometry.bins import Bins
 from protenix_ms.model.layers import Linear
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.low_precision import widened
+from protenix_ms.ops.functional import widened
 from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float
 

@@ -14,11 +14,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from protenix_ms.model.residual import Residual
-from protenix_ms.ops.for_samples import for_samples
-from protenix_ms.ops.gating import gated, swiglu
-from protenix_ms.ops.layer_norm import layer_norm
-from protenix_ms.ops.low_precision import bf16_einsum
-from protenix_ms.ops.pair_layers import linear
+from protenix_ms.ops.functional import bf16_einsum, for_samples, gated, layer_norm, linear, swiglu
 from protenix_ms.runtime.policy import policy
 from protenix_ms.runtime.precision import dtype_of
 from protenix_ms.typing import Float

@@ -15,8 +15,7 @@ from protenix_ms.model.layers import LayerNorm, Linear, Transition
 from protenix_ms.model.pairformer import PairformerBlock
 from protenix_ms.model.residual import Residual
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.gating import gated
-from protenix_ms.ops.low_precision import widened
+from protenix_ms.ops.functional import gated, widened
 from protenix_ms.ops.projection import PairProjection
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.recompute import recomputed

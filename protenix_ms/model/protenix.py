@@ -28,7 +28,7 @@ from protenix_ms.model.pairformer import PairformerStack
 from protenix_ms.model.relative_position import RelativePositionEncoding, RelativePositions
 from protenix_ms.model.sampler import SamplerOptions, noise_schedule, sample
 from protenix_ms.model.template import TemplateEmbedder
-from protenix_ms.ops.outer_sum import outer_sum
+from protenix_ms.ops.functional import outer_sum
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.rows import rowwise, zeros
 from protenix_ms.runtime.trace import trace, tracing

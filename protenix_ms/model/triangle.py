@@ -12,7 +12,7 @@ from protenix_ms.model.layers import LayerNorm, Linear
 from protenix_ms.model.residual import Residual
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.evoformer_attention import evoformer_attention
-from protenix_ms.ops.gating import gated
+from protenix_ms.ops.functional import gated
 from protenix_ms.typing import Float
 
 HEAD_WIDTH = 32

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What MindSpore lacks or does slowly on a device; the only floor with CPU/Ascend branches."""
+"""Operators that MindSpore lacks or runs slowly; the only place that knows of kernels."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adam and the moving average by the C++ kernel: all tensors in one call, in place.
 
-On CPU a tensor's numpy view is its memory, whoever made the tensor; so what the kernel writes
-there is what the next operator reads. The unit test holds MindSpore to that.
+On CPU the numpy view of a tensor is its memory, so the next operator reads what the kernel writes
+there. The unit test holds MindSpore to that.
 """
 
 from __future__ import annotations
@@ -18,32 +18,17 @@ from protenix_ms.errors import ResourceError
 from protenix_ms.ops.native import library
 from protenix_ms.runtime.policy import policy
 
-_POINTER, _FLOAT = ctypes.c_void_p, ctypes.c_float
+TENSORS = ("weight", "gradient", "first", "second", "average")
+NUMBERS = ("decay", "keep", "rate", "root_scale")
 
-
-class _Tensor(ctypes.Structure):
-    """`PmsAdamTensor` of csrc/cpu/kernels.h."""
-
-    _fields_ = [
-        *[(n, _POINTER) for n in ("weight", "gradient", "first", "second", "average")],
-        ("size", ctypes.c_int64),
-        *[(n, _FLOAT) for n in ("decay", "keep", "rate", "root_scale")],
-    ]
-
-
-class _Adam(ctypes.Structure):
-    """`PmsAdam` of csrc/cpu/kernels.h."""
-
-    _fields_ = [
-        ("tensors", ctypes.POINTER(_Tensor)), ("first_unit", _POINTER), ("count", ctypes.c_int64),
-        *[(n, _FLOAT) for n in ("beta2", "new_first", "new_second", "epsilon", "average",
-                                "new_average")],
-    ]
+# `PmsAdamTensor` and `PmsAdam` of csrc/cpu/kernels.h.
+_TENSOR = np.dtype([*((n, "u8") for n in TENSORS), ("size", "i8"), *((n, "f4") for n in NUMBERS)])
+_ADAM = np.dtype("u8, u8, i8, f4, f4, f4, f4, f4, f4")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one parameter; see `PmsAdamTensor` for the numbers.
+    """The change of one parameter; see `PmsAdamTensor` for the numbers.
 
     Attributes:
         weight, first, second, average: change in place; first and second go with `gradient`.
@@ -71,31 +56,37 @@ class Betas:
 
 
 def kernel_adam(changes: Sequence[Change], betas: Betas) -> None:
-    """One update. Raises ResourceError where a thread's memory is not to be had."""
-    kernels, held = library(), []
-    rows = (_Tensor * len(changes))(*[_row(change, held) for change in changes])
+    """Make one update.
+
+    Raises:
+        ValueError: for a tensor that is not float32 or not of the weight's size.
+        ResourceError: where there is no memory for a thread.
+    """
+    kernels, views = library(), []
+    table = np.zeros(len(changes), _TENSOR)
+    for row, change in zip(table, changes):
+        for name in TENSORS:
+            if getattr(change, name) is not None:
+                views.append(_view(change, name))  # alive until the kernel has run
+                row[name] = views[-1].ctypes.data
+        row["size"] = change.weight.size
+        for name in NUMBERS:
+            row[name] = getattr(change, name)
     unit = kernels.pms_adam_unit
     unit.restype = ctypes.c_int64
-    units = [-(-row.size // unit()) for row in rows]
-    first_unit = np.concatenate([[0], np.cumsum(units)]).astype(np.int64)
-    job = _Adam(rows, first_unit.ctypes.data, len(rows), betas.second, 1 - betas.first,
-                1 - betas.second, betas.epsilon, betas.average, 1 - betas.average)
-    total = ctypes.c_int64(int(first_unit[-1]))
-    if kernels.pms_adam(ctypes.byref(job), total, 0, policy().threads):
+    first_unit = np.concatenate([[0], np.cumsum(-(-table["size"] // unit()))]).astype(np.int64)
+    adam = np.array((table.ctypes.data, first_unit.ctypes.data, len(table), betas.second,
+                     1 - betas.first, 1 - betas.second, betas.epsilon, betas.average,
+                     1 - betas.average), _ADAM)
+    units = ctypes.c_int64(int(first_unit[-1]))
+    if kernels.pms_adam(ctypes.c_void_p(adam.ctypes.data), units, 0, policy().threads):
         raise ResourceError("the optimiser's kernel has no memory",
                             fix="train with a smaller --set training.train_crop_size")
 
 
-def _row(change: Change, held: list) -> _Tensor:
-    """Addresses of one parameter's tensors; `held` keeps the views alive."""
-    addresses = []
-    for name in ("weight", "gradient", "first", "second", "average"):
-        tensor = getattr(change, name)
-        array = None if tensor is None else tensor.asnumpy()
-        if array is not None and not (array.flags.c_contiguous and array.dtype == np.float32
-                                      and array.size == change.weight.size):
-            raise ValueError(f"{name} is no float32 array of the weight's size")
-        held.append(array)
-        addresses.append(None if array is None else array.ctypes.data)
-    return _Tensor(*addresses, change.weight.size, change.decay, change.keep, change.rate,
-                   change.root_scale)
+def _view(change: Change, name: str) -> np.ndarray:
+    array = getattr(change, name).asnumpy()
+    if not (array.flags.c_contiguous and array.dtype == np.float32
+            and array.size == change.weight.size):
+        raise ValueError(f"{name} is no float32 array of the weight's size")
+    return array

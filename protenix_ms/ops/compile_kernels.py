@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles the C++ CPU kernels into one shared library, for `setup.py` and for `native`.
+"""Compile the C++ CPU kernels into one shared library, for `setup.py` and for `native`.
 
 Standard library only, so that `setup.py` can load this file by path. Every unit is compiled for
 its own instruction set and chosen at run time, so the library runs on any machine of its
@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "csrc" / "cpu"
@@ -32,16 +33,16 @@ TIMEOUT = 300.0  # seconds for one unit, generous for a busy machine
 
 
 class CompileError(Exception):
-    """No compiler, or it failed; the message is one line."""
+    """The reason, in one line, why there is no library."""
 
 
 def machine() -> str:
-    """Architecture the library is for, such as "x86_64"."""
+    """Name the architecture that the library is for, such as "x86_64"."""
     return platform.machine().lower() or "unknown"
 
 
 def units() -> dict[str, tuple[str, ...]]:
-    """Translation units of this architecture and their extra flags."""
+    """List the translation units of this architecture and their extra flags."""
     files = sorted(path.name for path in SOURCES.glob("*.cc"))
     x86 = machine() in ("x86_64", "amd64")
     extra = ("-DPMS_X86",) if x86 else ()
@@ -52,7 +53,7 @@ def units() -> dict[str, tuple[str, ...]]:
 
 
 def source_hash() -> str:
-    """Twelve digits that change with any source or flag."""
+    """Compute twelve digits that change with any source or flag."""
     digest = hashlib.sha256(repr((FLAGS, sorted(units().items()))).encode())
     for path in sorted(SOURCES.iterdir()):
         if path.suffix in (".cc", ".h"):
@@ -62,40 +63,37 @@ def source_hash() -> str:
 
 
 def library_name() -> str:
-    """File name of the library inside an installation."""
+    """Name the library inside an installation."""
     return f"kernels-{source_hash()}-{machine()}.so"
 
 
 def find_compiler() -> str | None:
-    """`$CXX` if it exists, else g++, c++ or clang++ of the path."""
-    for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
-    return None
+    """Find `$CXX` if it exists, else g++, c++ or clang++ on the path."""
+    names = filter(None, (os.environ.get("CXX", ""), "g++", "c++", "clang++"))
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 def compiler_version(compiler: str) -> str:
-    """First line of what the compiler says about itself."""
+    """Ask the compiler for the first line of its version."""
     try:
-        said = subprocess.run(
+        answer = subprocess.run(
             [compiler, "--version"], capture_output=True, text=True, timeout=30, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise CompileError(f"{compiler} --version failed: {error}") from error
-    return said.stdout.partition("\n")[0]
+    return answer.stdout.partition("\n")[0]
 
 
 def digest_file(library: Path) -> Path:
-    """Where the SHA-256 of a library stands: beside it."""
+    """Name the file of a library's SHA-256, which stands beside it."""
     return library.with_name(f"{library.name}.sha256")
 
 
 def is_whole(library: Path) -> bool:
-    """Whether a library is what `compile_library` wrote.
+    """Tell whether a library is as `compile_library` wrote it.
 
-    One that is not must never be loaded: a page that is missing ends the process by a signal, and
-    other bytes do anything at all.
+    One that is not must never be loaded: a missing page ends the process by a signal, and other
+    bytes do anything at all.
     """
     try:
         expected = digest_file(library).read_bytes()
@@ -104,8 +102,8 @@ def is_whole(library: Path) -> bool:
         return False
 
 
-def _synced(path: Path) -> None:
-    """What is in the file, or the folder, has reached the disk."""
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -114,46 +112,46 @@ def _synced(path: Path) -> None:
 
 
 def compile_library(target: Path, compiler: str, extra: tuple[str, ...] = ()) -> None:
-    """Compile every unit side by side and link them; `target` appears whole or not at all.
+    """Compile all units at the same time and link them.
 
-    Its digest appears beside it, so that `is_whole` can tell what a crash has left.
+    The library appears whole or not at all, and its digest beside it, so that `is_whole` recognises
+    what a crash has left.
 
     Args:
-        target: the library to make; its folder must exist.
+        target: the library; its folder must exist.
         compiler: path of a C++17 compiler.
         extra: more flags for units and linking, such as sanitizers.
 
     Raises:
-        CompileError: with the last line the compiler said.
+        CompileError: with the first error of the compiler.
     """
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".kernels-") as folder:
-        objects, running = [], []
-        for name, flags in units().items():
-            output = str(Path(folder) / f"{name}.o")
-            command = [compiler, *FLAGS, *flags, *extra, "-c", str(SOURCES / name), "-o", output]
-            objects.append(output)
-            running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-        for process in running:
-            _finish(process)
+        objects = {name: str(Path(folder) / f"{name}.o") for name in units()}
+        _run_together(
+            [compiler, *FLAGS, *flags, *extra, "-c", str(SOURCES / name), "-o", objects[name]]
+            for name, flags in units().items())
         library = Path(folder) / target.name
-        link = [compiler, "-shared", "-pthread", *extra, *objects, "-o", str(library)]
-        _finish(subprocess.Popen(link, stderr=subprocess.PIPE, text=True))
+        _run_together([[compiler, "-shared", "-pthread", *extra, *objects.values(), "-o",
+                        str(library)]])
         digest = digest_file(library)
         digest.write_text(hashlib.sha256(library.read_bytes()).hexdigest(), encoding="ascii")
-        _synced(library)
-        _synced(digest)
+        _sync(library)
+        _sync(digest)
         digest_file(target).unlink(missing_ok=True)  # never an old digest beside a new library
         os.replace(library, target)
         os.replace(digest, digest_file(target))
-        _synced(target.parent)
+        _sync(target.parent)
 
 
-def _finish(process: subprocess.Popen) -> None:
-    try:
-        said = process.communicate(timeout=TIMEOUT)[1]
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        raise CompileError("the C++ compiler took too long") from error
-    if process.returncode:
-        lines = [line for line in said.splitlines() if "error" in line] or said.splitlines()
-        raise CompileError(f"the C++ compiler failed: {lines[0] if lines else 'no message'}")
+def _run_together(commands: Iterable[list[str]]) -> None:
+    running = [subprocess.Popen(c, stderr=subprocess.PIPE, text=True) for c in commands]
+    for process in running:
+        try:
+            message = process.communicate(timeout=TIMEOUT)[1]
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            raise CompileError("the C++ compiler took too long") from error
+        if process.returncode:
+            lines = [line for line in message.splitlines() if "error" in line]
+            lines += message.splitlines() or ["no message"]
+            raise CompileError(f"the C++ compiler failed: {lines[0]}")

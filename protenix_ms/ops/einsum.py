@@ -10,33 +10,33 @@ batch axis that it lacks, or a tensor is permuted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product
 from math import inf, prod
 from typing import NamedTuple
 
 from mindspore import Tensor, float32, ops
 
-from protenix_ms.ops.native import kernels_serve
-from protenix_ms.runtime.gradient import recording
+from protenix_ms.ops.kernels import PRODUCTS, operator, pays, settings
 from protenix_ms.typing import Float, Shaped
 
-# Costs beside that of one number written in order, on CPU (scripts/bench/einsum.py).
+# Costs beside that of one number written in order, on CPU.
 PERMUTED_NUMBER = 50
 ONE_MORE_PRODUCT = 500  # in a batch
 
-_FLAGS = tuple(product((False, True), repeat=2))
-_products = {  # by rank
-    2: {(a, b): ops.MatMul(transpose_a=a, transpose_b=b) for a, b in _FLAGS},
-    3: {(a, b): ops.BatchMatMul(transpose_a=a, transpose_b=b) for a, b in _FLAGS},
+_products = {
+    rank: {(a, b): matmul(transpose_a=a, transpose_b=b) for a, b in PRODUCTS}
+    for rank, matmul in ((2, ops.MatMul), (3, ops.BatchMatMul))
 }
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How a tensor is turned into another, step by step; None where there is nothing to do.
+    """The steps that turn a tensor into another; None where there is nothing to do.
 
     Attributes:
         axes, order: view, and the order in which its axes are laid out anew: a physical permute.
@@ -44,11 +44,11 @@ class Arrangement:
         shape: view at the end.
     """
 
-    axes: tuple[int, ...] | None
-    order: tuple[int, ...] | None
-    slots: tuple[int, ...] | None
-    repeats: tuple[int, ...] | None
-    shape: tuple[int, ...] | None
+    axes: Shape | None
+    order: Shape | None
+    slots: Shape | None
+    repeats: Shape | None
+    shape: Shape | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Plan:
     @property
     def permutes(self) -> int:
         """How many of the three tensors are physically permuted."""
-        return sum(part.order is not None for part in (self.x, self.y, self.out))
+        return str(self).count("permute")
 
     def __str__(self) -> str:
         parts = {"x": self.x, "y": self.y, "out": self.out}
@@ -83,131 +83,116 @@ class Plan:
         return ", ".join([f"{'batch of ' * self.batched}{' '.join(sides)}", *copies])
 
 
-class _Terms(NamedTuple):
-    """Letters of operands and result, without axes of one element, and extents of all letters."""
-
-    x: str
-    y: str
-    out: str
-    extent: dict[str, int]
-
-    def size(self, letters: str) -> int:
-        return prod(self.extent[c] for c in letters)
-
-    def shape(self, letters: str) -> tuple[int, ...]:
-        return tuple(self.extent[c] for c in letters)
-
-
 class _Grouping(NamedTuple):
-    """A way to see the operands as batches of matrices: letters of each group, in order."""
+    """A way to view the tensors as batches of matrices: letters of each group, in order."""
 
     batch: str
     rows: str
     columns: str
     summed: str
 
-    def operand(self, term: str, free: str) -> tuple[str, bool]:
-        """Order that the letters of `term` must have; whether the summed ones precede the free."""
-        own = "".join(c for c in self.batch if c in term)
-        plain, turned = own + free + self.summed, own + self.summed + free
-        return (turned, True) if term == turned != plain else (plain, False)
+    def matrices(self) -> tuple[tuple[str, str], ...]:
+        """Letters of the two axes of x, y and the result."""
+        return (self.rows, self.summed), (self.columns, self.summed), (self.rows, self.columns)
 
-    def result(self, out: str) -> tuple[str, bool]:
-        """Letters of the product; whether y is the left matrix, so that columns come first."""
-        plain = self.batch + self.rows + self.columns
-        turned = self.batch + self.columns + self.rows
-        return (turned, True) if out == turned != plain else (plain, False)
-
-
-def _parsed(equation: str, x: tuple[int, ...], y: tuple[int, ...]) -> _Terms:
-    inputs, arrow, out = equation.partition("->")
-    names = inputs.split(",")
-    if not arrow or len(names) != 2 or not all(map(str.isalpha, "".join((*names, out)))):
-        raise ValueError(f"einsum '{equation}': expected two operands and a result, 'ij,jk->ik'")
-    extent: dict[str, int] = {}
-    for name, shape in zip(names, (x, y)):
-        if len(name) != len(shape) or len(set(name)) != len(name):
-            raise ValueError(f"einsum '{equation}': '{name}' cannot name the axes of {shape}")
-        for c, n in zip(name, shape):
-            if 1 not in (n, extent.get(c, 1)) and n != extent[c]:
-                raise ValueError(f"einsum '{equation}': axis '{c}' is {extent[c]} and {n}")
-            extent[c] = n if n != 1 else extent.get(c, 1)
-    if len(set(out)) != len(out) or not set(out) <= set(extent):
-        raise ValueError(f"einsum '{equation}': '{out}' repeats an axis or no operand has it")
-    own = ["".join(c for c, n in zip(*pair) if n != 1) for pair in zip(names, (x, y))]
-    if alone := (set(own[0]) ^ set(own[1])) - set(out):
-        raise ValueError(f"einsum '{equation}': axis '{min(alone)}' is in one operand alone")
-    return _Terms(*own, "".join(c for c in out if extent[c] != 1), extent)
+    def layouts(self, terms: tuple[str, ...]) -> list[tuple[str, bool]]:
+        """The letters of x, y and the result in the order to have; whether axes change places."""
+        layouts = []
+        for term, (first, last) in zip(terms, self.matrices()):
+            own = "".join(c for c in self.batch if c in term)
+            plain, turned = own + first + last, own + last + first
+            layouts.append((turned, True) if term == turned != plain else (plain, False))
+        return layouts
 
 
-def _groupings(t: _Terms) -> Iterator[_Grouping]:
-    """Every grouping that may need no copy; leading axes of the result may count as batch."""
-    def orders(letters: set[str], *terms: str) -> set[str]:
-        return {"".join(sorted(letters, key=f"{term}{t.out}".index)) for term in terms}
+class _Contraction:
+    """An equation and the extents of its letters; its terms lack the axes of one element."""
 
-    shared = set(t.x) & set(t.y)
-    for leading in range(len(t.out) + 1):
-        batch = shared & set(t.out) | set(t.out[:leading])
-        yield from map(_Grouping._make, product(
-            sorted(orders(batch, t.out, t.x, t.y)),
-            sorted(orders(set(t.x) - shared - batch, t.x, t.out)),
-            sorted(orders(set(t.y) - shared - batch, t.y, t.out)),
-            sorted(orders(shared - set(t.out), t.x, t.y)),
-        ))
+    def __init__(self, equation: str, x: Shape, y: Shape) -> None:
+        inputs, arrow, out = equation.partition("->")
+        names = inputs.split(",")
+        if not arrow or len(names) != 2 or not all(map(str.isalpha, "".join((*names, out)))):
+            raise ValueError(f"einsum '{equation}': need two operands and a result, 'ij,jk->ik'")
+        extent: dict[str, int] = {}
+        for name, shape in zip(names, (x, y)):
+            if len(name) != len(shape) or len(set(name)) != len(name):
+                raise ValueError(f"einsum '{equation}': '{name}' cannot name the axes of {shape}")
+            for c, n in zip(name, shape):
+                if 1 not in (n, extent.get(c, 1)) and n != extent[c]:
+                    raise ValueError(f"einsum '{equation}': axis '{c}' is {extent[c]} and {n}")
+                extent[c] = n if n != 1 else extent.get(c, 1)
+        if len(set(out)) != len(out) or not set(out) <= set(extent):
+            raise ValueError(f"einsum '{equation}': '{out}' repeats an axis or no operand has it")
+        self.extent, self.shapes = extent, (x, y, tuple(extent[c] for c in out))
+        self.terms = tuple("".join(c for c, n in zip(name, shape) if n != 1)
+                           for name, shape in zip((*names, out), self.shapes))
+        if alone := (set(self.terms[0]) ^ set(self.terms[1])) - set(out):
+            raise ValueError(f"einsum '{equation}': axis '{min(alone)}' is in one operand alone")
 
+    def shape(self, letters: str) -> Shape:
+        return tuple(self.extent[c] for c in letters)
 
-def _cost(t: _Terms, g: _Grouping) -> float:
-    """Work beside the product itself; infinite if a repeated operand would become the largest."""
-    permuted = t.size(t.out) * (g.result(t.out)[0] != t.out)
-    repeated = 0
-    for term, free in ((t.x, g.rows), (t.y, g.columns)):
-        permuted += t.size(term) * (g.operand(term, free)[0] != term)
-        lacking = "".join(c for c in g.batch if c not in term)
-        repeated += t.size(lacking + term) if lacking else 0
-    if repeated > max(map(t.size, t[:3])):
-        return inf
-    return float(
-        PERMUTED_NUMBER * permuted + repeated + ONE_MORE_PRODUCT * (t.size(g.batch) - 1)
-    )
+    def size(self, letters: str) -> int:
+        return prod(self.shape(letters))
 
+    def groupings(self) -> Iterator[_Grouping]:
+        """Every grouping that may need no copy; leading axes of the result may count as batch."""
+        x, y, out = self.terms
 
-def _operand(
-    t: _Terms, g: _Grouping, term: str, free: str, given: tuple[int, ...]
-) -> tuple[Arrangement, bool]:
-    """From an operand to matrices; whether their rows are the summed letters."""
-    letters, turned = g.operand(term, free)
-    axes, order, slots, repeats = None, None, None, None
-    if letters != term:
-        axes, order = t.shape(term), tuple(map(term.index, letters))
-    inner = (t.size(g.summed), t.size(free)) if turned else (t.size(free), t.size(g.summed))
-    if any(c not in term for c in g.batch):
-        slots = (*(t.extent[c] if c in term else 1 for c in g.batch), *inner)
-        repeats = (*(1 if c in term else t.extent[c] for c in g.batch), 1, 1)
-    shape = (t.size(g.batch), *inner) if g.batch else inner
-    untouched = order is None and repeats is None and shape == given
-    return Arrangement(axes, order, slots, repeats, None if untouched else shape), turned
+        def orders(letters: set[str], *terms: str) -> list[str]:
+            return sorted({"".join(sorted(letters, key=f"{term}{out}".index)) for term in terms})
+
+        shared = set(x) & set(y)
+        for leading in range(len(out) + 1):
+            batch = shared & set(out) | set(out[:leading])
+            yield from map(_Grouping._make, product(
+                orders(batch, out, x, y), orders(set(x) - shared - batch, x, out),
+                orders(set(y) - shared - batch, y, out), orders(shared - set(out), x, y),
+            ))
+
+    def cost(self, g: _Grouping) -> float:
+        """Work beside the product; infinite if a repeated operand would become the largest."""
+        permuted = sum(self.size(term) for term, (letters, _) in
+                       zip(self.terms, g.layouts(self.terms)) if letters != term)
+        repeated = sum(self.size("".join({*g.batch, *term}))
+                       for term in self.terms[:2] if not set(g.batch) <= set(term))
+        if repeated > max(map(self.size, self.terms)):
+            return inf
+        return float(PERMUTED_NUMBER * permuted + repeated
+                     + ONE_MORE_PRODUCT * (self.size(g.batch) - 1))
+
+    def arrangement(self, g: _Grouping, i: int) -> tuple[Arrangement, bool]:
+        """Arrange operand 0 or 1 as matrices, or the product as the result, which is 2.
+
+        Also tell whether the axes of its matrices change places.
+        """
+        term, (letters, turned) = self.terms[i], g.layouts(self.terms)[i]
+        first, last = (term, letters) if i < 2 else (letters, term)
+        axes = order = slots = repeats = None
+        if first != last:
+            axes, order = self.shape(first), tuple(map(first.index, last))
+        inner = tuple(map(self.size, g.matrices()[i]))[:: -1 if turned else 1]
+        matrices = (self.size(g.batch), *inner) if g.batch else inner
+        if not set(g.batch) <= set(term):
+            slots = (*(self.extent[c] if c in term else 1 for c in g.batch), *inner)
+            repeats = (*(1 if c in term else self.extent[c] for c in g.batch), 1, 1)
+        untouched = order is None and repeats is None and matrices == self.shapes[i]
+        shape = matrices if i < 2 else self.shapes[i]
+        return Arrangement(axes, order, slots, repeats, None if untouched else shape), turned
 
 
 @lru_cache(maxsize=1024)
-def plan(equation: str, x: tuple[int, ...], y: tuple[int, ...]) -> Plan:
-    """How `einsum` computes an equation for operands of these shapes.
+def plan(equation: str, x: Shape, y: Shape) -> Plan:
+    """Find the way in which `einsum` computes an equation for operands of these shapes.
 
     Raises:
         ValueError: not two operands and a result; an axis twice in a term, of unequal extents,
             or summed though only one operand has it.
     """
-    t = _parsed(equation, x, y)
-    g = min(_groupings(t), key=lambda g: _cost(t, g))
-    of_x, x_turned = _operand(t, g, t.x, g.rows, x)
-    of_y, y_turned = _operand(t, g, t.y, g.columns, y)
-    letters, swapped = g.result(t.out)
-    axes = order = None
-    if letters != t.out:
-        axes, order = t.shape(letters), tuple(map(letters.index, t.out))
-    final = t.shape(equation.partition("->")[2])
-    sides = (t.size(g.columns), t.size(g.rows)) if swapped else (t.size(g.rows), t.size(g.columns))
-    made = (t.size(g.batch), *sides) if g.batch else sides
-    out = Arrangement(axes, order, None, None, None if order is None and made == final else final)
+    contraction = _Contraction(equation, x, y)
+    g = min(contraction.groupings(), key=contraction.cost)
+    (of_x, x_turned), (of_y, y_turned), (out, swapped) = (
+        contraction.arrangement(g, i) for i in range(3))
     # the left matrix is [free, summed] and the right one [summed, free], unless transposed
     flags = (y_turned, not x_turned) if swapped else (x_turned, not y_turned)
     return Plan(of_x, of_y, out, swapped, bool(g.batch), flags)
@@ -221,34 +206,25 @@ def _arranged(x: Tensor, how: Arrangement) -> Tensor:
     return x if how.shape is None else ops.reshape(x, how.shape)
 
 
-@cache
-def _kernel_product() -> Callable:
-    """The C++ form; importing it needs the compiled library."""
-    from protenix_ms.ops.product_cpu import kernel_product
-
-    return kernel_product
-
-
-@lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it
-def _by_kernel(exact: bool) -> bool:
-    """Whether our kernel multiplies: in prediction, so that bytes do not depend on the cores."""
-    return exact and kernels_serve() and not recording()
-
-
 def matrix_product(
     a: Float[Tensor, "*c _ _"], b: Float[Tensor, "*c _ _"], turned_a: bool = False,
     turned_b: bool = False,
 ) -> Float[Tensor, "*c _ _"]:
-    """``a b`` of two matrices or two batches of them; what is turned is transposed first."""
-    if _by_kernel(a.dtype == float32 and b.dtype == float32 and a.size > 0 and b.size > 0):
-        return _kernel_product()(a, b, turned_a, turned_b)
+    """Multiply two matrices or two batches of them; a turned one is transposed first.
+
+    In prediction it is our kernel: MindSpore's own splits a product by the number of cores and sums
+    the edge of a part in another order, which gives other bytes on another machine.
+    """
+    exact = a.dtype == float32 and b.dtype == float32
+    if pays("product", min(a.size, b.size), exact):
+        return operator(PRODUCTS[turned_a, turned_b])(a, b, settings())
     return _products[a.ndim][turned_a, turned_b](a, b)
 
 
 def einsum(
     equation: str, x: Shaped[Tensor, "..."], y: Shaped[Tensor, "..."]
 ) -> Shaped[Tensor, "..."]:
-    """Sum of products over the axes that the result lacks, as one (batched) matrix product.
+    """Sum products over the axes that the result lacks, as one (batched) matrix product.
 
     Differentiable, in `jit` too. Axes of one element are repeated to fit the other operand's. Where
     bf16 meets fp32, as at the edge of an fp32 island, the product is fp32: Ascend takes one type.

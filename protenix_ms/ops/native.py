@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled CPU kernels: found in the package, else in the cache, else compiled on first use.
+"""Find the compiled CPU kernels in the package or in the cache, or compile them at first use.
 
 A library belongs to one version, one hash of sources and flags, one architecture and (in the
-cache) one compiler; nothing else is ever loaded, nor one that its digest does not vouch for: a
-damaged one is compiled again. Without a compiler the pure MindSpore forms serve, and one line says
-so.
+cache) one compiler. No other is ever loaded, and none that differs from its digest: a damaged
+library is compiled again. Without a compiler MindSpore's own operators serve, and one line of the
+log says so.
 """
 
 from __future__ import annotations
@@ -26,30 +26,26 @@ from protenix_ms.ops.compile_kernels import CompileError
 from protenix_ms.runtime.policy import policy
 
 PACKAGED = Path(__file__).resolve().parent / "compiled"
-"""Where `setup.py` leaves the library it could build."""
+"""Folder in which `setup.py` leaves the library if it could build it."""
 
 ISA_VARIABLE = "PROTENIX_MS_ISA"
-"""Environment variable that bounds the instruction set of the kernels."""
+"""Environment variable that limits the instruction set of the kernels."""
 
 INSTRUCTION_SETS = ("plain", "avx2", "avx512")
-"""Its values; the place of each, from one, is its number in csrc/cpu/kernels.h."""
+"""Values of the variable; the place of each, from one, is its number in csrc/cpu/kernels.h."""
 
 _log = logging.getLogger(__name__)
 
 
-def _cached_name(compiler: str) -> str:
-    made_by = (compile_kernels.compiler_version(compiler), platform.libc_ver())
-    digest = hashlib.sha256(repr(made_by).encode()).hexdigest()[:8]
-    stem = compile_kernels.library_name().removesuffix(".so")
-    return f"{__version__}-{stem}-{digest}.so"
-
-
 def _compiled(folder: Path) -> Path:
-    """The library in `folder`, compiled now if it is not there; safe among processes."""
+    """Compile the library into `folder` if it is not there; processes may do so together."""
     compiler = compile_kernels.find_compiler()
     if compiler is None:
         raise CompileError("no C++ compiler (g++, c++ or clang++) on the path")
-    target = folder / _cached_name(compiler)
+    origin = (compile_kernels.compiler_version(compiler), platform.libc_ver())
+    digest = hashlib.sha256(repr(origin).encode()).hexdigest()[:8]
+    stem = compile_kernels.library_name().removesuffix(".so")
+    target = folder / f"{__version__}-{stem}-{digest}.so"
     if compile_kernels.is_whole(target):
         return target
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,7 +60,7 @@ def _compiled(folder: Path) -> Path:
 
 
 def _verified() -> Path:
-    """The packaged library if it is whole, else that of the cache."""
+    """Choose the packaged library if it is whole, else that of the cache."""
     packaged = PACKAGED / compile_kernels.library_name()
     if compile_kernels.is_whole(packaged):
         return packaged
@@ -75,7 +71,7 @@ def _verified() -> Path:
 
 def _check_isa(best: str) -> None:
     wanted = os.environ.get(ISA_VARIABLE)
-    if wanted and wanted != best:  # the library has bounded itself by it
+    if wanted and wanted != best:  # the library obeys the variable where it can
         known = wanted in INSTRUCTION_SETS
         raise ConfigError(
             f"'{wanted}' {'is more than this machine has' if known else 'is no instruction set'}",
@@ -85,7 +81,7 @@ def _check_isa(best: str) -> None:
 
 @cache
 def library_path() -> Path | None:
-    """The library to load, or None where only the MindSpore forms serve (logged once).
+    """Find the library to load; None, logged once, where only MindSpore's operators serve.
 
     Raises:
         ConfigError: if PROTENIX_MS_ISA names no instruction set of this machine.
@@ -101,11 +97,11 @@ def library_path() -> Path | None:
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The loaded library, for calls through ctypes; None where there is none."""
+    """Load the library for calls through ctypes; None where there is none."""
     path = library_path()
     return None if path is None else ctypes.CDLL(str(path))
 
 
 def kernels_serve() -> bool:
-    """Whether to call the kernels now: the policy wants them and the library is there."""
+    """Tell whether to call kernels now: the policy wants them and the library is there."""
     return policy().kernels and policy().device == "CPU" and library_path() is not None

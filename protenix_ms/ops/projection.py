@@ -9,8 +9,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.layer_norm import layer_norm_channel_first
-from protenix_ms.ops.low_precision import bf16_einsum
+from protenix_ms.ops.functional import bf16_einsum, layer_norm_channel_first
 from protenix_ms.ops.pair_layers import whole_layers
 from protenix_ms.typing import Float
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sliding windows along one axis. MindSpore's own `unfold` is im2col, for images only."""
+"""Make sliding windows along one axis. MindSpore's own `unfold` is im2col, for images only."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def _positions(length: int, size: int, step: int) -> Tensor:
 
 
 def windows(x: Shaped[Tensor, "..."], axis: int, size: int, step: int) -> Shaped[Tensor, "..."]:
-    """Windows of `size` along `axis`, every `step`, the window's own axis following `axis`.
+    """Take windows of `size` along `axis`, every `step`; their own axis follows `axis`.
 
-    ``[..., n, c] -> [..., w, size, c]`` with ``w = (n - size) // step + 1``; what does not fill a
-    window is left out. One row gather, hence differentiable: the gradient sums over overlaps.
-    `unfold` is the same with the new axis moved to the end, which costs a physical permute.
+    ``[..., n, c] -> [..., w, size, c]`` with ``w = (n - size) // step + 1``; a rest that does not
+    fill a window is left out. One gather of rows, hence differentiable: the gradient sums over
+    overlaps. `unfold` moves the new axis to the end, which costs a physical permute.
 
     Raises:
         ValueError: an axis that does not exist, a size or step that is impossible.
@@ -38,7 +38,7 @@ def windows(x: Shaped[Tensor, "..."], axis: int, size: int, step: int) -> Shaped
 
 
 def unfold(x: Shaped[Tensor, "..."], axis: int, size: int, step: int) -> Shaped[Tensor, "..."]:
-    """`torch.Tensor.unfold`: windows of `size` every `step` along `axis`, as a new last axis.
+    """Take windows as `torch.Tensor.unfold` does: `size` long, every `step`, as a new last axis.
 
     Any rank, any axis, differentiable; a copy, where torch returns a view.
 

@@ -7,7 +7,9 @@ Both estimates count arrays of some kinds that live at once at the peak. `ARRAYS
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 
 from ml_collections import ConfigDict
@@ -52,7 +54,15 @@ class Size:
 
 
 def _weights(config: ConfigDict) -> int:
-    return sum(map(prod, parameter_shapes(config).values())) * _FLOAT
+    """Return the bytes of all parameters."""
+    return _FLOAT * _count_parameters(config.to_json())
+
+
+@cache
+def _count_parameters(config: str) -> int:
+    """Count once per configuration, given as JSON: other sizes than released ones take seconds."""
+    shapes = parameter_shapes(ConfigDict(json.loads(config)))
+    return sum(map(prod, shapes.values()))
 
 
 def estimate_bytes(config: ConfigDict, size: Size) -> float:

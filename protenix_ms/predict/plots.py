@@ -72,11 +72,9 @@ def draw_seed(folder: JobFolder, result: SeedResult, label: str) -> None:
 
 def confidence_png(sample: Sample, axis: TokenAxis, title: str, label: str) -> bytes:
     """Draw the PAE as a heat map on the left, pLDDT along the tokens on the right."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 5.6), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     heat, line = figure.subplots(1, 2, width_ratios=(1, 1.25))
     figure.suptitle(title, fontsize=12)
     figure.supxlabel(label, fontsize=8, color="#b00020" if "RANDOM" in label else "#555555")
@@ -84,7 +82,7 @@ def confidence_png(sample: Sample, axis: TokenAxis, title: str, label: str) -> b
     plddt = token_plddt(sample.plddt, sample.full_data["atom_to_token_idx"])
     _draw_plddt(line, plddt, axis)
     buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -69,8 +69,6 @@ class Total:
 
     def over_ranks(self, ranks: Ranks, parameters: list[Parameter]) -> Total:
         """Sum over all processes; one that left out all its examples adds zeros."""
-        if ranks.count == 1:
-            return self
         numbers = [self.stop, self.count, self.loss, *(self.terms.get(k, 0.0) for k in TERMS)]
         parts = [self.gradients[p.name].reshape(-1) if p.name in self.gradients
                  else ops.zeros(p.size, float32) for p in parameters]
@@ -160,7 +158,8 @@ class Trainer:
                 start = time.perf_counter()
                 total = self._differentiate([next(examples) for _ in range(c.iters_to_accumulate)])
                 total.stop = len(requests)
-                total = total.over_ranks(self.ranks, self.differentiate.parameters)
+                if self.ranks.count > 1:
+                    total = total.over_ranks(self.ranks, self.differentiate.parameters)
                 norm = self._apply(total) if total.count else math.nan
                 line = {"step": self.step, "loss": total.loss if total.count else None,
                         **total.terms, "gradient_norm": norm if math.isfinite(norm) else None,

@@ -172,12 +172,10 @@ def curves_png(log: list[dict], evaluation: list[dict]) -> bytes:
     Args:
         log, evaluation: lines as `record` keeps them.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     judged = [line for line in evaluation if line["entry"] == "all"]
     figure = Figure(figsize=(14, 8) if judged else (14, 4.4), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     panels = np.ravel(figure.subplots(2 if judged else 1, 3))
     step = _column(log, "step") + 1
     _curve(panels[0], step, _column(log, "loss"), "loss")
@@ -192,7 +190,7 @@ def curves_png(log: list[dict], evaluation: list[dict]) -> bytes:
     if judged:
         _draw_scores(panels[3:], judged)
     buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -124,45 +125,36 @@ class TrainingStep:
         """Run all recycles but the last; no gradient passes through them."""
         with without_gradient():
             start = self.model.initial(job)
-            now = Trunk(start.s_inputs, ops.zeros_like(start.s), ops.zeros_like(start.z))
+            trunk = Trunk(start.s_inputs, ops.zeros_like(start.s), ops.zeros_like(start.z))
             for _ in range(cycles):
-                now = self.model.recycle(job, start, now, draws, self._dropout)
-        return now
+                trunk = self.model.recycle(job, start, trunk, draws, self._dropout)
+        return trunk
 
     def _loss(
         self, example: Example, job: ModelInputs, before: Trunk, draws: Draws
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the part that is differentiated."""
-        alone = self.config.train_confidence_only
-        if alone:
-            with without_gradient():
-                trunk, given = self._represent(job, before, draws)
-        else:
-            trunk, given = self._represent(job, before, draws)
+        alone, confidence = self.config.train_confidence_only, None
+        with without_gradient() if alone else nullcontext():
+            trunk = self.model.recycle(job, self.model.initial(job), before, draws, self._dropout)
+            conditioning = self.model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
+        labels = Labels.from_arrays(example.labels)  # in the order of the file
         if self._rolls_out:
-            x = self.roll_out(given, draws)
+            x = self.roll_out(conditioning, draws)
             labels = self._permuted(example, x, draws)
             confidence = self._confidence(example, trunk, x)
-        else:
-            # labels in the order of the file
-            labels, confidence = Labels.from_arrays(example.labels), None
-        denoised = None if alone else self._denoise(labels, given, trunk, draws)
+        denoised = None if alone else self._denoise(labels, conditioning, trunk, draws)
         terms = TrainingLoss(self.config, example.features, labels, self.distances)
         return terms(confidence, denoised)
 
-    def _represent(
-        self, job: ModelInputs, before: Trunk, draws: Draws
-    ) -> tuple[Trunk, Conditioning]:
-        """Run the last recycle, and prepare the denoiser once for all samples."""
-        trunk = self.model.recycle(job, self.model.initial(job), before, draws, self._dropout)
-        return trunk, self.model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
-
-    def roll_out(self, given: Conditioning, draws: Draws) -> Float[Array, "b a 3"]:
+    def roll_out(
+        self, conditioning: Conditioning, draws: Draws
+    ) -> Float[Array, "b a 3"]:
         """Sample in few steps without gradient: the structures that confidence is learnt from."""
         c = self.model.config.sample_diffusion
         with without_gradient():
             size = (c.N_step_mini_rollout, c.N_sample_mini_rollout)
-            x = self.model.roll_out(given, draws, size)
+            x = self.model.roll_out(conditioning, draws, size)
         trace("pred/coordinate_mini", x)
         return x
 
@@ -191,7 +183,7 @@ class TrainingStep:
         return Confidence(x, **stacked._asdict())
 
     def _denoise(
-        self, labels: Labels, given: Conditioning, trunk: Trunk, draws: Draws
+        self, labels: Labels, conditioning: Conditioning, trunk: Trunk, draws: Draws
     ) -> Denoised:
         """Denoise noisy copies of the known structure, some samples at a time."""
         count, size = self.config.diffusion_batch_size, self.config.diffusion_chunk_size
@@ -206,7 +198,7 @@ class TrainingStep:
         parts = [
             self.model.diffusion_module(
                 Tensor.from_numpy(np.ascontiguousarray(noisy[i : i + size])),
-                level[i : i + size], given,
+                level[i : i + size], conditioning,
             )
             for i in range(0, count, size)
         ]

@@ -101,8 +101,8 @@ def alternate(sides: Sequence[str], work: str, tokens: int, repeats: int) -> lis
     """Run all sides of one case in turns, in processes of their own.
 
     Returns:
-        A row per side: medians of all numbers but memory, which is the last run's. The first row
-        also has `difference` of outputs to the second side's, relative to the largest.
+        A row per side: medians of all numbers but memory, which is the last run's. Where both
+        return arrays, the first row has `difference` to the second, relative to the largest.
     """
     options = {"work": work, "tokens": tokens}
     children = {side: subprocess.Popen(child_command(side, **options), env=environment(side),
@@ -123,8 +123,9 @@ def alternate(sides: Sequence[str], work: str, tokens: int, repeats: int) -> lis
             child.kill()
             child.wait()
     rows = [{**options, "side": side, **_medians(runs)} for side, runs in answers.items()]
-    if len(sides) > 1 and answers[sides[0]][0]["outputs"]:
-        rows[0]["difference"] = _difference(*(answers[side][0]["outputs"] for side in sides[:2]))
+    outputs = [answers[side][0]["outputs"] for side in sides[:2]]
+    if len(sides) > 1 and all(outputs):
+        rows[0]["difference"] = _difference(*outputs)
     return rows
 
 
@@ -168,7 +169,7 @@ def peak_gflops() -> float:
     import numpy as np
     from mindspore import Tensor, ops
 
-    from protenix_ms.ops.pair_layers import linear
+    from protenix_ms.ops.functional import linear
 
     mindspore.runtime.launch_blocking()
     x = Tensor.from_numpy(np.ones((2048, 2048), np.float32))

@@ -7,7 +7,6 @@ import argparse
 import gc
 import io
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -83,12 +82,6 @@ def crop(folder: Path, name: str, ccd: ComponentDictionary) -> DrawnExample:
         if len(example.tokens) == TOKENS:
             return DrawnExample({"pdb_id": name}, example)
     raise InputError(f"no crop of {TOKENS} tokens", where=name, fix="take a larger entry")
-
-
-def crops(folder: Path) -> list[DrawnExample]:
-    """Cut the eight crops, which are always the same."""
-    ccd = ComponentDictionary.load()
-    return [crop(folder, name, ccd) for name in ENTRIES]
 
 
 def new_trainer(config, chosen: list[DrawnExample], output: Path, ranks: object):
@@ -191,7 +184,6 @@ def overfit(args: argparse.Namespace) -> list[dict] | None:
         msrun --worker_num=2 --local_worker_num=2 --join=True \\
             scripts/bench.py overfit --output overfit
     """
-    began = time.monotonic()
     # Operators this small gain nothing from a second core, whose threads would wait by spinning.
     cores, place = sorted(os.sched_getaffinity(0)), int(os.environ.get("RANK_ID", "0"))
     os.sched_setaffinity(0, {cores[place % len(cores)]})
@@ -201,19 +193,17 @@ def overfit(args: argparse.Namespace) -> list[dict] | None:
     from protenix_ms.runtime.policy import Policy, using
     from protenix_ms.runtime.ranks import join
 
-    chosen, config, ranks = crops(args.data), configuration(args.updates), join()
+    ccd, config, ranks = ComponentDictionary.load(), configuration(args.updates), join()
+    chosen = [crop(args.data, name, ccd) for name in ENTRIES]
     trainer = new_trainer(config, chosen, args.output, ranks)
     gc.freeze()  # what is there by now stays: Python need not look through it again and again
     start = trainer.step if trainer.resume() else 0
 
     def report(line: dict) -> None:
-        minutes = (time.monotonic() - began) / 60
         if "entry" in line:
             print(f"  {line['entry']}: lDDT {line['lddt'][CHOICE]:.3f}", flush=True)
         elif (done := line["step"] + 1) % EVERY == 0:
-            left = minutes / (done - start) * (args.updates - done)
-            print(f"update {done} of {args.updates}: loss {line['loss']:.3f}, {minutes:.1f} min, "
-                  f"about {left:.0f} left", flush=True)
+            print(f"update {done} of {args.updates}: loss {line['loss']:.3f}", flush=True)
 
     with using(Policy()):
         if start == args.updates:  # a finished run is judged again

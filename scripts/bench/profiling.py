@@ -18,7 +18,7 @@ from inputs import add_sampling, our_model, sampling_settings
 from network import WORKS, our_block, our_cell, our_prediction
 
 MODULES, OPERATORS = 1, 2  # process numbers of the trace
-MOST_EVENTS = 200_000  # of each kind; later ones are left out and counted
+MOST_EVENTS = 200_000  # of each kind; later ones are left out
 
 
 @dataclass
@@ -28,19 +28,17 @@ class Modules:
     Attributes:
         events: Chrome trace events, microseconds of the clock.
         calls, total, own: by path, with `*` for the number of a block; own without inner cells.
-        lost: events beyond `MOST_EVENTS`.
     """
 
     events: list[dict] = field(default_factory=list)
     calls: Counter = field(default_factory=Counter)
     total: Counter = field(default_factory=Counter)
     own: Counter = field(default_factory=Counter)
-    lost: int = 0
     _open: list[list] = field(default_factory=list)  # [path, start, time of inner cells]
 
     @contextmanager
     def watch(self, root: object) -> Iterator[None]:
-        """Time every cell: its call, and `added` of those that add their update themselves."""
+        """Time every call of every cell."""
         with ExitStack() as watched:
             for path, cell in root.cells_and_names():
                 name, kind = path or type(root).__name__, type(cell).__name__
@@ -48,19 +46,7 @@ class Modules:
                 after = cell.register_forward_hook(lambda *_, kind=kind: self._leave(kind))
                 watched.callback(before.remove)
                 watched.callback(after.remove)
-                if hasattr(cell, "added"):
-                    vars(cell)["added"] = self._timed(name, kind, cell.added)
-                    watched.callback(vars(cell).pop, "added")
             yield
-
-    def _timed(self, path: str, kind: str, function: Callable) -> Callable:
-        def timed(*inputs, **options):
-            self._enter(path)
-            result = function(*inputs, **options)
-            self._leave(kind)
-            return result
-
-        return timed
 
     def _enter(self, path: str) -> None:
         self._open.append([path, time.time_ns() / 1e3, 0.0])
@@ -72,17 +58,12 @@ class Modules:
         self.own[name] += duration - inner
         if self._open:
             self._open[-1][2] += duration
-            if self._open[-1][0] == path:  # `added` by a call of itself
-                return
         self.calls[name] += 1
         self.total[name] += duration
-        if len(self.events) >= MOST_EVENTS:
-            self.lost += 1
-            return
-        self.events.append({
-            "ph": "X", "pid": MODULES, "tid": 1, "cat": kind, "name": path.rpartition(".")[2],
-            "ts": start, "dur": duration, "args": {"path": path},
-        })
+        if len(self.events) < MOST_EVENTS:
+            self.events.append({
+                "ph": "X", "pid": MODULES, "tid": 1, "cat": kind, "name": path.rpartition(".")[2],
+                "ts": start, "dur": duration, "args": {"path": path}})
 
 
 def operators(folder: Path) -> list[dict]:
@@ -132,8 +113,8 @@ def profile(args: argparse.Namespace) -> list[dict]:
 
     Writes `trace.json` (modules above, MindSpore's operators below) to `--out`.
     Modules are timed by hooks on every cell, "self" without the cells they call; blocks of a stack
-    count together. What a module calls by another method than `construct` or `added` counts as its
-    own. Operators come from MindSpore's profiler, whose own files are not kept.
+    count together. What a module calls by another method than `construct` counts as its own.
+    Operators come from MindSpore's profiler, whose own files are not kept.
     """
     if args.work == "predict":
         root = our_model(args.model, sampling_settings(args))
@@ -145,8 +126,7 @@ def profile(args: argparse.Namespace) -> list[dict]:
     modules, events, seconds = watch_run(root, run)
     args.out.mkdir(parents=True, exist_ok=True)
     write_trace(args.out / "trace.json", modules, events)
-    print(f"{args.out / 'trace.json'}: {len(modules.events)} modules, {len(events)} operators"
-          + (f"; {modules.lost} left out" if modules.lost else ""))
+    print(f"{args.out / 'trace.json'}: {len(modules.events)} modules, {len(events)} operators")
     return table_rows(modules, events, seconds)
 
 

@@ -19,7 +19,7 @@ KEPT, RECOMPUTED = WORKS = ("kept", "recomputed")
 TERMS = ("smooth_lddt", "bond", "mse", "distogram", "plddt", "pde", "resolved", "pae")
 SETTINGS = {"model.N_cycle": 1, "sample_diffusion.N_step_mini_rollout": 20}  # of both sides
 SEED = 1
-NONE, ALL, DEFAULT = "none", "all", "default"  # default: what the training stages switch on
+NONE, ALL = "none", "all"
 
 
 def train(args: argparse.Namespace) -> list[dict]:
@@ -193,8 +193,7 @@ def measure_one(args: argparse.Namespace, kind: str) -> dict:
 
     step, _optimiser = learner(args.model, args.samples)  # its moments are held during the step
     example = inputs.make_example(args.cif, int(args.tokens))
-    default = [kind for kind, on in step.config.recompute.items() if on]
-    kinds = {NONE: (), ALL: KINDS, DEFAULT: default}.get(kind, (kind,))
+    kinds = {NONE: (), ALL: KINDS}.get(kind, (kind,))
     held = measure.memory("VmRSS")
     measure.forget_peak()
     start, cpu = time.perf_counter(), time.process_time()

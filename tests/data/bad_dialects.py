@@ -57,7 +57,7 @@ _ALPHAFOLD3 = [
 
 _ALPHAFOLD3_FIELDS = [
     BadInput("AF3 user CCD by path", alphafold3(_AF_PROTEIN, userCCD="", userCCDPath="x.cif"),
-             ("userCCD is not supported",)),
+             ("userCCDPath", "userCCD is not supported")),
     BadInput("AF3 count", _chain(count=2), ("entity 1 (protein)", "'count'", "one id per copy")),
     BadInput("AF3 unknown key", _chain(circular=True), ("entity 1 (protein)", "'circular'")),
     BadInput("AF3 unknown job key", alphafold3(_AF_PROTEIN, notes="x"), ("job 1", "'notes'")),

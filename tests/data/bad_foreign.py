@@ -67,7 +67,7 @@ _OPENFOLD3 = [
     BadInput(
         "OpenFold3 position",
         openfold3(chain={"non_canonical_residues": {"11": "SEP"}}),
-        ("ptmPosition is 11", "1 to 10"),
+        ("query 'a', chain 1", "the position is 11", "1 to 10"),
     ),
 ]
 

@@ -127,7 +127,7 @@ _CHAINS = [
     BadInput(
         "nucleotide keys on a protein",
         modified(modificationType="CCD_SEP", basePosition=1),
-        ("ptmType is missing",),
+        ("modifications 1", "unknown key 'modificationType'", "ptmType, ptmPosition"),
     ),
 ]
 
@@ -191,7 +191,7 @@ _LIGANDS = [
     BadInput(
         "five bonds on carbon",
         job({"ligand": {"ligand": "C(C)(C)(C)(C)C"}}),
-        ("not valid SMILES",),
+        ("entity 1", "'C(C)(C)(C)(C)C'", "not a possible molecule", "valence"),
         chemistry=True,
     ),
 ]

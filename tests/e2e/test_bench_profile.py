@@ -34,5 +34,5 @@ def test_a_trace_of_one_denoising_step(tmp_path):
     assert abs(1e6 * own - whole["dur"]) < 1e-3 * whole["dur"]  # every moment belongs to a module
     assert "diffusion_transformer.blocks.*" in seconds
     transition = seconds["diffusion_transformer.blocks.*.conditioned_transition_block"]
-    assert transition > 0.01 * own  # one kernel, called as `added`
+    assert transition > 0.01 * own  # one kernel
     assert "Custom" in run.stdout and "trace.json" in run.stdout

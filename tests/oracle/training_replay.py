@@ -49,8 +49,8 @@ class UpstreamStep(TrainingStep):
         super().__init__(model, recording.training)
         self._recording = recording
 
-    def roll_out(self, given: Conditioning, draws: Draws) -> Array:
-        super().roll_out(given, draws)
+    def roll_out(self, conditioning: Conditioning, draws: Draws) -> Array:
+        super().roll_out(conditioning, draws)
         return self._recording.outputs["pred/coordinate_mini"]
 
 

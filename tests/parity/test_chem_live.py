@@ -16,10 +16,11 @@ from protenix.data.inference import json_parser
 from protenix.data.inference.json_to_feature import SampleDictToFeatures
 
 from protenix_ms.chem.ccd import ComponentDictionary
-from protenix_ms.chem.leaving import leaving_groups
 from protenix_ms.chem.ligand import build_ligand
 from protenix_ms.chem.molecule import component_molecule
-from protenix_ms.chem.polymer import RESIDUES, build_polymer
+from protenix_ms.chem.polymer import build_polymer
+from protenix_ms.chem.residue import leaving_groups
+from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.features.assembly import assemble
 from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Modification, Polymer
 
@@ -250,7 +251,7 @@ def test_random_chains(seed, ccd):
     rng = np.random.default_rng(seed)
     kind = ["protein", "dna", "rna"][seed % 3]
     length = int(rng.integers(2, 8))
-    sequence = "".join(rng.choice(list(RESIDUES[kind]), length))
+    sequence = "".join(rng.choice(list(SEQUENCE_LETTERS[kind]), length))
     codes = [code for code in upstream_ccd.get_all_ccd_code() if len(ccd[code])]
     places = rng.permutation(length)[: rng.integers(0, length + 1)] + 1
     modifications = [(str(rng.choice(codes)), int(p)) for p in places]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.ligand import build_ligand
 from protenix_ms.chem.molecule import component_molecule
-from protenix_ms.chem.polymer import RESIDUES, build_polymer
+from protenix_ms.chem.polymer import build_polymer
+from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.job import Ligand, Modification
 
 CCD = ComponentDictionary.load()
@@ -30,8 +31,8 @@ def assert_sound(table):
 @QUICK
 @given(st.data())
 def test_chains_with_any_component(data):
-    kind = data.draw(st.sampled_from(sorted(RESIDUES)))
-    sequence = data.draw(st.text(sorted(RESIDUES[kind]), min_size=1, max_size=12))
+    kind = data.draw(st.sampled_from(sorted(SEQUENCE_LETTERS)))
+    sequence = data.draw(st.text(sorted(SEQUENCE_LETTERS[kind]), min_size=1, max_size=12))
     places = data.draw(st.sets(st.integers(1, len(sequence)), max_size=3))
     changes = tuple(Modification(data.draw(st.sampled_from(CODES)), p) for p in sorted(places))
     table = build_polymer(kind, sequence, changes, CCD)

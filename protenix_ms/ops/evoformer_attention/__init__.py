@@ -9,6 +9,7 @@ from functools import lru_cache
 import mindspore
 from mindspore import ops
 
+from protenix_ms.ops.evoformer_attention.cpu import kernel_window_attention
 from protenix_ms.ops.evoformer_attention.dispatch import form, implementation
 from protenix_ms.runtime.gradient import recording
 from protenix_ms.typing import Bool, Float, Tensor
@@ -18,18 +19,16 @@ __all__ = ["evoformer_attention", "windows_in_place"]
 
 @lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it
 def windows_in_place(dtype: mindspore.Type, width: int) -> Callable | None:
-    """Attention that reads windows where they are, `cpu.kernel_window_attention`.
+    """Find the attention that reads windows where they are, `cpu.kernel_window_attention`.
 
     None where windows are made first: for gradients, other devices and number formats.
 
     Args:
-        dtype, width: of the queries and of a head.
+        dtype: of the queries.
+        width: of a head.
     """
-    if recording() or implementation(dtype, width) != "cpu":
-        return None
-    from protenix_ms.ops.evoformer_attention.cpu import kernel_window_attention
-
-    return kernel_window_attention
+    serves = not recording() and implementation(dtype, width) == "cpu"
+    return kernel_window_attention if serves else None
 
 
 def evoformer_attention(
@@ -41,7 +40,7 @@ def evoformer_attention(
     scale: float | None = None,
     gate: Float[Tensor, "b r q h d"] | None = None,
 ) -> Float[Tensor, "b r q h d"]:
-    """``softmax(scale q k^T + pair_bias + mask) v`` over the keys of each row.
+    """Compute ``softmax(scale q k^T + pair_bias + mask) v`` over the keys of each row.
 
     Args:
         q, k, v: natural layout, as a projection leaves them: batch, row, token, head, channel.

@@ -15,7 +15,7 @@ import mindspore
 from mindspore import Tensor, ops
 from mindspore.ops import CustomRegOp, DataType
 
-from protenix_ms.ops.evoformer_attention.layout import grouped, low_bias, tile_flags
+from protenix_ms.ops.evoformer_attention.layout import by_groups, grouped, low_bias, tile_flags
 from protenix_ms.typing import Bool, Float
 
 INPUTS = ("query", "key", "value", "pair_bias", "mask", "tile_flag")
@@ -31,7 +31,7 @@ _FLOAT32 = ("mask", "lse", "delta", *GRAD_OUTPUTS)
 
 
 def registration(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> dict:
-    """What `ops.Custom` must know of an op: names, and types for fp16 and for bf16."""
+    """Describe an op to `ops.Custom`: names, and types for fp16 and for bf16."""
 
     def types(argument: str, low: tuple[str, str]) -> tuple[str, str]:
         if argument in _FLOAT32:
@@ -49,12 +49,12 @@ def registration(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -
 
 
 def forward_shapes(q: Sequence[int], *others: Sequence[int]) -> tuple:
-    """Shapes of the output and of log-sum-exp, ``[g, h, q]``."""
+    """Infer the shapes of the output and of log-sum-exp, ``[g, h, q]``."""
     return q, [q[0], q[2], q[1]]
 
 
 def forward_types(q: mindspore.Type, *others: mindspore.Type) -> tuple:
-    """Types of the outputs."""
+    """Infer the types of the outputs."""
     return q, mindspore.float32
 
 
@@ -62,13 +62,13 @@ def backward_shapes(
     q: Sequence[int], k: Sequence[int], v: Sequence[int], bias: Sequence[int],
     *others: Sequence[int],
 ) -> tuple:
-    """Shapes of the gradients; channels are padded to a multiple of 16."""
+    """Infer the shapes of the gradients; channels are padded to a multiple of 16."""
     wide = [-(-q[3] // 16) * 16]
     return [*q[:3], *wide], [*k[:3], *wide], [*v[:3], *wide], list(bias)
 
 
 def backward_types(*inputs: mindspore.Type) -> tuple:
-    """Types of the gradients."""
+    """Infer the types of the gradients."""
     return (mindspore.float32,) * 4
 
 
@@ -76,7 +76,7 @@ def bprop(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor, flags: Tensor,
     out: tuple, dout: tuple,
 ) -> tuple:
-    """Gradients of every input; MindSpore prescribes the arguments."""
+    """Compute the gradients of every input; MindSpore prescribes the arguments."""
     o, do = out[0].astype(mindspore.float32), dout[0].astype(mindspore.float32)
     delta = ops.transpose((o * do).sum(-1), (0, 2, 1))
     dq, dk, dv, dbias = backward_op()(q, k, v, bias, mask, flags, dout[0], out[1], delta)
@@ -92,46 +92,32 @@ def bprop(
 
 @cache
 def forward_op() -> ops.Custom:
-    """The forward op with its gradient; constructing it compiles a callback with g++."""
+    """Make the forward op with its gradient; this compiles a call-back with g++."""
     info = registration("EvoformerAttentionPtx", INPUTS, OUTPUTS)
     return ops.Custom(FORWARD, forward_shapes, forward_types, "aot", bprop, info)
 
 
 @cache
 def backward_op() -> ops.Custom:
-    """The backward op."""
+    """Make the backward op."""
     info = registration("EvoformerAttentionPtxGrad", GRAD_INPUTS, GRAD_OUTPUTS)
     return ops.Custom(BACKWARD, backward_shapes, backward_types, "aot", None, info)
 
 
-def _launches(groups: int, logits: int, shared: int) -> tuple[tuple[int, int], ...]:
-    """Ranges of groups, of so many logits each, one per launch.
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor, flags: Tensor) -> Tensor:
+    """Make one launch, or several over groups where one would last too long.
 
     Groups that share a bias by parts stay together: few have so many logits.
     """
-    at_once = groups if shared not in (1, groups) else max(1, LARGEST_LAUNCH // logits)
-    return tuple((i, min(i + at_once, groups)) for i in range(0, groups, at_once))
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor, flags: Tensor) -> Tensor:
-    """One launch, or several over groups where one would last too long."""
     groups, length, heads, _ = q.shape
-    shared = bias.shape[0] if len(bias.shape) == 4 else 1
-    if groups * length * heads * k.shape[1] <= LARGEST_LAUNCH:
-        return forward_op()(q, k, v, bias, mask, flags)[0]
-    masked = len(mask.shape) == 2
-    parts = []
-    for i, j in _launches(groups, length * heads * k.shape[1], shared):
-        own = bias[i:j] if shared > 1 else bias
-        part = (mask[i:j], flags[i:j]) if masked else (mask, flags)
-        parts.append(forward_op()(q[i:j], k[i:j], v[i:j], own, *part)[0])
-    return ops.concat(parts, 0)
+    at_once = max(1, LARGEST_LAUNCH // (length * heads * k.shape[1]))
+    if bias.shape[0] not in (1, groups):
+        at_once = groups
 
+    def launch(*inputs):
+        return forward_op()(*inputs)[0]
 
-def serves(q: Tensor) -> bool:
-    """Whether the ops take q: fp16 or bf16, and a head dimension of 8, 16, ... 64."""
-    low = q.dtype in (mindspore.float16, mindspore.bfloat16)
-    return low and q.shape[-1] <= MAX_WIDTH and q.shape[-1] % 8 == 0
+    return by_groups(launch, at_once, q, k, v, bias, mask, flags)
 
 
 def ascend_attention(
@@ -142,7 +128,10 @@ def ascend_attention(
     mask: Bool[Tensor, "_ r 1 1 k"] | Float[Tensor, "_ r 1 1 k"] | None,
     scale: float,
 ) -> Float[Tensor, "b r q h d"]:
-    """See `evoformer_attention`; q as `serves` says, the bias is cast to its type."""
+    """See `evoformer_attention`; q is fp16 or bf16, the bias is cast to its type.
+
+    The ops take a head dimension of 8, 16, ... `MAX_WIDTH`.
+    """
     shape, low = q.shape, q.dtype
     factor = scale * shape[-1] ** 0.5
     q = q if abs(factor - 1) < 1e-6 else q * factor

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same attention under the signatures that other projects call."""
+"""Offer our attention under the signatures that other projects call."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from protenix_ms.ops.evoformer_attention import evoformer_attention
 def DS4Sci_EvoformerAttention(
     Q: Tensor, K: Tensor, V: Tensor, biases: list[Tensor | None]
 ) -> Tensor:
-    """As DeepSpeed's: ``softmax(Q K^T / sqrt(d) + bias1 + bias2) V``.
+    """Compute ``softmax(Q K^T / sqrt(d) + bias1 + bias2) V``, as DeepSpeed's function does.
 
     Args:
         Q, K, V: ``[b, rows, tokens, h, d]``.
-        biases: up to two, in either order absent: bias1 ``[b, rows, 1, 1, tokens]``, an additive
-            mask of which only the keys it takes away (-1e8 and less) count, and bias2
+        biases: up to two, each of which may be None: bias1 ``[b, rows, 1, 1, tokens]``, an additive
+            mask that takes a key away at -1e8 and below and else counts as 0, and bias2
             ``[b, 1, h, tokens, tokens]``.
 
     Raises:
@@ -61,7 +61,7 @@ def evo_attention(
     query: Tensor, key: Tensor, value: Tensor, head_num: int, bias: Tensor | None = None,
     attn_mask: Tensor | None = None, scale_value: float = 1.0, input_layout: str = "BSND",
 ) -> Tensor:
-    """As MindScience's op, except that the bias is added after the scale, not before.
+    """Compute attention as MindScience's op does, but add the bias after the scale, not before.
 
     Args:
         query, key, value: in `input_layout`: BSND, BNSD, BSH or SBH.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which implementation of attention serves here: ascend, then vendor, cpu, reference.
+"""Choose the implementation of attention: ascend, else vendor, else cpu, else reference.
 
-Every reason is one sentence, logged once. PROTENIX_MS_EVO_ATTN overrides the choice; what was
-asked for by name and cannot serve is refused rather than replaced.
+Every reason is one sentence, logged once. PROTENIX_MS_EVO_ATTN overrides the choice; an
+implementation that it names and that cannot serve is refused rather than replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from mindspore import Tensor
 
 from protenix_ms.errors import ResourceError
 from protenix_ms.ops.evoformer_attention import env
+from protenix_ms.ops.evoformer_attention.ascend import MAX_WIDTH, ascend_attention
+from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
 from protenix_ms.ops.evoformer_attention.reference import reference_attention
+from protenix_ms.ops.evoformer_attention.vendor import vendor_attention
 from protenix_ms.ops.native import kernels_serve, library_path
 from protenix_ms.runtime.policy import policy
 
@@ -28,25 +31,14 @@ _log = logging.getLogger(__name__)
 
 @cache
 def form(name: env.Choice) -> Callable:
-    """The function of an implementation; importing one may need what only its device has."""
-    if name == "ascend":
-        from protenix_ms.ops.evoformer_attention.ascend import ascend_attention
-
-        return ascend_attention
-    if name == "vendor":
-        from protenix_ms.ops.evoformer_attention.vendor import vendor_attention
-
-        return vendor_attention
-    if name == "cpu":
-        from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
-
-        return kernel_attention
-    return reference_attention
+    """Look up the function of an implementation."""
+    return {"ascend": ascend_attention, "vendor": vendor_attention, "cpu": kernel_attention,
+            "reference": reference_attention}[name]
 
 
 @cache
 def _chip() -> str:
-    """The device's name; empty if the runtime cannot tell."""
+    """Ask the runtime for the device's name; empty if it cannot tell."""
     try:
         return str(mindspore.hal.get_device_name(0, "Ascend"))
     except (RuntimeError, ValueError, TypeError, AttributeError):
@@ -60,13 +52,16 @@ def _gradients(attention: Callable, inputs: tuple[Tensor, ...], mask: Tensor) ->
         out = attention(*x, mask, scale)
         return (out.astype(mindspore.float32) ** 2).sum(), out
 
-    found = mindspore.value_and_grad(total, (0, 1, 2, 3), has_aux=True)(*inputs)
-    (_, out), gradients = found
+    (_, out), gradients = mindspore.value_and_grad(total, (0, 1, 2, 3), has_aux=True)(*inputs)
     return [x.astype(mindspore.float32).asnumpy() for x in (out, *gradients)]
 
 
 def self_test(attention: Callable) -> str | None:
-    """Runs a small attention forward and backward against the reference; what differs, or None."""
+    """Run a small attention forward and backward against the reference.
+
+    Returns:
+        What differs, as the end of a sentence; None if nothing does.
+    """
     rng = np.random.default_rng(0)
     shapes = ((1, 3, 40, 2, 24), (1, 3, 70, 2, 24), (1, 3, 70, 2, 24), (1, 1, 2, 40, 70))
     arrays = [rng.normal(size=s).astype(np.float16) for s in shapes]
@@ -75,10 +70,10 @@ def self_test(attention: Callable) -> str | None:
         reference_attention, tuple(Tensor(x.astype(np.float32)) for x in arrays), mask
     )
     try:
-        found = _gradients(attention, tuple(Tensor(x) for x in arrays), mask)
+        ours = _gradients(attention, tuple(Tensor(x) for x in arrays), mask)
     except (RuntimeError, ValueError, TypeError) as error:
         return f"its self-test failed to run ({str(error).splitlines()[0]})"
-    for name, x, y in zip(("out", "dq", "dk", "dv", "dbias"), found, exact):
+    for name, x, y in zip(("out", "dq", "dk", "dv", "dbias"), ours, exact):
         error = np.abs(x - y).max() / np.abs(y).max()
         if not error <= SELF_TEST_TOLERANCE:
             return f"its self-test is off by {error:.1e} in {name}"
@@ -87,7 +82,7 @@ def self_test(attention: Callable) -> str | None:
 
 @cache
 def ascend_obstacle() -> str | None:
-    """Why our Ascend op does not serve in this process; None if it passed its self-test."""
+    """Say why our Ascend op does not serve in this process; None if it passed its self-test."""
     reason = env.ascend_obstacle(_chip()) or self_test(form("ascend"))
     if reason:
         _log.warning("attention uses the vendor's operator, not ours: %s", reason)
@@ -104,7 +99,7 @@ def _refuse(name: str, reason: str) -> None:
 
 
 def _on_ascend(wish: env.Choice, low: bool, width: int) -> env.Choice:
-    """The choice on an Ascend device for fp16/bf16 (`low`) and this head dimension."""
+    """Choose on an Ascend device, for fp16/bf16 (`low`) and this head dimension."""
     if wish == "cpu":
         _refuse(wish, "the device is not CPU")
     if not low:
@@ -113,7 +108,7 @@ def _on_ascend(wish: env.Choice, low: bool, width: int) -> env.Choice:
         return "reference"
     if wish == "vendor":
         return wish
-    small = width <= 64 and width % 8 == 0
+    small = width <= MAX_WIDTH and width % 8 == 0
     reason = ascend_obstacle() if small else f"it has no head dimension {width}"
     if wish == "ascend" and reason:
         _refuse(wish, reason)
@@ -122,7 +117,7 @@ def _on_ascend(wish: env.Choice, low: bool, width: int) -> env.Choice:
 
 @lru_cache(maxsize=0)  # keeps nothing; but a graph calls it while compiling, and does not parse it
 def implementation(dtype: mindspore.Type, width: int) -> env.Choice:
-    """The implementation for queries of this type and head dimension, under the policy in force.
+    """Choose for queries of this type and head dimension, under the policy in force.
 
     Raises:
         ResourceError: if PROTENIX_MS_EVO_ATTN asks for one that cannot serve here.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the Ascend op needs from its surroundings, checked one sentence at a time."""
+"""Check what the Ascend op needs from its surroundings; every obstacle is one sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BUILD = "build the op with scripts/build_ascend_op.sh"
 
 
 def requested(environ: Mapping[str, str] = os.environ) -> Choice:
-    """The implementation a person asked for by PROTENIX_MS_EVO_ATTN; "auto" if none.
+    """Read the implementation that PROTENIX_MS_EVO_ATTN asks for; "auto" if none.
 
     Raises:
         ConfigError: for a value that names none.
@@ -37,14 +37,13 @@ def requested(environ: Mapping[str, str] = os.environ) -> Choice:
 
 
 def toolkit_version(home: Path) -> str | None:
-    """``major.minor`` of the toolkit installed in `home`, None if it does not say."""
+    """Read ``major.minor`` of the toolkit installed in `home`; None if it does not say."""
     for name in ("version.info", "version.cfg", "runtime/version.info", "compiler/version.info"):
         path = home / name
         if path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")
-            found = re.search(r"(?im)^\s*(?:runtime_running_)?version\s*=\D*(\d+\.\d+)", text)
-            if found:
-                return found.group(1)
+            if match := re.search(r"(?im)^\s*(?:runtime_running_)?version\s*=\D*(\d+\.\d+)", text):
+                return match[1]
     return None
 
 
@@ -81,7 +80,7 @@ def _op_obstacle(environ: Mapping[str, str], installed: Path) -> str | None:
 def ascend_obstacle(
     chip: str, environ: Mapping[str, str] = os.environ, installed: Path = ASCEND_OP
 ) -> str | None:
-    """Why our op cannot run here, in one sentence with the remedy; None if nothing is in its way.
+    """Say in one sentence, with the remedy, why our op cannot run here; None if it can.
 
     Args:
         chip: the device's name, such as "Ascend910B2".

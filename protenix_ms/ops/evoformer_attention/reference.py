@@ -3,8 +3,7 @@
 
 On the CPU back end a broadcasting addition on the logits costs ten times the matrix product, so
 a bias shared over rows goes in as `BiasAdd` on a two-dimensional view, and a key mask as one more
-channel of q and k (reference mindspore.md section 2). Masks are -1e9, never -inf, which corrupts
-softmax there (rule 4).
+channel of q and k.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from mindspore import Tensor, ops
 
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.evoformer_attention.layout import MASKED
+from protenix_ms.ops.evoformer_attention.layout import MASKED, with_mask_channel
 from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Bool, Float
 
@@ -20,22 +19,8 @@ _softmax = ops.Softmax(-1)
 _bias_add = ops.BiasAdd()
 
 
-def _with_mask_channel(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """q gains a channel of ones, k the mask's bias; masked values become zero.
-
-    The latter makes a row without any key zero, since its weights are then uniform.
-    `mask` ``[r, k]``.
-    """
-    keep = ops.reshape(mask.astype(k.dtype), (*mask.shape, 1, 1))
-    bias = ops.broadcast_to((1.0 - keep) * MASKED, (*k.shape[:-1], 1))
-    ones = ops.ones((*q.shape[:-1], 1), q.dtype)
-    return ops.concat([q, ones], -1), ops.concat([k, bias], -1), v * keep
-
-
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """q, k, v ``[g, s, h, d]``; `bias` ``[g', h, q, k]`` where g is a multiple of g'."""
+    """Attend q, k, v ``[g, s, h, d]`` with `bias` ``[g', h, q, k]``; g is a multiple of g'."""
     logits = einsum("gqhd,gkhd->ghqk", q, k)
     if bias is not None:
         shape, groups = logits.shape, bias.shape[0]
@@ -50,9 +35,9 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
 def _one_batch(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> Tensor:
-    """Rows ``[r, s, h, d]`` of one batch entry, by chunks of rows."""
+    """Attend rows ``[r, s, h, d]`` of one batch entry, by chunks of rows."""
     if mask is not None:
-        q, k, v = _with_mask_channel(q, k, v, mask)
+        q, k, v = with_mask_channel(q, k, v, mask, MASKED)
     per_row = q.shape[2] * q.shape[1] * k.shape[1]
 
     if bias is None or bias.shape[0] == 1:

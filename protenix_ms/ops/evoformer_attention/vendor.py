@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention by the vendor's fused operator, bent to our semantics. Never run on hardware.
+"""Attention by the vendor's fused operator, adapted to our semantics. Never run on hardware.
 
 `ops.flash_attention_score` adds the bias before it scales, takes no mask of keys by row, wants
 channels in multiples of 16, limits the batch, and gives the bias no gradient at all. So: the bias
@@ -13,7 +13,14 @@ import mindspore
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.evoformer_attention.layout import FP16_LOWEST, Groups, grouped, low_bias
+from protenix_ms.ops.evoformer_attention.layout import (
+    FP16_LOWEST,
+    Groups,
+    by_groups,
+    grouped,
+    low_bias,
+    with_mask_channel,
+)
 from protenix_ms.runtime.rows import rows_per_chunk
 from protenix_ms.typing import Bool, Float
 
@@ -21,7 +28,7 @@ MOST_GROUPS = 2048
 MOST_HEADS = 256
 CHANNELS = 16
 MASKED_LOGIT = -3e4
-"""What a masked key's channel adds after scaling; its channel stays within fp16."""
+"""Added to the scaled logits of a masked key; its channel stays within fp16."""
 
 
 def _padded(x: Tensor, width: int) -> Tensor:
@@ -32,17 +39,10 @@ def _padded(x: Tensor, width: int) -> Tensor:
 def vendor_arguments(
     x: Groups, scale: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Our groups as the vendor's operator understands them: q, k, v ``[g, s, h, d']`` and shift.
-
-    Values of masked keys become zero, which makes a row without any key zero.
-    """
+    """Convert our groups to the operator's inputs: q, k, v ``[g, s, h, d']`` and the shift."""
     q, k, v, bias, keep, _ = x
     if keep is not None:
-        kept = ops.reshape(keep.astype(k.dtype), (*keep.shape, 1, 1))
-        lowest = max(MASKED_LOGIT / scale, FP16_LOWEST)
-        channel = ops.broadcast_to((1 - kept) * lowest, (*k.shape[:-1], 1)).astype(k.dtype)
-        q = ops.concat([q, ops.ones((*q.shape[:-1], 1), q.dtype)], -1)
-        k, v = ops.concat([k, channel], -1), v * kept
+        q, k, v = with_mask_channel(q, k, v, keep, max(MASKED_LOGIT / scale, FP16_LOWEST))
     wide = -(-q.shape[-1] // CHANNELS) * CHANNELS
     shift = None
     if bias is not None:
@@ -53,23 +53,17 @@ def vendor_arguments(
 
 
 def _fused(x: Groups, scale: float) -> Tensor:
-    """The vendor's operator over chunks of at most `MOST_GROUPS` groups."""
-    q, k, v, shift = vendor_arguments(x, scale)
-    groups, _, heads, _ = q.shape
-    shared = shift is None or shift.shape[0] == 1
-    parts = []
-    for i in range(0, groups, MOST_GROUPS):
-        j = min(i + MOST_GROUPS, groups)
-        parts.append(ops.flash_attention_score(
-            q[i:j], k[i:j], v[i:j], heads, real_shift=shift if shared else shift[i:j],
-            scalar_value=scale, input_layout="BSND",
-        ))
-    out = parts[0] if len(parts) == 1 else ops.concat(parts, 0)
+    """Call the vendor's operator for at most `MOST_GROUPS` groups at a time."""
+    def attend(q, k, v, shift):
+        return ops.flash_attention_score(
+            q, k, v, q.shape[2], real_shift=shift, scalar_value=scale, input_layout="BSND")
+
+    out = by_groups(attend, MOST_GROUPS, *vendor_arguments(x, scale))
     return out[..., : x[0].shape[-1]]
 
 
 def bias_gradient(x: Groups, scale: float, out: Tensor, dout: Tensor) -> Tensor:
-    """Gradient of the bias, fp32, recomputing the weights by chunks of groups."""
+    """Compute the gradient of the bias in fp32, with the weights again by chunks of groups."""
     q, k, _, bias, _, _ = x
     shared = bias.shape[0]
     each = q.shape[0] // shared
@@ -86,7 +80,7 @@ def bias_gradient(x: Groups, scale: float, out: Tensor, dout: Tensor) -> Tensor:
 
 
 def _logit_gradient(x: Groups, bias: Tensor, scale: float, out: Tensor, dout: Tensor) -> Tensor:
-    """Gradient of the logits of some groups with one bias, ``[g, h, q, k]`` in fp32."""
+    """Compute the gradient of the logits of groups with one bias, ``[g, h, q, k]`` in fp32."""
     q, k, v, o, do = (y.astype(mindspore.float32) for y in (*x[:3], out, dout))
     logits = einsum("gqhd,gkhd->ghqk", q, k) * scale + bias.astype(mindspore.float32)
     keep, added = x[4], x[5]
@@ -101,7 +95,7 @@ def _logit_gradient(x: Groups, bias: Tensor, scale: float, out: Tensor, dout: Te
 
 
 class _WithBiasGradient(nn.Cell):
-    """The vendor's output unchanged; backwards, the gradient of the bias that it omits."""
+    """Pass the vendor's output on; backwards, add the gradient of the bias that it omits."""
 
     def __init__(self, scale: float) -> None:
         super().__init__()

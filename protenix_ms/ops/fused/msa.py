@@ -8,7 +8,7 @@ from types import ModuleType
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.gating import gated
+from protenix_ms.ops.functional import gated
 from protenix_ms.ops.projection import channel_first, from_channel_first
 from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float

@@ -13,7 +13,7 @@ from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import matrix_product
 from protenix_ms.ops.evoformer_attention import evoformer_attention
-from protenix_ms.ops.gating import gated
+from protenix_ms.ops.functional import gated
 from protenix_ms.ops.projection import (
     PairProjection,
     channel_first,

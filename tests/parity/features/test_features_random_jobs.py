@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from comparison import compare
 
-from protenix_ms.chem.leaving import leaving_groups
+from protenix_ms.chem.residue import leaving_groups
 from protenix_ms.features import FeatureOptions, assemble, build
 from protenix_ms.io import read_jobs
 

@@ -7,9 +7,10 @@ import pytest
 from protenix_ms.chem.atom_table import concatenate
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.covalent import apply_covalent_bonds, selenomethionine_to_methionine
-from protenix_ms.chem.leaving import leaving_groups, lost_atoms
 from protenix_ms.chem.ligand import build_ligand
-from protenix_ms.chem.polymer import RESIDUES, build_polymer, unbonded_neighbours
+from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
+from protenix_ms.chem.residue import leaving_groups, lost_atoms
+from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.errors import ChemistryError
 from protenix_ms.features.assembly import assemble
 from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Modification, Polymer
@@ -126,7 +127,7 @@ def test_a_bond_of_the_job_joins_neighbours(ccd):
 
 
 def test_every_letter_is_bonded(ccd):
-    for kind, letters in RESIDUES.items():
+    for kind, letters in SEQUENCE_LETTERS.items():
         assert unbonded_neighbours(build_polymer(kind, "".join(letters) * 2, (), ccd)) == []
 
 

@@ -69,8 +69,8 @@ def test_chirality_survives(ccd):
 
 
 @pytest.mark.parametrize("smiles, words", [
-    ("C1CC", "cannot read it as SMILES"),
-    ("not a molecule", "cannot read it as SMILES"),
+    ("C1CC", "not valid SMILES"),
+    ("not a molecule", "not valid SMILES"),
     ("C(C)(C)(C)(C)C", "not a possible molecule.*valence"),
     ("", "no atoms"),
     ("[H][H]", "no atoms but hydrogen"),

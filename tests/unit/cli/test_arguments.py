@@ -125,8 +125,9 @@ def test_every_option_has_a_help_text_and_a_readable_value(command):
     done = subprocess.run([sys.executable, "-c", f"""
 import importlib
 from protenix_ms.cli.arguments import Parser
+from protenix_ms.cli.main import _module
 parser = Parser("p")
-importlib.import_module("protenix_ms.cli.{command.replace('-', '_')}").add_arguments(parser)
+importlib.import_module(_module("{command}")).add_arguments(parser)
 for action in parser._actions:
     assert action.help, action
     plain = action.nargs == 0 or action.choices or action.metavar

@@ -19,8 +19,8 @@ from ckpt_convert import load_arrays, open_checkpoint, variant
 from ckpt_convert.convert import KEPT
 from ckpt_convert.dtypes import narrow, widen
 from ckpt_convert.official import FILES, OfficialFile
-from protenix_ms.cli import convert as cli_convert
 from protenix_ms.cli import fetch as cli_fetch
+from protenix_ms.cli.main import main as protenix_ms_main
 from protenix_ms.config import get_config
 from protenix_ms.errors import CheckpointError, OutputError, ProtenixError, ResourceError
 from protenix_ms.model.weights import parameter_shapes
@@ -85,10 +85,8 @@ def test_mismatch_lists_at_most_ten_and_writes_nothing(tmp_path, capsys):
     lacking = dict.fromkeys(list(expected())[:12])
     source = saved(tmp_path / "a.pt", **lacking, strange=torch.ones(1),
                    **{"linear_no_bias_s.weight": torch.ones(3, 3)})
-    parser = ArgumentParser()
-    cli_convert.add_arguments(parser)
-    args = parser.parse_args([str(source), str(tmp_path / "b.safetensors"), "--model", TINY])
-    assert cli_convert.run(args) == 1
+    words = ["convert", str(source), str(tmp_path / "b.safetensors"), "--model", TINY]
+    assert protenix_ms_main(words) == 1
     text = capsys.readouterr().err
     assert "12 missing" in text and "and 2 more" in text and "1 unexpected:\n    strange" in text
     assert "linear_no_bias_s.weight is (3, 3), expected (8, 8)" in text

@@ -4,33 +4,19 @@
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from bad_inputs import CASES
 
+from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import InputError
 from protenix_ms.io import read_jobs, validate
 from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Modification, Polymer
 
-TYPES = {
-    "ATP": ("NON-POLYMER", "PG O1G N9 C8"),
-    "NAG": ("D-saccharide, beta linking", "C1 C2 O1 O4"),
-    "MET": ("L-PEPTIDE LINKING", "N CA C O CB CG SD CE OXT"),
-    "PSU": ("RNA LINKING", "P O3' N1"),
-    "SEP": ("L-PEPTIDE LINKING", "N CA C O CB OG P"),
-    "ACE": ("NON-POLYMER", "C O CH3"),
-}
-
 
 @pytest.fixture(scope="module")
 def ccd():
-    """As much of the dictionary as the corpus needs, so that no test waits for the real one."""
-    return {
-        code: SimpleNamespace(type=kind, atom_name=np.array(names.split()))
-        for code, (kind, names) in TYPES.items()
-    }
+    return ComponentDictionary.load()
 
 
 def test_good_jobs_pass(ccd):

@@ -21,7 +21,7 @@ from protenix_ms.model.layers import Linear, Transition
 from protenix_ms.model.msa_module import MSAPairWeightedAveraging, OuterProductMean
 from protenix_ms.model.triangle import TriangleAttention, TriangleMultiplication
 from protenix_ms.ops import native
-from protenix_ms.ops.native_operator import NativeOperator
+from protenix_ms.ops.kernels import NativeOperator
 from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
 from protenix_ms.runtime.policy import policy, using
 from protenix_ms.runtime.recompute import KINDS, recomputed
@@ -296,7 +296,7 @@ MODES = {
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", [*LAYERS, "linear"])
 def test_a_gradient_in_jit_is_right_or_refused(name, mode):
-    """MindSpore's parser cannot ask `recording`: it is to stop rather than give zeros."""
+    """A kernel without a gradient, or a form that no graph takes, stops rather than gives zeros."""
     if name == "linear":
         layer, z = filled(Linear(200, 300)), normal(187, 200)
     else:
@@ -308,7 +308,7 @@ def test_a_gradient_in_jit_is_right_or_refused(name, mode):
     expected = mindspore.grad(loss)(z)
     try:
         gradient = MODES[mode](loss)(z)
-    except (RuntimeError, TypeError, AttributeError, NotImplementedError):
+    except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError):
         return
     assert_close(gradient, expected, 1e-5)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mindspore import Tensor
 
 from protenix_ms.ops.einsum import einsum, plan
-from protenix_ms.ops.low_precision import bf16_einsum
+from protenix_ms.ops.functional import bf16_einsum
 
 
 @st.composite

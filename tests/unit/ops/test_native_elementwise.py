@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from protenix_ms.ops import gating
-from protenix_ms.ops import outer_sum as outer
+from protenix_ms.ops import functional
+from protenix_ms.ops.kernels import WORTH_A_KERNEL
 from protenix_ms.runtime.policy import policy, using
 
 MODES = {
@@ -68,9 +68,8 @@ def test_threads_do_not_change_a_bit(kernels):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["gated", "swiglu", "outer_sum"])
 def test_gradients_of_kernel_and_twin(kernels, name, mode, monkeypatch):
-    module = outer if name == "outer_sum" else gating
-    function = getattr(module, name)
-    monkeypatch.setattr(module, "WORTH_A_KERNEL", 1)
+    function = getattr(functional, name)
+    monkeypatch.setitem(WORTH_A_KERNEL, "outer_sum" if name == "outer_sum" else "gate", 1)
     a = Tensor.from_numpy(normal(6, 24))
     b = Tensor.from_numpy(normal(24, 6).T.copy())
     target = Tensor.from_numpy(normal(6, 6, 24) if name == "outer_sum" else normal(6, 24) + 1)
@@ -87,7 +86,7 @@ def test_gradients_of_kernel_and_twin(kernels, name, mode, monkeypatch):
 
 
 def test_a_shared_gate_is_left_to_mindspore(kernels, monkeypatch):
-    monkeypatch.setattr(gating, "WORTH_A_KERNEL", 1)
+    monkeypatch.setitem(WORTH_A_KERNEL, "gate", 1)
     x, gate = Tensor.from_numpy(normal(3, 4, 5)), Tensor.from_numpy(normal(1, 4, 5))
     expected = x.asnumpy() / (1 + np.exp(-gate.asnumpy()))
-    np.testing.assert_allclose(gating.gated(x, gate).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(functional.gated(x, gate).asnumpy(), expected, rtol=1e-5, atol=1e-6)

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+from protenix_ms.ops.functional import EPSILON
+from protenix_ms.ops.kernels import operator, settings
+
 RNG = np.random.default_rng(0)
 N, C, H, HEADS, ROWS = 23, 32, 16, 2, 3
 WIDTH = 16 * HEADS
@@ -40,22 +43,9 @@ def normal(shape):
     return Tensor.from_numpy(RNG.standard_normal(shape).astype(np.float32))
 
 
-def operator(name):
-    from protenix_ms.ops import pair_layers_cpu as cpu
-
-    other = {"triangle_attention": "attention", "conditioned_transition": "conditioned"}
-    return getattr(cpu, f"_{other.get(name, name)}")
-
-
-def settings():
-    from protenix_ms.ops import pair_layers_cpu as cpu
-
-    return cpu._settings()
-
-
 def run(name, shapes, numbers=None):
     """First output of the operator on random inputs of these shapes."""
-    y = operator(name)(*map(normal, shapes), settings() if numbers is None else numbers)
+    y = operator(name)(*map(normal, shapes), settings(EPSILON) if numbers is None else numbers)
     return (y[0] if isinstance(y, tuple) else y).asnumpy()
 
 
@@ -118,18 +108,17 @@ def test_heads_of_strange_width_are_refused():
 
 
 def test_a_linear_layer_without_an_offset():
-    from protenix_ms.ops import pair_layers_cpu as cpu
-
     x, weight = normal((N, C)), normal((H, C))
     expected = x.asnumpy() @ weight.asnumpy().T
-    np.testing.assert_allclose(cpu.linear(x, weight, None).asnumpy(), expected, atol=1e-5)
+    ours = operator("linear")(x, weight, Tensor(np.zeros(1, np.float32)), settings())
+    np.testing.assert_allclose(ours.asnumpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_gradient_is_refused_never_zero(name, mode):
     """`whole_layers` gives no kernel to what is recorded; one called all the same says so."""
-    layer, (x, *others), numbers = operator(name), map(normal, SHAPES[name]), settings()
+    layer, (x, *others), numbers = operator(name), map(normal, SHAPES[name]), settings(EPSILON)
 
     def loss(x):
         y = layer(x, *others, numbers)

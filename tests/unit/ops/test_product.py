@@ -7,6 +7,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from protenix_ms.ops.einsum import einsum, matrix_product
+from protenix_ms.ops.kernels import PRODUCTS, NativeOperator, operator, settings
 
 TURNED = [(False, False), (False, True), (True, False), (True, True)]
 SHAPES = [  # batch, rows, depth, columns
@@ -52,14 +53,12 @@ def test_kernel_equals_float64_with_any_threads(kernels, shape, turned):
 @pytest.mark.parametrize("rank", [2, 3])
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_equal_float64(kernels, mode, rank, turned):
-    from protenix_ms.ops.product_cpu import kernel_product
-
     a, b = (x if rank == 3 else x[0] for x in operands((2, 5, 9, 7), turned))
     weight = np.random.default_rng(1).standard_normal(exact(a, b, turned).shape)
     target = Tensor.from_numpy(weight.astype(np.float32))
 
     def loss(a, b):
-        return (kernel_product(a, b, *turned) * target).sum()
+        return (operator(PRODUCTS[turned])(a, b, settings()) * target).sum()
 
     ours = MODES[mode](loss, (0, 1))(Tensor.from_numpy(a), Tensor.from_numpy(b))
     left, right = exact(weight, b, (False, not turned[1])), exact(a, weight, (not turned[0], False))
@@ -69,23 +68,17 @@ def test_gradients_equal_float64(kernels, mode, rank, turned):
 
 
 def test_misfits_are_refused(kernels):
-    from protenix_ms.ops import product_cpu
-
-    numbers = product_cpu.settings(0.0, 0, False)
     for shapes in (((2, 3, 4), (2, 5, 6)), ((2, 3, 4), (3, 4, 6)), ((3, 4), (2, 4, 6)),
                    ((2, 3, 4), (4, 6)), ((1, 2, 3, 4), (1, 2, 4, 6)), ((2, 3, 0), (2, 0, 6))):
         a, b = (Tensor.from_numpy(np.ones(shape, np.float32)) for shape in shapes)
         with pytest.raises((RuntimeError, ValueError)):
-            product_cpu._plain(a, b, numbers).asnumpy()
+            operator("product")(a, b, settings()).asnumpy()
 
 
 def test_prediction_calls_the_kernel_and_training_does_not(kernels, monkeypatch):
-    from protenix_ms.ops import einsum as module
-
-    calls = []
-    original = module._kernel_product()
-    monkeypatch.setattr(module, "_kernel_product",
-                        lambda: lambda *x: calls.append(1) or original(*x))
+    calls, original = [], NativeOperator.__call__
+    monkeypatch.setattr(NativeOperator, "__call__",
+                        lambda self, *x: calls.append(1) or original(self, *x))
     a, b = map(Tensor.from_numpy, operands((3, 4, 16, 5), (False, False)))
     y = einsum("gij,gjk->gik", a, b)
     assert calls == [1] and error(y.asnumpy(), exact(a.asnumpy(), b.asnumpy(), TURNED[0])) < 1e-6

@@ -57,10 +57,6 @@ int64_t vectors_per_unit(const PmsLayerNorm &a) {
   return (at_least_one(even) + 63) / 64 * 64;
 }
 
-}  // namespace
-
-namespace {
-
 int machines_isa() {
 #ifdef PMS_X86
   __builtin_cpu_init();
@@ -156,39 +152,34 @@ int pms_layer_norm_backward(const PmsLayerNorm *args, int isa, int threads) {
 
 namespace {
 
-// Passes that memory bounds: a number is worth about ten multiply-adds.
-int streamed(pms::Work work, const void *job, int64_t units, int threads, int64_t numbers) {
-  return pms::parallel_for(work, job, units, 0, threads, 10. * numbers);
+// A pass that memory bounds: a number is worth about ten multiply-adds.
+int streamed(pms::Work Kernels::*work, const void *job, int64_t units, int64_t numbers, int isa,
+             int threads) {
+  const Kernels *kernels = choose(isa);
+  if (!kernels) return PMS_BAD_ARGUMENT;
+  return pms::parallel_for(kernels->*work, job, units, 0, threads, 10. * numbers);
 }
+
+int64_t gate_units(const PmsGate &a) { return (a.size + pms::GATE_UNIT - 1) / pms::GATE_UNIT; }
 
 }  // namespace
 
 int pms_gate_forward(const PmsGate *args, int isa, int threads) {
-  const Kernels *kernels = choose(isa);
-  if (!kernels) return PMS_BAD_ARGUMENT;
-  const int64_t units = (args->size + pms::GATE_UNIT - 1) / pms::GATE_UNIT;
-  return streamed(kernels->gate_forward, args, units, threads, args->size);
+  return streamed(&Kernels::gate_forward, args, gate_units(*args), args->size, isa, threads);
 }
 
 int pms_gate_backward(const PmsGate *args, int isa, int threads) {
-  const Kernels *kernels = choose(isa);
-  if (!kernels) return PMS_BAD_ARGUMENT;
-  const int64_t units = (args->size + pms::GATE_UNIT - 1) / pms::GATE_UNIT;
-  return streamed(kernels->gate_backward, args, units, threads, 2 * args->size);
+  return streamed(&Kernels::gate_backward, args, gate_units(*args), 2 * args->size, isa, threads);
 }
 
 int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads) {
-  const Kernels *kernels = choose(isa);
-  if (!kernels) return PMS_BAD_ARGUMENT;
-  return streamed(kernels->outer_sum_forward, args, args->rows, threads,
-                  args->rows * args->columns * args->channels);
+  return streamed(&Kernels::outer_sum_forward, args, args->rows,
+                  args->rows * args->columns * args->channels, isa, threads);
 }
 
 int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads) {
-  const Kernels *kernels = choose(isa);
-  if (!kernels) return PMS_BAD_ARGUMENT;
-  return streamed(kernels->outer_sum_backward, args, args->rows + args->columns, threads,
-                  2 * args->rows * args->columns * args->channels);
+  return streamed(&Kernels::outer_sum_backward, args, args->rows + args->columns,
+                  2 * args->rows * args->columns * args->channels, isa, threads);
 }
 
 namespace {
@@ -211,23 +202,42 @@ bool rows_fit(const PmsPairLayer &a) {
   return a.heads > 0 && a.hidden % (16 * a.heads) == 0 && a.count == a.tokens * a.tokens;
 }
 
-// Packs weights into one borrowed block, the packing's `to` pointing into it; null without memory.
-float *pack(const Kernels *kernels, pms::Packing *packing, int threads) {
-  int64_t blocks = 0, floats = 0, start[5];
-  for (int i = 0; i < packing->count; i++) {
-    const int64_t n = (packing->rows[i] + kernels->tile_rows - 1) / kernels->tile_rows;
-    start[i] = floats;
-    blocks += n;
-    floats += n * kernels->tile_rows * packing->depth[i];
+// Weights packed into one borrowed block, which ends with this object.
+class Packed {
+ public:
+  // Packs the matrices at `from`, and sets `to`.
+  Packed(const Kernels *kernels, const pms::Packing &matrices, const float *const *from,
+         const float **to, int threads) {
+    pms::Packing packing = matrices;
+    int64_t blocks = 0, floats = 0, start[5];
+    for (int i = 0; i < packing.count; i++) {
+      const int64_t n = (packing.rows[i] + kernels->tile_rows - 1) / kernels->tile_rows;
+      start[i] = floats;
+      blocks += n;
+      floats += n * kernels->tile_rows * packing.depth[i];
+      multiply_adds += static_cast<double>(packing.rows[i]) * packing.depth[i];
+    }
+    memory_ = pms::borrow(floats);
+    if (!memory_) return;
+    for (int i = 0; i < packing.count; i++) {
+      packing.from[i] = from[i];
+      to[i] = packing.to[i] = memory_ + start[i];
+    }
+    ready = pms::parallel_for(kernels->pack_weights, &packing, blocks, 0, threads, 10. * floats) ==
+            PMS_OK;
   }
-  float *packed = pms::borrow(floats);
-  if (!packed) return nullptr;
-  for (int i = 0; i < packing->count; i++) packing->to[i] = packed + start[i];
-  if (pms::parallel_for(kernels->pack_weights, packing, blocks, 0, threads, 10. * floats) == PMS_OK)
-    return packed;
-  pms::give_back(packed);
-  return nullptr;
-}
+  ~Packed() {
+    if (memory_) pms::give_back(memory_);
+  }
+  Packed(const Packed &) = delete;
+  Packed &operator=(const Packed &) = delete;
+
+  bool ready = false;
+  double multiply_adds = 0;  // of one position
+
+ private:
+  float *memory_;
+};
 
 }  // namespace
 
@@ -238,25 +248,16 @@ int pms_pair_layer(const PmsPairLayer *args, int isa, int threads) {
   const bool rows = a.kind == PMS_TRIANGLE_ATTENTION;
   if (a.channels <= 0 || a.hidden <= 0 || (rows && !rows_fit(a))) return PMS_BAD_ARGUMENT;
   if (a.count <= 0) return PMS_OK;
-  pms::Packing packing = matrices(a);
   pms::PairJob job = {args, {}, 1};
-  double products = 0;
-  for (int i = 0; i < packing.count; i++) {
-    packing.from[i] = a.weights[i];
-    products += static_cast<double>(packing.rows[i]) * packing.depth[i];
-  }
-  float *packed = pack(kernels, &packing, threads);
-  if (!packed) return PMS_NO_MEMORY;
-  for (int i = 0; i < packing.count; i++) job.weights[i] = packing.to[i];
+  const Packed packed(kernels, matrices(a), a.weights, job.weights, threads);
+  if (!packed.ready) return PMS_NO_MEMORY;
   int64_t units = rows ? a.tokens : (a.count + kernels->positions - 1) / kernels->positions;
   if (a.kind == PMS_LINEAR) units *= (a.hidden + pms::LINEAR_ROWS - 1) / pms::LINEAR_ROWS;
   else if (!rows && units >= pms::MANY_PANELS) job.panels = pms::UNIT_PANELS;
   units = (units + job.panels - 1) / job.panels;
-  if (rows) products += 2. * a.tokens * a.hidden;
-  const int status = pms::parallel_for(kernels->pair_layers[a.kind], &job, units,
-                                       kernels->pair_scratch(args), threads, a.count * products);
-  pms::give_back(packed);
-  return status;
+  const double products = packed.multiply_adds + (rows ? 2. * a.tokens * a.hidden : 0.);
+  return pms::parallel_for(kernels->pair_layers[a.kind], &job, units, kernels->pair_scratch(args),
+                           threads, a.count * products);
 }
 
 int pms_outer_product(const PmsOuterProduct *args, int isa, int threads) {
@@ -265,17 +266,14 @@ int pms_outer_product(const PmsOuterProduct *args, int isa, int threads) {
   const PmsOuterProduct &a = *args;
   if (a.tokens <= 0 || a.channels <= 0 || a.hidden <= 0 || a.rows <= 0) return PMS_BAD_ARGUMENT;
   const int64_t pairs = a.hidden * a.hidden;
-  pms::Packing packing = {1, {a.weight}, {}, {a.channels}, {pairs}};
-  float *packed = pack(kernels, &packing, threads);
-  if (!packed) return PMS_NO_MEMORY;
-  const pms::OuterJob job = {args, packed};
+  pms::OuterJob job = {args, nullptr};
+  const Packed packed(kernels, {1, {}, {}, {a.channels}, {pairs}}, &a.weight, &job.weight, threads);
+  if (!packed.ready) return PMS_NO_MEMORY;
   const int64_t panels = (a.tokens + kernels->positions - 1) / kernels->positions,
                 groups = (a.tokens + pms::OUTER_TOKENS - 1) / pms::OUTER_TOKENS;
-  const int status = pms::parallel_for(
+  return pms::parallel_for(
       kernels->outer_product, &job, panels * groups, kernels->outer_scratch(args), threads,
       static_cast<double>(a.tokens) * a.tokens * pairs * (a.rows + a.channels));
-  pms::give_back(packed);
-  return status;
 }
 
 int pms_product(const PmsProduct *args, int isa, int threads) {
@@ -298,24 +296,16 @@ int pms_conditioned(const PmsConditioned *args, int isa, int threads) {
   if (a.count <= 0) return PMS_OK;
   if (a.shared <= 0) return PMS_BAD_ARGUMENT;
   const int64_t c = a.channels, h = a.hidden;
-  pms::Packing packing = {3, {}, {}, {h, h, c}, {c, c, h}};
-  if (a.kind == PMS_QKVG) packing = {4, {}, {}, {c, c, c, c}, {c, c, c, c}};
-  if (a.kind == PMS_ATTENDED) packing = {1, {}, {}, {c}, {h}};
-  double products = 0;
-  for (int i = 0; i < packing.count; i++) {
-    packing.from[i] = a.weights[i];
-    products += static_cast<double>(packing.rows[i]) * packing.depth[i];
-  }
-  float *packed = pack(kernels, &packing, threads);
-  if (!packed) return PMS_NO_MEMORY;
+  pms::Packing matrices = {3, {}, {}, {h, h, c}, {c, c, h}};
+  if (a.kind == PMS_QKVG) matrices = {4, {}, {}, {c, c, c, c}, {c, c, c, c}};
+  if (a.kind == PMS_ATTENDED) matrices = {1, {}, {}, {c}, {h}};
   pms::ConditionedJob job = {args, {}};
-  for (int i = 0; i < packing.count; i++) job.weights[i] = packing.to[i];
+  const Packed packed(kernels, matrices, a.weights, job.weights, threads);
+  if (!packed.ready) return PMS_NO_MEMORY;
   const int64_t units = (a.count + kernels->positions - 1) / kernels->positions;
-  const int status = pms::parallel_for(kernels->conditioned[a.kind], &job, units,
-                                       kernels->conditioned_scratch(args), threads,
-                                       a.count * products);
-  pms::give_back(packed);
-  return status;
+  return pms::parallel_for(kernels->conditioned[a.kind], &job, units,
+                           kernels->conditioned_scratch(args), threads,
+                           a.count * packed.multiply_adds);
 }
 
 int pms_smooth_lddt(const PmsSmoothLddt *args, int isa, int threads) {
@@ -330,7 +320,6 @@ int pms_smooth_lddt(const PmsSmoothLddt *args, int isa, int threads) {
 int64_t pms_adam_unit() { return pms::ADAM_UNIT; }
 
 int pms_adam(const PmsAdam *args, int64_t units, int isa, int threads) {
-  const Kernels *kernels = choose(isa);
-  if (!kernels || args->count < 0) return PMS_BAD_ARGUMENT;
-  return streamed(kernels->adam, args, units, threads, 4 * units * pms::ADAM_UNIT);
+  if (args->count < 0) return PMS_BAD_ARGUMENT;
+  return streamed(&Kernels::adam, args, units, 4 * units * pms::ADAM_UNIT, isa, threads);
 }

@@ -4,6 +4,7 @@
 Gradients are compared in every mode because an operator without one gives zeros silently.
 """
 
+import re
 from dataclasses import replace
 
 import mindspore
@@ -11,8 +12,15 @@ import numpy as np
 import pytest
 from mindspore import Tensor, ops
 
-from protenix_ms.ops import layer_norm as pure_norm
+from protenix_ms.ops import compile_kernels, functional
 from protenix_ms.ops.evoformer_attention import reference
+from protenix_ms.ops.kernels import (
+    KERNELS,
+    WORTH_A_KERNEL,
+    NativeOperator,
+    operator,
+    settings,
+)
 from protenix_ms.runtime.policy import policy, using
 
 MODES = {
@@ -118,48 +126,38 @@ def test_attention_with_an_additive_mask():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("layout", ["last", "first"])
 def test_layer_norm_gradients(mode, layout, monkeypatch):
-    from protenix_ms.ops import layer_norm_cpu
-
-    monkeypatch.setattr(pure_norm, "WORTH_A_KERNEL", 2**62)
     x = normal(3, 5, 24) if layout == "last" else normal(24, 15)
     weight, bias = normal(24), normal(24)
     target = normal(3, 5, 24) if layout == "last" else normal(15, 24)
-    ours, pure = {
-        "last": (layer_norm_cpu.kernel_layer_norm, pure_norm.layer_norm),
-        "first": (layer_norm_cpu.kernel_layer_norm_channel_first,
-                  pure_norm.layer_norm_channel_first),
-    }[layout]
+    norm = {"last": functional.layer_norm, "first": functional.layer_norm_channel_first}[layout]
 
-    def loss_of_kernel(x, weight, bias):
-        return (ours(x, weight, bias, 1e-5) * target).sum()
+    def loss(x, weight, bias):
+        return (norm(x, weight, bias) * target).sum()
 
-    def loss_of_pure(x, weight, bias):
-        return (pure(x, weight, bias) * target).sum()
-
-    assert_close([ours(x, weight, bias, 1e-5)], [pure(x, weight, bias)])
-    gradients = MODES[mode](loss_of_kernel, (0, 1, 2))(x, weight, bias)
-    assert_close(gradients, mindspore.grad(loss_of_pure, (0, 1, 2))(x, weight, bias), 5e-6)
+    monkeypatch.setitem(WORTH_A_KERNEL, "layer_norm", 1)
+    ours = [norm(x, weight, bias), *MODES[mode](loss, (0, 1, 2))(x, weight, bias)]
+    with using(replace(policy(), kernels=False)):
+        pure = [norm(x, weight, bias), *mindspore.grad(loss, (0, 1, 2))(x, weight, bias)]
+    assert_close(ours[:1], pure[:1])
+    assert_close(ours[1:], pure[1:], 5e-6)
 
 
 def test_layer_norm_of_a_view():
-    from protenix_ms.ops.layer_norm_cpu import kernel_layer_norm
-
     x, ones, zeros = normal(6, 4, 16).swapaxes(0, 1), ops.ones(16), ops.zeros(16)
-    assert_close([kernel_layer_norm(x, ones, zeros, 1e-5)], [pure_norm.layer_norm(x)])
+    ours = operator("layer_norm")(x, ones, zeros, settings(1e-5))
+    assert_close([ours], [functional.layer_norm(x)])
 
 
 def test_other_dtypes_are_refused_not_misread():
-    from protenix_ms.ops.layer_norm_cpu import _layer_norm, settings
-
     half = normal(4, 8).astype(mindspore.float16)
     with pytest.raises(RuntimeError):
-        _layer_norm(half, ops.ones(8), ops.zeros(8), settings(1e-5, 1, False)).asnumpy()
+        operator("layer_norm")(half, ops.ones(8), ops.zeros(8), settings(1e-5)).asnumpy()
 
 
 def test_wrong_shapes_are_refused_not_read_beyond():
-    from protenix_ms.ops.evoformer_attention.cpu import _absent, _attention, settings
+    from protenix_ms.ops.evoformer_attention.cpu import _absent
 
-    q, k, numbers = normal(1, 2, 5, 2, 16), normal(1, 2, 7, 2, 16), settings(0.3, 1, False)
+    q, k, numbers = normal(1, 2, 5, 2, 16), normal(1, 2, 7, 2, 16), settings(0.3)
     for tensors in (
         (q, k, q, _absent, _absent, _absent),
         (q, k, k, normal(1, 1, 2, 5, 6), _absent, _absent),
@@ -168,7 +166,55 @@ def test_wrong_shapes_are_refused_not_read_beyond():
         (q, k, k, _absent, _absent, k),
     ):
         with pytest.raises(RuntimeError):
-            _attention(*tensors, numbers)[0].asnumpy()
+            operator("attention")(*tensors, numbers)[0].asnumpy()
+
+
+MISFITS = {  # inputs that fit, and inputs that do not; second is the flag
+    ("gate", False): (((3, 4), (3, 4)), [((3, 4), (3, 5)), ((3, 4), (3,))]),
+    ("outer_sum", False): (((3, 4), (5, 4)), [((3, 4), (5, 3)), ((3, 4, 1), (5, 4)), ((4,), (4,))]),
+    ("layer_norm", False): (((3, 5, 4), (4,), (4,)), [
+        ((3, 4), (5,), (4,)), ((3, 4), (4,), (3,)), ((3, 4), (4, 1), (4,))]),
+    ("layer_norm_channel_first", True): (((4, 3), (4,), (4,)), [
+        ((3, 4), (4,), (4,)), ((4, 3, 1), (4,), (4,)), ((4, 3), (4,), (3,))]),
+    ("smooth_lddt", False): (((2, 5, 3), (5, 3), (5,), (5,)), [
+        ((2, 5, 3), (4, 3), (5,), (5,)), ((2, 5, 3), (5, 3), (5,), (4,)),
+        ((2, 5, 4), (5, 4), (5,), (5,)), ((5, 3), (5, 3), (5,), (5,))]),
+    ("window_attention", False): (((1, 70, 2, 16),) * 4 + ((3, 2, 32, 128),), [
+        ((1, 70, 2, 16),) * 4 + ((2, 2, 32, 128),), ((1, 70, 2, 16),) * 4 + ((3, 2, 32, 31),),
+        ((1, 70, 2, 16),) * 3 + ((1, 70, 2, 8), (3, 2, 32, 128))]),
+    ("gate_grad", False): (((6,), (6,), None, (6,)), [((6,), (6,), None, (5,))]),
+    ("outer_sum_grad", False): (((3, 4), (5, 4), None, (3, 5, 4)), [
+        ((3, 4), (5, 4), None, (5, 3, 4)), ((3, 4), (5, 4), None, (15, 4))]),
+    ("layer_norm_grad", False): (((6, 4), (4,), (4,), None, (6, 4)), [
+        ((6, 4), (4,), (4,), None, (6, 3)), ((6, 4), (4,), (4,), None, (5, 4))]),
+    ("layer_norm_grad", True): (((4, 6), (4,), (4,), None, (6, 4)), [
+        ((4, 6), (4,), (4,), None, (4, 6))]),
+}
+
+
+@pytest.mark.parametrize("name, flag", MISFITS)
+def test_shapes_that_do_not_fit_are_refused(name, flag):
+    """None in the shapes stands for the settings, which are last otherwise."""
+    def call(shapes, numbers):
+        tensors = [numbers if shape is None else normal(*shape) for shape in shapes]
+        y = operator(name)(*tensors, *(() if None in shapes else (numbers,)))
+        return (y[0] if isinstance(y, tuple) else y).asnumpy()
+
+    fitting, misfits = MISFITS[name, flag]
+    assert np.isfinite(call(fitting, settings(0.1, flag))).all()
+    for shapes in misfits:
+        with pytest.raises((RuntimeError, ValueError, IndexError)):
+            call(shapes, settings(0.1, flag))
+            pytest.fail(f"{name} took {shapes}")
+    for numbers in (normal(2), normal(3, 1)):
+        with pytest.raises(RuntimeError):
+            call(fitting, numbers)
+
+
+def test_the_table_lists_the_operators_of_the_library():
+    source = (compile_kernels.SOURCES / "aot.cc").read_text(encoding="utf-8")
+    operators = set(re.findall(r"^PMS_OPERATOR\((\w+)", source, re.M))
+    assert operators == {name.removesuffix("_channel_first") for name in KERNELS}
 
 
 def test_the_policy_sets_the_threads():
@@ -185,11 +231,11 @@ def test_the_policy_sets_the_threads():
 def test_dispatch_inside_jit(monkeypatch):
     from protenix_ms.ops.evoformer_attention import evoformer_attention
 
-    monkeypatch.setattr(pure_norm, "WORTH_A_KERNEL", 1)
+    monkeypatch.setitem(WORTH_A_KERNEL, "layer_norm", 1)
 
     def block(x, bias):
-        normed = ops.reshape(pure_norm.layer_norm(x), (1, 3, 9, 2, 12))
-        columns = pure_norm.layer_norm_channel_first(ops.reshape(x, (24, 27)))
+        normed = ops.reshape(functional.layer_norm(x), (1, 3, 9, 2, 12))
+        columns = functional.layer_norm_channel_first(ops.reshape(x, (24, 27)))
         o = evoformer_attention(normed, normed, normed, bias)
         return (ops.reshape(o, (27, 24)) * columns).square().sum()
 
@@ -200,12 +246,12 @@ def test_dispatch_inside_jit(monkeypatch):
 
 
 def test_dispatch_follows_the_policy(monkeypatch):
-    from protenix_ms.ops.evoformer_attention import cpu, evoformer_attention
+    from protenix_ms.ops.evoformer_attention import evoformer_attention
 
     calls = []
-    original = cpu.NativeOperator.__call__
+    original = NativeOperator.__call__
     monkeypatch.setattr(
-        cpu.NativeOperator, "__call__",
+        NativeOperator, "__call__",
         lambda self, *a: calls.append(1) or original(self, *a),
     )
     q, k, v, gate = (normal(1, 2, 5, 2, 16) for _ in range(4))
