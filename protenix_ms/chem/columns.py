@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on columns of an atom table: runs, lookups, connected groups, lists of bonds."""
+"""Work on columns of an atom table: runs, lookups, connected groups, lists of bonds."""
 
 from __future__ import annotations
 

@@ -26,7 +26,6 @@ CHILD_MEMORY = 4 << 30  # bytes of address space that the child process may take
 _NO_MEMORY = 77  # the child's exit code when they are not enough
 PLAIN_SECONDS = 8.0  # for a molecule without its stereochemistry, which is easier
 GRACE = 12.0  # seconds a child may take beyond the embedding itself: start, imports, clean-up
-
 _OTHER_FORM = "give the ligand as a file with 3D coordinates or as a CCD code"
 
 

@@ -109,9 +109,11 @@ class _WholeResidues:
 
     def __init__(self, atoms: AtomTable, ccd: ComponentDictionary) -> None:
         self.atoms, self.ccd = atoms, ccd
+        atom = zip(atoms.res_id.tolist(), atoms.atom_name.tolist())
+        self._keys: list[tuple[str, Atom]] = list(zip(atoms.entity_id.tolist(), atom))
         self.rows: dict[tuple[str, Atom], list[int]] = defaultdict(list)
-        for row in range(len(atoms)):
-            self.rows[self._entity_and_atom(row)].append(row)
+        for row, key in enumerate(self._keys):
+            self.rows[key].append(row)
         self.partners: dict[int, set[int]] = defaultdict(set)
         for first, second in atoms.bonds[:, :2].tolist():
             self.partners[first].add(second)
@@ -119,10 +121,6 @@ class _WholeResidues:
         self.leaving = functools.cache(lambda code: leaving_groups(ccd[code]))
         self.marked_wrongly = functools.cache(lambda code: shares_leaving_atoms(ccd[code]))
         self._outward = self._bonds_outward()
-
-    def _entity_and_atom(self, row: int) -> tuple[str, Atom]:
-        atoms = self.atoms
-        return str(atoms.entity_id[row]), (int(atoms.res_id[row]), str(atoms.atom_name[row]))
 
     def _bonds_outward(self) -> dict[str, dict[Atom, int]]:
         """Count bonds to other residues by entity; of the copies of an atom the most."""
@@ -132,7 +130,7 @@ class _WholeResidues:
         count = np.bincount(ends[crossing].ravel(), minlength=len(atoms))
         most: dict[str, dict[Atom, int]] = defaultdict(dict)
         for row in np.flatnonzero(count).tolist():
-            entity, atom = self._entity_and_atom(row)
+            entity, atom = self._keys[row]
             most[entity][atom] = max(most[entity].get(atom, 0), int(count[row]))
         return most
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, cast
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from protenix_ms.errors import InputError
+from protenix_ms.io import protenix_json
 from protenix_ms.io import sequence as texts
 from protenix_ms.io.a3m import check_alignment
 from protenix_ms.io.entities import check_entities, length_of, make_bonds, merge_equal_entities
@@ -34,21 +35,6 @@ from protenix_ms.io.json_model import (
     unsupported,
     walk_entities,
     within,
-)
-from protenix_ms.io.protenix_json import (
-    KINDS,
-    Copies,
-    IonBase,
-    LigandBase,
-    NucleotideBase,
-    NucleotideChange,
-    ProteinBase,
-    ProteinChange,
-    Seeds,
-    name_job,
-    read_alignment,
-    read_changes,
-    read_codes,
 )
 from protenix_ms.job import (
     Alignment,
@@ -103,7 +89,7 @@ class DnaEntry(_Entry):
     """A DNA chain."""
 
     sequence: Text
-    modifications: list[NucleotideChange] = []
+    modifications: list[protenix_json.NucleotideChange] = []
 
 
 class RnaEntry(DnaEntry):
@@ -117,7 +103,7 @@ class ProteinEntry(_Entry):
     """A protein."""
 
     sequence: Text
-    modifications: list[ProteinChange] = []
+    modifications: list[protenix_json.ProteinChange] = []
     unpaired_msa: str | None = None
     unpaired_msa_path: Text | None = None
     paired_msa: str | None = None
@@ -145,7 +131,7 @@ class AlphaFold3Job(CamelModel):
     """A job of AlphaFold 3."""
 
     name: Text
-    model_seeds: Seeds = []
+    model_seeds: protenix_json.Seeds = []
     sequences: list[EntityEntry]
     bonded_atom_pairs: list[_Pair] = []
     user_ccd: Annotated[Any, _NO_CCD] = Field(None, alias="userCCD")
@@ -164,7 +150,7 @@ class _ServerModel(CamelModel):
             "leave out dialect and version: only a Protenix JSON has it")}
 
 
-class ServerProtein(_ServerModel, ProteinBase):
+class ServerProtein(_ServerModel, protenix_json.ProteinBase):
     """A protein of the server."""
 
     use_structure_template: bool | None = None
@@ -172,15 +158,15 @@ class ServerProtein(_ServerModel, ProteinBase):
         "glycans are not supported", "write a Protenix JSON with covalent_bonds")] = None
 
 
-class ServerNucleotides(_ServerModel, NucleotideBase):
+class ServerNucleotides(_ServerModel, protenix_json.NucleotideBase):
     """A DNA or RNA chain of the server."""
 
 
-class ServerLigand(_ServerModel, LigandBase):
+class ServerLigand(_ServerModel, protenix_json.LigandBase):
     """A ligand of the server."""
 
 
-class ServerIon(_ServerModel, IonBase):
+class ServerIon(_ServerModel, protenix_json.IonBase):
     """An ion of the server."""
 
 
@@ -198,7 +184,7 @@ class ServerJob(_ServerModel):
     """A job of AlphaFold Server."""
 
     name: Text
-    model_seeds: Seeds = []
+    model_seeds: protenix_json.Seeds = []
     sequences: list[ServerEntity]
     dialect: str | None = None
     version: Annotated[Whole, within(1, 1)] = 1
@@ -241,7 +227,7 @@ def _read_job(
     model: type[AlphaFold3Job] | type[ServerJob], read_entity: Callable[[Any, EntityPlace], Entity],
     value: Any, folder: Path, source: str,
 ) -> Job:
-    where = name_job(source, value)
+    where = protenix_json.name_job(source, value)
     entry = read_model(model, value, where)
     name, note = texts.folder_name(entry.name, where)
     notes = [note] if note else []
@@ -254,18 +240,20 @@ def _read_job(
         source=source, notes=tuple(notes)))
 
 
-def _read_server_entity(entry: Copies, place: EntityPlace) -> Entity:
-    if place.key not in KINDS:
-        return read_codes(entry.value_of(place.key), entry.count, place)
-    sequence, changes = _read_chain(entry, KINDS[place.key], None, place)
-    return Polymer(KINDS[place.key], sequence, entry.count, modifications=changes)
+def _read_server_entity(entry: protenix_json.Copies, place: EntityPlace) -> Entity:
+    kind = protenix_json.KINDS.get(place.key)
+    if kind is None:
+        return protenix_json.read_codes(entry.value_of(place.key), entry.count, place)
+    sequence, changes = _read_chain(entry, kind, None, place)
+    return Polymer(kind, sequence, entry.count, modifications=changes)
 
 
 def _read_chain(
     entry: Any, kind: PolymerKind, prefix: str | None, place: EntityPlace
 ) -> tuple[str, tuple[Modification, ...]]:
     """Read sequence and modifications as AlphaFold 3 does; note letters that become unknown."""
-    changes = read_changes(entry.modifications, len(entry.sequence), place.where, prefix)
+    changes = protenix_json.read_changes(
+        entry.modifications, len(entry.sequence), place.where, prefix)
     sequence, note = texts.read_unknown_letters(entry.sequence, kind, changes)
     if note:
         place.note(note)
@@ -285,7 +273,7 @@ def _read_entity(entry: Any, place: EntityPlace) -> Entity:
         if text and path:
             raise InputError(f"{key} and {key}Path stand together", where=place.where,
                              fix="keep one of them")
-        alignment = read_alignment(key, text, path, place)
+        alignment = protenix_json.read_alignment(key, text, path, place)
         alignments.append(alignment and check_alignment(alignment, sequence, kind, place.where))
     return Polymer(kind, sequence, len(ids), ids, changes, alignments[0], alignments[1],
                    keep_rows=any(alignments))

@@ -221,7 +221,7 @@ def _read_entity(entry: Any, place: EntityPlace) -> Entity:
 def read_codes(text: str, count: int, place: EntityPlace, ids: tuple[str, ...] = ()) -> Ligand:
     """Read a ligand or ion of CCD codes, with or without ``CCD_``."""
     ion = place.key == "ion"
-    codes = text.removeprefix("CCD_").split("_", 0 if ion else -1)
+    codes = text.removeprefix("CCD_").split("_", 0 if ion else -1)  # an ion is one component
     return Ligand(tuple(texts.check_code(code, place.where) for code in codes), count=count,
                   ids=ids, is_ion=ion)
 

@@ -31,7 +31,7 @@ WORTH_A_KERNEL = {
 
 
 def _no_gradient(*inputs):
-    raise NotImplementedError("this kernel has no gradient: ask `pays` or `whole_layers` first")
+    raise NotImplementedError("this kernel has no gradient: ask `pays` first")
 
 
 class Kernel(NamedTuple):
@@ -188,6 +188,11 @@ def pays(name: str, work: int, exact: bool, trains: bool = False) -> bool:
     """
     return (exact and work >= WORTH_A_KERNEL[name] and kernels_serve()
             and (trains or not recording()))
+
+
+def layer_pays(x: Tensor) -> bool:
+    """Decide whether a whole layer of `x`, ``[..., c]``, runs as kernels; only in prediction."""
+    return pays("whole_layer", x.size // x.shape[-1], x.dtype == float32)
 
 
 def add_layer(name: str, x: Tensor, *others: Tensor) -> Tensor:

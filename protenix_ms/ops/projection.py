@@ -9,8 +9,8 @@ from __future__ import annotations
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.functional import bf16_einsum, layer_norm_channel_first
-from protenix_ms.ops.pair_layers import whole_layers
+from protenix_ms.ops.functional import EPSILON, bf16_einsum, layer_norm_channel_first
+from protenix_ms.ops.kernels import layer_pays, operator, settings
 from protenix_ms.typing import Float
 
 
@@ -45,14 +45,15 @@ class PairProjection:
     """
 
     def __init__(self, z: Float[Tensor, "*r c_z"], norm: nn.Cell) -> None:
-        serves = z.ndim == 3 and norm.bias is not None
-        self._kernels = whole_layers(z) if serves else None
-        self._norm, self._z = norm, norm(z) if self._kernels is None else z
+        self._fused = z.ndim == 3 and norm.bias is not None and layer_pays(z)
+        self._norm, self._z = norm, z if self._fused else norm(z)
 
     def __call__(self, weight: Float[Tensor, "h c_z"], bf16: bool = False) -> Tensor:
         """Return ``W norm(z)``, ``[h, n, n]`` or ``[w, h, q, k]``."""
-        if self._kernels is not None:
-            heads = self._kernels.projection(self._z, self._norm, weight)
+        if self._fused:
+            norm = self._norm
+            heads = operator("projection")(self._z, norm.weight, norm.bias, weight,
+                                           settings(EPSILON))
             return ops.reshape(heads, (-1, *self._z.shape[:-1]))
         equation = "hc,qkc->hqk" if self._z.ndim == 3 else "hc,wqkc->whqk"
         return (bf16_einsum if bf16 else einsum)(equation, weight, self._z)

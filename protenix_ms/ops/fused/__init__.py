@@ -12,7 +12,7 @@ from collections.abc import Callable
 from mindspore import Tensor, nn
 
 from protenix_ms.ops.fused import msa, transformer, triangle
-from protenix_ms.ops.pair_layers import whole_layers
+from protenix_ms.ops.kernels import layer_pays
 
 _KERNELS: dict[str, Callable[..., Tensor | None]] = {
     "AttentionPairBias": transformer.fused_attention,
@@ -37,8 +37,8 @@ def fused(layer: nn.Cell, x: Tensor, *others: object) -> Tensor | None:
     Returns:
         None if no kernel serves this layer and input. Kernels have no gradient.
     """
-    kernels, form = whole_layers(x), _KERNELS.get(type(layer).__name__)
-    return None if kernels is None or form is None else form(kernels, layer, x, *others)
+    form = _KERNELS.get(type(layer).__name__)
+    return form(layer, x, *others) if form is not None and layer_pays(x) else None
 
 
 def lean_form(layer: nn.Cell) -> Callable[..., Tensor] | None:

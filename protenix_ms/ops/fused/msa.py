@@ -3,25 +3,27 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import einsum
-from protenix_ms.ops.functional import gated
+from protenix_ms.ops.functional import EPSILON, gated
+from protenix_ms.ops.kernels import add_layer, operator, settings
 from protenix_ms.ops.projection import channel_first, from_channel_first
 from protenix_ms.runtime.rows import rowwise
 from protenix_ms.typing import Float
 
 
 def fused_outer_product(
-    kernels: ModuleType, layer: nn.Cell, z: Float[Tensor, "n n c_z"], m: Float[Tensor, "m n c_m"],
+    layer: nn.Cell, z: Float[Tensor, "n n c_z"], m: Float[Tensor, "m n c_m"],
 ) -> Float[Tensor, "n n c_z"]:
     """Add the outer product mean of `m` to `z`."""
-    left = layer.linear_1(layer.layer_norm(m))
-    right = kernels.projection(m, layer.layer_norm, layer.linear_2.weight)
+    norm, output = layer.layer_norm, layer.linear_out
+    left = layer.linear_1(norm(m))
+    right = operator("projection")(m, norm.weight, norm.bias, layer.linear_2.weight,
+                                   settings(EPSILON))
     right = ops.reshape(right, (-1, *m.shape[:2]))
-    return kernels.outer_product_mean(z, left, right, layer.linear_out, layer.scale(m))
+    return add_layer("outer_product", z, left, right, output.weight, output.bias,
+                     settings(layer.scale(m)))
 
 
 def lean_outer_product(

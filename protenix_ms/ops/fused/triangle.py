@@ -7,13 +7,12 @@ of the matrix product in the layout that the next product wants.
 
 from __future__ import annotations
 
-from types import ModuleType
-
 from mindspore import Tensor, nn, ops
 
 from protenix_ms.ops.einsum import matrix_product
 from protenix_ms.ops.evoformer_attention import evoformer_attention
-from protenix_ms.ops.functional import gated
+from protenix_ms.ops.functional import EPSILON, gated
+from protenix_ms.ops.kernels import add_layer, operator, settings
 from protenix_ms.ops.projection import (
     PairProjection,
     channel_first,
@@ -33,19 +32,22 @@ def _product(layer: nn.Cell, a: Float[Tensor, "c n n"], b: Tensor) -> Float[Tens
 
 
 def fused_multiplication(
-    kernels: ModuleType, layer: nn.Cell, z: Float[Tensor, "n n c_z"],
+    layer: nn.Cell, z: Float[Tensor, "n n c_z"]
 ) -> Float[Tensor, "n n c_z"]:
     """Add triangle multiplication to `z`; edges exist for some channels at a time."""
     weights = [layer.linear_a_p.weight, layer.linear_a_g.weight,
                layer.linear_b_p.weight, layer.linear_b_g.weight]
+    norm, product_norm = layer.layer_norm_in, layer.layer_norm_out
 
     def product(channels: slice) -> Float[Tensor, "c n n"]:
-        a, b = kernels.edges(z, layer.layer_norm_in, tuple(w[channels] for w in weights))
+        a, b = operator("edges")(z, norm.weight, norm.bias, *(w[channels] for w in weights),
+                                 settings(EPSILON))
         return _product(layer, a, b)
 
     o = rowwise(None, product, range(len(weights[0])), cost=z.shape[0] ** 2, least=KERNEL_CHANNELS)
-    return kernels.gated_output(z, layer.layer_norm_in, o, layer.layer_norm_out,
-                                (layer.linear_z.weight, layer.linear_g.weight))
+    return add_layer("gated_output", z, norm.weight, norm.bias, o, product_norm.weight,
+                     product_norm.bias, layer.linear_z.weight, layer.linear_g.weight,
+                     settings(EPSILON))
 
 
 def lean_multiplication(
@@ -73,17 +75,15 @@ def lean_multiplication(
     return rowwise(layer, output, z, o, axes=(0, 1), cost=n * 4 * width)
 
 
-def fused_attention(
-    kernels: ModuleType, layer: nn.Cell, z: Float[Tensor, "n n c_z"],
-) -> Float[Tensor, "n n c_z"]:
+def fused_attention(layer: nn.Cell, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n c_z"]:
     """Add triangle attention to `z`, row by row."""
     bias = PairProjection(z, layer.layer_norm)(layer.linear.weight)
     if not layer.starting:
         bias = ops.transpose(bias, (0, 2, 1))
-    mha = layer.mha
+    norm, mha = layer.layer_norm, layer.mha
     projections = (mha.linear_q, mha.linear_k, mha.linear_v, mha.linear_g, mha.linear_o)
-    return kernels.triangle_attention(z, layer.layer_norm, bias,
-                                      tuple(x.weight for x in projections), not layer.starting)
+    return add_layer("triangle_attention", z, norm.weight, norm.bias, bias,
+                     *(x.weight for x in projections), settings(EPSILON, not layer.starting))
 
 
 def lean_attention(

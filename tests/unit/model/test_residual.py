@@ -5,7 +5,9 @@ Kernels and lean forms give the numbers of the plain update, forward and backwar
 runs where a gradient is recorded.
 """
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import mindspore
 import numpy as np
@@ -20,11 +22,12 @@ from protenix_ms.model.diffusion_transformer import ConditionedTransitionBlock
 from protenix_ms.model.layers import Linear, Transition
 from protenix_ms.model.msa_module import MSAPairWeightedAveraging, OuterProductMean
 from protenix_ms.model.triangle import TriangleAttention, TriangleMultiplication
+from protenix_ms.ops import fused as forms
 from protenix_ms.ops import native
 from protenix_ms.ops.kernels import NativeOperator
 from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
 from protenix_ms.runtime.policy import policy, using
-from protenix_ms.runtime.recompute import KINDS, recomputed
+from protenix_ms.runtime.recompute import KIND_OF, KINDS, recomputed
 
 RNG = np.random.default_rng(0)
 ATTENTION = {"projection", "triangle_attention"}
@@ -265,6 +268,17 @@ def test_rows_of_a_transition_are_recomputed_apart(kinds, monkeypatch):
     assert sorted(passes) == sorted([10, 10, 3] * (2 if kinds else 1))
     for parameter, g in expected.items():
         assert_close(ours[parameter], g, 2e-6)
+
+
+def test_names_of_classes_are_classes_of_the_model():
+    """Forms and recomputation are found by name: a renamed class would lose them silently."""
+    package = Path(residual.__file__).parent
+    classes = {node.name for path in package.glob("*.py")
+               for node in ast.parse(path.read_text(encoding="utf-8")).body
+               if isinstance(node, ast.ClassDef)}
+    assert {*KIND_OF, *forms._KERNELS, *forms._LEAN} <= classes
+    layers = {layer.__name__ for layer in residual.Residual.__subclasses__()}
+    assert {*forms._KERNELS, *forms._LEAN} == layers
 
 
 def test_kinds_are_those_of_the_training_configuration():

@@ -117,7 +117,7 @@ def test_a_linear_layer_without_an_offset():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_gradient_is_refused_never_zero(name, mode):
-    """`whole_layers` gives no kernel to what is recorded; one called all the same says so."""
+    """`layer_pays` gives no kernel to what is recorded; one called all the same says so."""
     layer, (x, *others), numbers = operator(name), map(normal, SHAPES[name]), settings(EPSILON)
 
     def loss(x):
