@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings of the process that MindSpore wants; only the command line makes them.
 
-Four settings matter: huge pages for malloc, which glibc reads when a process starts (hence one
+Five settings matter: huge pages for malloc, which glibc reads when a process starts (hence one
 re-exec); kernels launched in the calling thread, since MindSpore's waiting threads spin; quiet
-logs; fewer matrix products that oneDNN remembers. On Ascend a fifth: where our op is, if it is
-built.
+logs; fewer matrix products that oneDNN remembers; one thread for numpy's. On Ascend a sixth: where
+our op is, if it is built.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _TUNABLE = "glibc.malloc.hugetlb=1"
 _DONE = "PROTENIX_MS_LAUNCHED"
 # oneDNN keeps code for 1024 shapes of matrix products, 150 to 300 kB each: over jobs of many sizes
 # a process would grow by as much. One job has some dozens.
-_PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+# numpy's products are small: threads make guidance's solutions seven times slower, and their bytes
+# depend on the number of cores.
+_PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "OPENBLAS_NUM_THREADS": "1"}
 _RANKS = ("MS_ROLE", "RANK_ID", "MS_NODE_ID")
 
 
