@@ -331,6 +331,27 @@ def test_refused_files(ccd, tmp_path, name, content, words):
         build(ccd, file=path)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300", "20000.0"])
+def test_coordinates_that_are_no_places_are_refused(ccd, tmp_path, value):
+    write_files(tmp_path)
+    mol = Chem.MolFromMolFile(str(tmp_path / "x.mol"))
+    texts = {"a.mol2": MOL2.replace("1.520", value),
+             "b.mol": Chem.MolToV3KMolBlock(mol)}
+    x = texts["b.mol"].split("M  V30 2 C ")[1].split()[0]
+    texts["b.mol"] = texts["b.mol"].replace(x, value)
+    if "n" in value:
+        for name in ("x.mol", "x.pdb"):
+            lines = (tmp_path / name).read_text().split("\n")
+            at = 5 if name == "x.mol" else 1
+            first, last = (10, 20) if name == "x.mol" else (38, 46)
+            lines[at] = lines[at][:first] + value.rjust(last - first) + lines[at][last:]
+            texts[name] = "\n".join(lines)
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ChemistryError, match=f"(?s){name}.*atom.* no number or beyond"):
+            build(ccd, file=tmp_path / name)
+
+
 def test_dummy_atom_in_a_file(ccd, tmp_path):
     (tmp_path / "x.mol2").write_text(MOL2.replace("O.3", "Du"))
     with pytest.raises(ChemistryError, match="dummy|cannot read"):
