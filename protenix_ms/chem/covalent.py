@@ -25,7 +25,7 @@ def apply_covalent_bonds(
     ccd: ComponentDictionary,
     generator: np.random.Generator | None = None,
     *,
-    upstream_quirks: bool = False,
+    check_valence: bool = False,
 ) -> AtomTable:
     """Make the job's bonds and remove the leaving groups of bonded atoms.
 
@@ -36,11 +36,11 @@ def apply_covalent_bonds(
     Args:
         generator: chooses among leaving groups when an atom has more of them than bonds (upstream
             draws from `random.sample`); None takes the first in dictionary order.
-        upstream_quirks: bond atoms that have no valence left, as upstream does.
+        check_valence: refuse bonds of atoms that have no valence left; upstream makes them.
 
     Raises:
-        ChemistryError: a bond end that matches no atom, different numbers of copies, or an atom
-            with more bonds than its element can have.
+        ChemistryError: a bond end that matches no atom, different numbers of copies, or (checked)
+            an atom with more bonds than its element can have.
     """
     pairs: list[tuple[int, int]] = []
     for number, bond in enumerate(bonds, 1):
@@ -62,7 +62,7 @@ def apply_covalent_bonds(
     table = table.with_columns(bonds=np.concatenate([table.bonds, joined]))
     count = Counter(row for pair in pairs for row in pair)
     lost = lost_atoms(table, count, ccd, generator)
-    if not upstream_quirks:
+    if check_valence:
         _require_valence(table, lost, sorted(count))
     return table[~lost]
 

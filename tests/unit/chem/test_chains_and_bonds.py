@@ -237,11 +237,11 @@ def test_refused_bonds(ccd, first, second, words):
     ([((1, 1, "C", 1), (3, 1, 4))], "atom C of CYS would have 5 bonds"),
     ([((2, 1, "O4"), (1, 2, "CB", 1)), ((2, 1, "O4"), (3, 1, 4))], "atom O4 of NAG .*3 bonds"),
 ])
-def test_bonds_that_no_atom_can_have_are_refused_but_under_quirks(ccd, bonds, words):
+def test_bonds_that_no_atom_can_have_are_refused_where_checked(ccd, bonds, words):
     made = tuple(bond(*ends) for ends in bonds)
     with pytest.raises(ChemistryError, match=f"(?s)covalent_bonds, entity .*{words}"):
-        apply_covalent_bonds(assembly(ccd), made, ccd)
-    assert len(apply_covalent_bonds(assembly(ccd), made, ccd, upstream_quirks=True))
+        apply_covalent_bonds(assembly(ccd), made, ccd, check_valence=True)
+    assert len(apply_covalent_bonds(assembly(ccd), made, ccd))
 
 
 def test_selenomethionine(ccd):
