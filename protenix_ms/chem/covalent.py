@@ -68,14 +68,17 @@ def apply_covalent_bonds(
 
 
 def _require_valence(table: AtomTable, lost: Bool[Array, "a"], rows: list[int]) -> None:
-    """Refuse bonded atoms with too many bonds, once leaving atoms are gone; metals bond freely."""
+    """Refuse bonded atoms with too many bonds, once leaving atoms are gone; metals bond freely.
+
+    Atoms of SMILES and file ligands are not checked: no dictionary tells what leaves them.
+    """
     metal = np.array([gemmi.Element(symbol).is_metal for symbol in table.element.tolist()], bool)
     first, second, order = table.bonds.T
     real = ~(lost[first] | lost[second] | metal[first] | metal[second])
     order = np.where(order == 4, 1, order)  # aromatic where no pattern of double bonds is known
     sums = np.bincount(np.append(first[real], second[real]), np.append(order[real], order[real]),
                        len(table)).astype(int)
-    for row in rows:
+    for row in (row for row in rows if table.atom_index[row] < 0):
         element = str(table.element[row])
         most = _MOST_BONDS.get(element, sums[row]) + (element == "O" and table.charge[row] > 0)
         if sums[row] > most:
