@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 
+import gemmi
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
@@ -15,12 +16,16 @@ from protenix_ms.errors import ChemistryError
 from protenix_ms.job import AtomAddress, CovalentBond
 from protenix_ms.typing import Array, Bool, Int
 
+_MOST_BONDS = {"H": 1, "B": 4, "C": 4, "N": 4, "O": 2, "F": 1}  # to other than metals
+
 
 def apply_covalent_bonds(
     table: AtomTable,
     bonds: tuple[CovalentBond, ...],
     ccd: ComponentDictionary,
     generator: np.random.Generator | None = None,
+    *,
+    check_valence: bool = False,
 ) -> AtomTable:
     """Make the job's bonds and remove the leaving groups of bonded atoms.
 
@@ -31,9 +36,11 @@ def apply_covalent_bonds(
     Args:
         generator: chooses among leaving groups when an atom has more of them than bonds (upstream
             draws from `random.sample`); None takes the first in dictionary order.
+        check_valence: refuse bonds of atoms that have no valence left; upstream makes them.
 
     Raises:
-        ChemistryError: a bond end that matches no atom, or different numbers of copies.
+        ChemistryError: a bond end that matches no atom, different numbers of copies, or (checked)
+            an atom with more bonds than its element can have.
     """
     pairs: list[tuple[int, int]] = []
     for number, bond in enumerate(bonds, 1):
@@ -54,7 +61,32 @@ def apply_covalent_bonds(
     joined = np.array([(*pair, 1) for pair in new], np.int32).reshape(-1, 3)
     table = table.with_columns(bonds=np.concatenate([table.bonds, joined]))
     count = Counter(row for pair in pairs for row in pair)
-    return table[~lost_atoms(table, count, ccd, generator)]
+    lost = lost_atoms(table, count, ccd, generator)
+    if check_valence:
+        _require_valence(table, lost, sorted(count))
+    return table[~lost]
+
+
+def _require_valence(table: AtomTable, lost: Bool[Array, "a"], rows: list[int]) -> None:
+    """Refuse bonded atoms with too many bonds, once leaving atoms are gone; metals bond freely.
+
+    Atoms of SMILES and file ligands are not checked: no dictionary tells what leaves them.
+    """
+    metal = np.array([gemmi.Element(symbol).is_metal for symbol in table.element.tolist()], bool)
+    first, second, order = table.bonds.T
+    real = ~(lost[first] | lost[second] | metal[first] | metal[second])
+    order = np.where(order == 4, 1, order)  # aromatic where no pattern of double bonds is known
+    sums = np.bincount(np.append(first[real], second[real]), np.append(order[real], order[real]),
+                       len(table)).astype(int)
+    for row in (row for row in rows if table.atom_index[row] < 0):
+        element = str(table.element[row])
+        most = _MOST_BONDS.get(element, sums[row]) + (element == "O" and table.charge[row] > 0)
+        if sums[row] > most:
+            raise ChemistryError(
+                f"atom {table.atom_name[row]} of {table.res_name[row]} would have {sums[row]} "
+                f"bonds (double ones count twice), {element} has at most {most}",
+                where=f"covalent_bonds, entity {table.entity_id[row]}, position "
+                f"{table.res_id[row]}", fix="bond another atom, or one fewer")
 
 
 def addressed_atoms(table: AtomTable, address: AtomAddress, place: str = "") -> Int[Array, "k"]:

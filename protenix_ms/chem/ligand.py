@@ -88,8 +88,11 @@ def molecule_from_smiles(smiles: str) -> Chem.Mol:
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
         if mol is None:
-            raise ChemistryError(_smiles_fault(smiles), where=where,
-                                 fix="correct it, or give a CCD code (CCD_) or a file (FILE_)")
+            fix = "correct it, or give a CCD code (CCD_) or a file (FILE_)"
+            if re.fullmatch("[A-Z0-9]{1,5}", smiles):
+                fix = (f"write CCD_{smiles} for the component {smiles}, or name the dialect of "
+                       'AlphaFold Server ("dialect": "alphafoldserver", "version": 1)')
+            raise ChemistryError(_smiles_fault(smiles), where=where, fix=fix)
         check_atoms(mol, where)
         return Chem.AddHs(mol)
 

@@ -11,10 +11,13 @@ from rdkit import Chem, rdBase
 
 from protenix_ms.errors import ChemistryError
 from protenix_ms.job import LIGAND_SUFFIXES
+from protenix_ms.typing import Array, Bool
 
 MOST_HEAVY = 500  # heavy atoms of a molecule that has no component code
 _MOST_ATOMS = 5 * MOST_HEAVY  # with hydrogens, counted in the text before RDKit reads it
 _MOST_BYTES = 1 << 20  # of one molecule
+_FARTHEST = 1e4  # angstrom from the origin
+_NO_NUMBER = re.compile(r".*\s[-+]?(nan|inf|infinity)\b", re.IGNORECASE)
 _LARGEST_FILE = 64 << 20  # up to here the molecules of a file are counted
 
 
@@ -24,7 +27,7 @@ def molecule_from_file(path: Path) -> Chem.Mol:
     Raises:
         ChemistryError: unknown ending, absent or unreadable file, several molecules, more than
             `MOST_HEAVY` heavy atoms, bond orders that the file does not tell, no 3D, no atoms,
-            dummy atoms.
+            dummy atoms, coordinates that are no numbers or far out.
     """
     where = f"ligand file {path}"
     kind = path.suffix.lower()
@@ -34,6 +37,7 @@ def molecule_from_file(path: Path) -> Chem.Mol:
     text = _one_molecule(_text(path, where), kind, where)
     with rdBase.BlockLogs():
         mol = _read(text, kind)
+        _check_positions(mol, text, kind, where)
         if mol is None:
             raise ChemistryError("RDKit cannot read a molecule from it", where=where,
                                  fix="check that valences and charges are right, or write it anew")
@@ -47,6 +51,29 @@ def molecule_from_file(path: Path) -> Chem.Mol:
         raise ChemistryError("it has no 3D coordinates", where=where,
                              fix="give the molecule as SMILES or add 3D coordinates")
     return mol
+
+
+def _check_positions(mol: Chem.Mol | None, text: str, kind: str, where: str) -> None:
+    """Refuse coordinates that are no numbers or far out; mol is None where RDKit reads nothing."""
+    place = ""
+    if mol is None and kind != ".mol2":
+        lines = enumerate(text.split("\n"), 1)
+        place = next((f"the atom in line {number} ({line.strip()[:60]!a})" for number, line in lines
+                      if _NO_NUMBER.match(line) and (kind == ".pdb" or number > 4)), "")
+    elif mol is not None and mol.GetNumConformers():
+        if not _far_out(mol).any():
+            return
+        whole = _read(text, kind, removeHs=False) or mol
+        atom = int(np.argmax(_far_out(whole)))
+        place = f"atom {atom + 1} ({whole.GetAtomWithIdx(atom).GetSymbol()})"
+    if place:
+        raise ChemistryError(f"{place} has a coordinate that is no number or beyond "
+                             f"{_FARTHEST:.0f} angstrom", where=where, fix="correct the file")
+
+
+def _far_out(mol: Chem.Mol) -> Bool[Array, "a"]:
+    """Mark atoms with a coordinate that is not a number of at most `_FARTHEST` angstrom."""
+    return ~(np.abs(mol.GetConformer().GetPositions()) <= _FARTHEST).all(axis=1)
 
 
 def check_atoms(mol: Chem.Mol, where: str) -> None:

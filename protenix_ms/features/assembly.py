@@ -56,7 +56,7 @@ def assemble(
             copies.append(built[number].with_values(
                 entity_id=str(number), chain_id=next(names), copy_id=count[number]))
     atoms = concatenate(copies)
-    atoms = apply_covalent_bonds(atoms, job.bonds, ccd, rng)
+    atoms = apply_covalent_bonds(atoms, job.bonds, ccd, rng, check_valence=not upstream_quirks)
     if not upstream_quirks:
         _require_whole_chains(job, atoms)
     atoms = annotate(selenomethionine_to_methionine(atoms), ccd)

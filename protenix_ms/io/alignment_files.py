@@ -15,7 +15,7 @@ from protenix_ms.io.a3m import (
     read_alignment_file,
     split_blocks,
 )
-from protenix_ms.io.complex_a3m import ChainPart, split_complex
+from protenix_ms.io.complex_a3m import ChainPart, join_equal_chains, split_complex
 from protenix_ms.io.text_file import plain_suffix
 from protenix_ms.job import Entity, Job, Polymer
 
@@ -96,7 +96,7 @@ class AlignmentFiles:
         notes = [f"chain {number} of {best[0].name} ({len(part.query)} residues) is no chain of "
                  "this job; its rows are not used"
                  for number, part in enumerate(parts, 1) if part.query not in mine]
-        return {part.query: part for part in parts}, notes
+        return join_equal_chains(parts), notes
 
     def _with_alignment(self, entity: Entity, job: Job, parts: dict[str, ChainPart]) -> Entity:
         if not isinstance(entity, Polymer) or entity.paired_msa or entity.unpaired_msa:

@@ -62,6 +62,8 @@ def split_complex(alignment: Alignment) -> list[ChainPart]:
             if several:
                 paired[chain].append(f">row_{pairs} {own}\n{text}\n")
             else:
+                if not unpaired[chain] and text != queries[chain]:  # no query row of its own
+                    unpaired[chain].append(f">query\n{queries[chain]}\n")
                 unpaired[chain].append(f">{own}\n{text}\n")
         pairs += several
     if "" in queries:
@@ -72,6 +74,22 @@ def split_complex(alignment: Alignment) -> list[ChainPart]:
                       Alignment("".join(rows), alignment.source) if len(rows) > 1 else None,
                       Alignment("".join(alone), alignment.source) if alone else None)
             for query, rows, alone in zip(queries, paired, unpaired)]
+
+
+def join_equal_chains(parts: list[ChainPart]) -> dict[str, ChainPart]:
+    """Join the rows of chains of one sequence, which share one alignment; keys are sequences.
+
+    Row k of the first such chain stays paired with row k of other chains. A chain has one row per
+    pairing, so the paired rows of its equals join the unpaired ones.
+    """
+    joined: dict[str, ChainPart] = {}
+    for part in parts:
+        first = joined.setdefault(part.query, part)
+        rows = [a for a in (first.unpaired, part.paired, part.unpaired) if a]
+        if first is not part and rows:
+            unpaired = Alignment("".join(a.text for a in rows), rows[0].source)
+            joined[part.query] = ChainPart(part.query, first.paired, unpaired)
+    return joined
 
 
 def _cut(row: bytes, lengths: list[int], where: str) -> list[bytes]:

@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
+from rdkit import Chem
+from scipy.cluster.hierarchy import DisjointSet
 
+from protenix_ms.chem.ligand import molecule_from_smiles
+from protenix_ms.chem.ligand_file import molecule_from_file
 from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
 from protenix_ms.features.assembly import chain_names
 from protenix_ms.features.msa import note_pairing
 from protenix_ms.features.msa_chain import SHORTEST_ALIGNED
-from protenix_ms.job import Job, Polymer
+from protenix_ms.job import Job, Ligand, Polymer
 from protenix_ms.predict.settings import Settings, default_options
 
 _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
@@ -27,7 +31,8 @@ _EMBEDDERS = (
 def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     """List the notes of a job under `settings`, each once, those of its reader first."""
     notes = (*job.notes, *unused_input(job, settings.config), *_note_missing_alignments(job),
-             *note_pairing(job, settings.options), *_note_gaps(job, settings))
+             *note_pairing(job, settings.options), *_note_gaps(job, settings),
+             *_note_loose_parts(job))
     return tuple(dict.fromkeys(notes))
 
 
@@ -75,6 +80,37 @@ def _note_gaps(job: Job, settings: Settings) -> Iterator[str]:
             first, second = (chain.res_name[chain.res_id == i][0] for i in (place, place + 1))
             yield (f"entity {number}: upstream makes no bond between {first} {place} and "
                    f"{second} {place + 1}")
+
+
+def _note_loose_parts(job: Job) -> Iterator[str]:
+    """Say which ligands are several molecules: nothing bonds their components or fragments."""
+    for number, entity in dict(job.numbered_entities()).items():
+        if isinstance(entity, Polymer):
+            continue
+        parts = _unbonded_components(job, number, entity) or _fragments(entity)
+        if len(parts) > 1:
+            yield (f"entity {number}: nothing bonds {', '.join(parts)}, which are predicted as one "
+                   "ligand of separate molecules; write their bonds if they are joined, or an "
+                   "entity for each if they are not")
+
+
+def _unbonded_components(job: Job, number: int, ligand: Ligand) -> list[str]:
+    """Name the first component of every group that bonds of the job join."""
+    groups = DisjointSet(range(1, len(ligand.codes) + 1))
+    for bond in job.bonds:
+        ends = bond.first, bond.second
+        if all(end.entity == number and end.position in groups for end in ends):
+            groups.merge(*(end.position for end in ends))
+    firsts = sorted(min(group) for group in groups.subsets())
+    return [f"{ligand.codes[first - 1]} {first}" for first in firsts]
+
+
+def _fragments(ligand: Ligand) -> list[str]:
+    """Write the fragments of a SMILES or file ligand as SMILES."""
+    if ligand.file is None and "." not in (ligand.smiles or ""):
+        return []
+    mol = molecule_from_file(ligand.file) if ligand.file else molecule_from_smiles(ligand.smiles)
+    return Chem.MolToSmiles(Chem.RemoveHs(mol)).split(".")
 
 
 def _note_missing_alignments(job: Job) -> Iterator[str]:

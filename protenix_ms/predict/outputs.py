@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -47,8 +46,8 @@ def structure_info(
             source = entity.smiles or entity.file.name
             descriptions[str(number)] = source
         elif entity.labels:
-            label = ", ".join(dict.fromkeys(filter(None, entity.labels)))[:_DESCRIPTION]
-            descriptions[str(number)] = re.sub("[^ -~]", "?", label)  # CIF is printable ASCII
+            label = ", ".join(dict.fromkeys(filter(None, entity.labels)))
+            descriptions[str(number)] = label[:_DESCRIPTION]
     components = {name: ccd[name] for name in residues if name in ccd}
     return StructureInfo(job.name, title, kinds, components, descriptions, __version__)
 

@@ -232,6 +232,18 @@ def test_refused_bonds(ccd, first, second, words):
         apply_covalent_bonds(assembly(ccd), (bond(first, second),), ccd)
 
 
+@pytest.mark.parametrize("bonds, words", [
+    ([((2, 1, "O5"), (3, 1, 4))], "atom O5 of NAG would have 3 bonds .* at most 2"),
+    ([((1, 1, "C", 1), (3, 1, 4))], "atom C of CYS would have 5 bonds"),
+    ([((2, 1, "O4"), (1, 2, "CB", 1)), ((2, 1, "O4"), (3, 1, 4))], "atom O4 of NAG .*3 bonds"),
+])
+def test_bonds_that_no_atom_can_have_are_refused_where_checked(ccd, bonds, words):
+    made = tuple(bond(*ends) for ends in bonds)
+    with pytest.raises(ChemistryError, match=f"(?s)covalent_bonds, entity .*{words}"):
+        apply_covalent_bonds(assembly(ccd), made, ccd, check_valence=True)
+    assert len(apply_covalent_bonds(assembly(ccd), made, ccd))
+
+
 def test_selenomethionine(ccd):
     table = build_polymer("protein", "AMA", (Modification("MSE", 2),), ccd)
     changed = selenomethionine_to_methionine(table)

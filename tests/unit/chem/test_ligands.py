@@ -3,7 +3,6 @@
 
 import os
 import subprocess
-import time
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from rdkit import Chem
 
 from protenix_ms.chem import conformer, ligand_file
 from protenix_ms.chem.ccd import ComponentDictionary
-from protenix_ms.chem.conformer import ConformerSource, embed, ligand_conformer
+from protenix_ms.chem.conformer import embed, ligand_conformer
 from protenix_ms.chem.ligand import build_ligand, molecule_from_smiles
 from protenix_ms.errors import ChemistryError, InputError
 from protenix_ms.io import validate
@@ -80,6 +79,11 @@ def test_chirality_survives(ccd):
 def test_refused_smiles(ccd, smiles, words):
     with pytest.raises(ChemistryError, match=f"(?s)^SMILES.*{words}.*; .*\\.$"):
         build(ccd, smiles=smiles)
+
+
+def test_a_code_in_place_of_a_smiles_is_told_how_to_be_written():
+    with pytest.raises(ChemistryError, match='write CCD_ATP .*"dialect": "alphafoldserver"'):
+        molecule_from_smiles("ATP")
 
 
 def test_refused_codes(ccd):
@@ -331,57 +335,28 @@ def test_refused_files(ccd, tmp_path, name, content, words):
         build(ccd, file=path)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300", "20000.0"])
+def test_coordinates_that_are_no_places_are_refused(ccd, tmp_path, value):
+    write_files(tmp_path)
+    mol = Chem.MolFromMolFile(str(tmp_path / "x.mol"))
+    texts = {"a.mol2": MOL2.replace("1.520", value),
+             "b.mol": Chem.MolToV3KMolBlock(mol)}
+    x = texts["b.mol"].split("M  V30 2 C ")[1].split()[0]
+    texts["b.mol"] = texts["b.mol"].replace(x, value)
+    if "n" in value:
+        for name in ("x.mol", "x.pdb"):
+            lines = (tmp_path / name).read_text().split("\n")
+            at = 5 if name == "x.mol" else 1
+            first, last = (10, 20) if name == "x.mol" else (38, 46)
+            lines[at] = lines[at][:first] + value.rjust(last - first) + lines[at][last:]
+            texts[name] = "\n".join(lines)
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ChemistryError, match=f"(?s){name}.*atom.* no number or beyond"):
+            build(ccd, file=tmp_path / name)
+
+
 def test_dummy_atom_in_a_file(ccd, tmp_path):
     (tmp_path / "x.mol2").write_text(MOL2.replace("O.3", "Du"))
     with pytest.raises(ChemistryError, match="dummy|cannot read"):
         build(ccd, file=tmp_path / "x.mol2")
-
-
-def test_attempts_in_order(monkeypatch):
-    """Each method is tried when the one before fails; None when all do."""
-    tried = []
-
-    def refuse(mol, options):
-        tried.append((options.useRandomCoords, options.useBasicKnowledge, options.timeout))
-        return -1
-
-    monkeypatch.setattr(conformer.rdDistGeom, "EmbedMolecule", refuse)
-    assert embed(molecule_from_smiles("CCO"), 1, 30.0, conformer.LIGAND_CHAIN) is None
-    assert tried == [(False, True, 10), (True, True, 10), (True, False, 10)]
-    with pytest.raises(ChemistryError, match="no 3D conformer.*3 heavy atoms"):
-        ligand_conformer(molecule_from_smiles("CCO"), 1)
-
-
-def test_time_limit_is_kept():
-    """A cage of impossible stereo centres keeps distance geometry busy until the limit."""
-    mol = molecule_from_smiles("C[C@@]12C[C@]3(C)C[C@@](C)(C1)C[C@@](C)(C2)C3")
-    start = time.monotonic()
-    embed(mol, 1, 2.0)
-    assert time.monotonic() - start < 10
-
-
-def test_large_molecules_go_to_a_child(monkeypatch):
-    mol = molecule_from_smiles("CC(=O)NCCO")
-    expected = embed(mol, 5)[0]
-    monkeypatch.setattr(conformer, "LARGE", 3)
-    assert (ligand_conformer(mol, 5) == expected).all()
-
-
-@pytest.mark.parametrize("script, words", [
-    ("kill -SEGV $$", "ended with code -11"),
-    ("sleep 20", "within 0.1 s"),
-    ("exit 0", "no 3D conformer"),
-])
-def test_crashing_or_hanging_child(monkeypatch, tmp_path, script, words):
-    python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n{script}\n")
-    os.chmod(python, 0o755)
-    monkeypatch.setattr(conformer.sys, "executable", str(python))
-    monkeypatch.setattr(conformer, "LARGE", 3)
-    monkeypatch.setattr(conformer, "GRACE", 1.0)
-    with pytest.raises(ChemistryError, match=words):
-        ligand_conformer(molecule_from_smiles("CC(=O)NCCO"), 5, seconds=0.1)
-
-
-def test_sources_are_the_table_codes():
-    assert [source.value for source in ConformerSource] == list(range(7))

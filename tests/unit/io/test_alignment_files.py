@@ -106,6 +106,26 @@ def test_unpaired_blocks_alone_and_chains_of_no_job(fasta, tmp_path):
                          "used",)
 
 
+def test_equal_chains_of_a_complex_share_the_rows_of_both(fasta, tmp_path):
+    (tmp_path / "msa").mkdir()
+    (tmp_path / "msa" / "x.a3m").write_text(
+        f"#10,10\t1,1\n>101\t102\n{FIRST}{FIRST}\n>a\tb\nMKTAYIAKQAMKTAYIAKQC\n"
+        f">101\n{FIRST}----------\n>c\nMKTAYIAKQD----------\n"
+        f">102\n----------{FIRST}\n>d\n----------MKTAYIAKQE\n")
+    chain = read_jobs(fasta(FIRST, FIRST), tmp_path / "msa")[0].entities[0]
+    assert rows(chain.paired_msa) == [FIRST, "MKTAYIAKQA"]
+    last = {row[-1] for row in rows(chain.unpaired_msa)}
+    assert rows(chain.unpaired_msa)[0] == FIRST and last == set("RCDE")
+
+
+def test_the_query_heads_unpaired_rows_that_lack_it(fasta, tmp_path):
+    (tmp_path / "x.a3m").write_text(
+        f"#10,9\t1,1\n>101\t102\n{FIRST}{SECOND}\n>b\n----------GSHMEPLLA\n"
+        ">c\td\nMKTAYIAKQAGSHMEPLLC\n")
+    _, chain = read_jobs(fasta(FIRST, SECOND), tmp_path / "x.a3m")[0].entities
+    assert rows(chain.unpaired_msa) == [SECOND, "GSHMEPLLA"]
+
+
 def test_every_job_takes_the_alignment_of_its_own_chains(fasta, tmp_path):
     third = "WYWYWYWYW"
     (tmp_path / "msa").mkdir()

@@ -10,13 +10,15 @@ from protenix_ms.job import (
     Alignment,
     AtomAddress,
     Contact,
+    CovalentBond,
     Job,
     Ligand,
     Modification,
     Pocket,
     Polymer,
 )
-from protenix_ms.predict.notes import collect_notes, unused_input
+from protenix_ms.predict.notes import _note_loose_parts, collect_notes, unused_input
+from protenix_ms.predict.outputs import structure_info
 from protenix_ms.predict.settings import Settings
 from protenix_ms.predict.weights import Weights
 
@@ -84,3 +86,20 @@ def test_gaps_that_upstream_leaves_are_said_under_its_quirks_only(tmp_path, code
             ComponentDictionary.load(), FeatureOptions(upstream_quirks=quirks))
         gaps = [note for note in collect_notes(job, settings) if "no bond" in note]
         assert gaps == ([said] if quirks and said else [])
+
+
+def test_ligands_of_separate_molecules_are_noted(tmp_path):
+    end = [AtomAddress(1, place, atom) for place, atom in ((1, "O4"), (2, "C1"))]
+    sugars = Ligand(codes=("NAG", "NAG"))
+    loose = list(_note_loose_parts(Job("j", (sugars, Ligand(smiles="CCO.[Na+]")))))
+    assert loose[0].startswith("entity 1: nothing bonds NAG 1, NAG 2, ")
+    assert loose[1].startswith("entity 2: nothing bonds CCO, [Na+], ")
+    bonds = (CovalentBond(*end),)
+    whole = Job("j", (sugars, Ligand(smiles="C1.C1"), Ligand(codes=("ATP",))), bonds=bonds)
+    assert not list(_note_loose_parts(whole))
+
+
+def test_letters_outside_ascii_reach_the_structure_file(tmp_path):
+    label = Ligand(codes=("ATP",), labels=("Kinase α",))
+    info = structure_info(Job("j", (label,)), ComponentDictionary.load(), [], "t")
+    assert info.descriptions["1"] == "Kinase α"
