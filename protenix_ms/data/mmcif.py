@@ -13,6 +13,7 @@ import functools
 import gzip
 import itertools
 import math
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from protenix_ms.typing import Array, Float, Int, Shaped
 MAX_COORDINATE = 1e6  # angstrom; larger numbers are not believed
 MAX_POLYMER_CHAINS = 1000  # of an assembly, as upstream
 MAX_ASSEMBLY_ATOMS = 10_000_000
+MAX_RANGE_TEXT = 1000  # characters of a range of operations; Python refuses to read longer numbers
 UNKNOWN_TYPE = "missing"  # of a polymer without `_entity_poly`, as upstream
 UNKNOWN_RESOLUTION = -1.0
 UNKNOWN_DATE = "9999-12-31"
@@ -96,9 +98,10 @@ def read_mmcif(path: Path, *, assembly: bool = True) -> Deposit:
     """
     try:
         document = gemmi.cif.read_string(_content(path))
-        if not len(document):
-            raise InputError("the file holds no mmCIF data", where=str(path),
-                             fix="give a structure file")
+        if len(document) != 1:
+            count = f"{len(document)} data blocks, not one" if len(document) else "no mmCIF data"
+            raise InputError(f"the file holds {count}", where=str(path),
+                             fix="give a file of one structure")
         block = document.sole_block()
     except (OSError, EOFError, zlib.error, ValueError, RuntimeError) as error:
         raise InputError("this is not a readable mmCIF file", where=f"{path} ({error})",
@@ -169,6 +172,18 @@ def _columns(block: gemmi.cif.Block, category: str) -> Columns:
             for key, column in block.get_mmcif_category(f"_{category}.").items()}
 
 
+def numbers(column: Shaped[Array, "r"]) -> Float[Array, "r"]:
+    """Read numbers; "1.23(4)", a number with its standard uncertainty, is 1.23.
+
+    Raises:
+        ValueError: text that is no number.
+    """
+    try:
+        return column.astype(np.float64)
+    except ValueError:
+        return np.array([float(re.sub(r"\(\d+\)$", "", text)) for text in column.tolist()])
+
+
 def _first(block: gemmi.cif.Block, category: str, item: str) -> str:
     value = str(_columns(block, category).get(item, ["?"])[0])
     return "" if value in "?." else value
@@ -177,7 +192,7 @@ def _first(block: gemmi.cif.Block, category: str, item: str) -> str:
 def _resolution(block: gemmi.cif.Block) -> float:
     for category, item in _RESOLUTIONS:
         try:
-            value = float(_first(block, category, item) or "nan")
+            value = float(numbers(np.array([_first(block, category, item) or "nan"]))[0])
         except ValueError:
             continue
         if math.isfinite(value) and value != 0:
@@ -242,7 +257,7 @@ def _operators(block: gemmi.cif.Block) -> dict[str, Float[Array, "4 4"]]:
     if "id" not in table:
         return {}
     items = [[*(f"matrix[{i}][{j}]" for j in (1, 2, 3)), f"vector[{i}]"] for i in (1, 2, 3)]
-    rows = np.array([[table[item].astype(np.float64) for item in row] for row in items])
+    rows = np.array([[numbers(table[item]) for item in row] for row in items])
     matrices = np.tile(np.eye(4), (len(table["id"]), 1, 1))
     matrices[:, :3] = np.moveaxis(rows, -1, 0)
     return dict(zip(table["id"].tolist(), matrices))
@@ -254,14 +269,18 @@ def parse_operation(expression: str) -> Operation:
     Raises:
         ValueError: this is not an operation expression.
     """
+    items = r"(?:\d+-\d+|[^-,()\s]+)"
+    text = expression if expression.startswith("(") else f"({expression})"
+    if not re.fullmatch(rf"(?:\({items}(?:,{items})*\))+", text.replace(" ", "")):
+        raise ValueError(f"oper_expression {expression[:80]!r}")
     factors: Operation = []
-    for text in [factor for factor in expression.replace(")", "").split("(") if factor]:
+    for factor in re.findall(r"\(([^()]*)\)", text.replace(" ", "")):
         factors.append([])
-        for item in text.split(","):
+        for item in factor.split(","):
             first, dash, last = item.partition("-")
+            if dash and not (len(item) < MAX_RANGE_TEXT and int(first) <= int(last)):
+                raise ValueError(f"oper_expression {expression[:80]!r}")
             factors[-1].append(range(int(first), int(last) + 1) if dash else item)
-        if not all(factors[-1]):
-            raise ValueError(f"oper_expression {expression[:80]!r}")
     return factors
 
 
@@ -284,9 +303,9 @@ def _motion(names: tuple[str, ...], matrices: dict[str, Array], path: Path) -> F
     """Multiply operators into the motion that applies the last one first."""
     for name in names:
         if name not in matrices:
-            reason = f"assembly 1 uses an unknown operation {name}"
+            reason = f"assembly 1 uses an unknown operation {name[:80]}"
         elif not (np.abs(matrices[name]) <= MAX_COORDINATE).all():  # also False for NaN
-            reason = f"operation {name} of assembly 1 moves chains by numbers that are not finite"
+            reason = f"operation {name[:80]} of assembly 1 moves chains by numbers that are not finite"
         else:
             continue
         raise InputError(reason, where=str(path), fix="check _pdbx_struct_oper_list")

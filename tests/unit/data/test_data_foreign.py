@@ -4,6 +4,7 @@
 import csv
 import gzip
 import os
+import re
 import warnings
 
 import gemmi
@@ -188,14 +189,32 @@ def endless_motion(block):
 
 
 @pytest.mark.parametrize(("edit", "reason"), [
-    (assembly("5-1"), "5-1"), (assembly("a-b"), "text for a number"),
-    (assembly("7"), "unknown operation 7"),
+    *((assembly(bad), re.escape(f"oper_expression {bad!r}"))
+      for bad in ("5-1", "a-b", "(1-", "1,,2", "-5", "9-1", "1-3-5", "(1))", "")),
+    (assembly("7"), "unknown operation 7"), (assembly("9" * 45000), "operation 9{80};"),
     (endless_motion, "not finite"),
     (sites(lambda t: t.update(label_seq_id=["99999999999999999999"] * len(t["id"]))), "rules of"),
 ])
 def test_other_nonsense_is_refused_by_type(edit, reason, entry):
     with pytest.raises(InputError, match=reason):
         entry(edit)
+
+
+def test_two_data_blocks_are_said(text, entry):
+    with pytest.raises(InputError, match="2 data blocks, not one"):
+        entry(content=(text + text.replace("data_", "data_x", 1)).encode())
+
+
+def test_numbers_may_have_an_uncertainty(entry):
+    def uncertain(block):
+        sites(lambda t: t.update(Cartn_x=[f"{x}(12)" for x in t["Cartn_x"]]))(block)
+        table = block.get_mmcif_category("_pdbx_struct_oper_list.")
+        block.set_mmcif_category("_pdbx_struct_oper_list.", table | {"vector[1]": ["0.0(1)"]})
+        block.set_pair("_refine.ls_d_res_high", "2.5(1)")
+
+    made = entry(uncertain)
+    np.testing.assert_array_equal(made.atoms.coord, entry().atoms.coord)
+    assert made.resolution == 2.5
 
 
 def test_a_bad_file_costs_itself_alone(text, tmp_path, capsys):
