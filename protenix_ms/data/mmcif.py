@@ -31,6 +31,8 @@ from protenix_ms.typing import Array, Float, Int, Shaped
 MAX_COORDINATE = 1e6  # angstrom; larger numbers are not believed
 MAX_POLYMER_CHAINS = 1000  # of an assembly, as upstream
 MAX_ASSEMBLY_ATOMS = 10_000_000
+MAX_MODEL_RATIO = 10  # of the atoms of models; a smaller model is a fault
+_ABSENT = (".", "?")
 MAX_RANGE_TEXT = 1000  # characters of a range of operations; Python refuses to read longer numbers
 UNKNOWN_TYPE = "missing"  # of a polymer without `_entity_poly`, as upstream
 UNKNOWN_RESOLUTION = -1.0
@@ -141,8 +143,7 @@ def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
     sites = _columns(block, "atom_site")
     if not sites:
         raise InputError("the file has no atoms", where=str(path), fix="give a structure file")
-    model = sites.get("pdbx_PDB_model_num", np.zeros(len(next(iter(sites.values())))))
-    sites = {key: column[model == model[0]] for key, column in sites.items()}
+    sites = _with_entities(_first_model(sites, path), block)
     types, sequence = _columns(block, "entity_poly"), _columns(block, "entity_poly_seq")
     entity = sequence.get("entity_id", np.array([], "U1"))
     polymers = (dict(zip(types["entity_id"].tolist(), types["type"].tolist())) if types
@@ -150,19 +151,75 @@ def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
     number = sequence["num"].astype(np.int64) if sequence else np.array([], np.int64)
     counts = _columns(block, "pdbx_struct_assembly")
     count = dict(zip(counts.get("id", []), counts.get("oligomeric_count", []))).get("1", "?")
+    sequences = {name: (number[entity == name], sequence["mon_id"][entity == name])
+                 for name in dict.fromkeys(entity.tolist())}
+    _require_places(sites, sequences, block, path)
     return Deposit(
         name=(_first(block, "entry", "id") or path.name.split(".")[0]).lower(),
         release_date=_release_date(block),
         resolution=_resolution(block),
         methods=frozenset(_columns(block, "exptl").get("method", [])),
         polymers=polymers,
-        sequences={name: (number[entity == name], sequence["mon_id"][entity == name])
-                   for name in dict.fromkeys(entity.tolist())},
+        sequences=sequences,
         assembly=_assembly(block, path, sites, set(polymers)) if assembly else None,
         polymer_count=int(count) if count.isdigit() else None,
         sites=sites,
         links=_columns(block, "struct_conn"),
     )
+
+
+def _first_model(sites: Columns, path: Path) -> Columns:
+    """Keep the rows of the first model, to which rows without a model belong.
+
+    Raises:
+        InputError: a model is so small that its rows are rather misnumbered.
+    """
+    model = sites.get("pdbx_PDB_model_num", np.full(len(next(iter(sites.values()))), "?"))
+    unknown = np.isin(model, _ABSENT)
+    first = model[~unknown][0] if not unknown.all() else "?"
+    model = np.where(unknown, first, model)
+    size = Counter(model.tolist()).most_common()
+    if size[-1][1] * MAX_MODEL_RATIO < size[0][1]:
+        raise InputError(
+            f"model {size[-1][0][:20]} has {size[-1][1]} atoms, model {size[0][0][:20]} has "
+            f"{size[0][1]}", where=str(path), fix="correct _atom_site.pdbx_PDB_model_num")
+    return {key: column[model == first] for key, column in sites.items()}
+
+
+def _with_entities(sites: Columns, block: gemmi.cif.Block) -> Columns:
+    """Give rows of an unknown entity that of `_struct_asym`, or of most rows of their chain."""
+    if not sites.keys() >= {"label_asym_id", "label_entity_id"}:
+        return sites
+    chain, entity = sites["label_asym_id"], sites["label_entity_id"].astype(object)
+    table, tables = _columns(block, "struct_asym"), _columns(block, "entity")
+    own = dict(zip(table.get("id", []), table.get("entity_id", [])))
+    unknown = np.isin(entity, _ABSENT)
+    if "id" in tables:
+        unknown |= ~np.isin(entity, tables["id"].tolist())
+    for name in set(chain[unknown].tolist()) - set(_ABSENT):
+        rows = chain == name
+        most = Counter(entity[rows & ~unknown].tolist()).most_common(1)
+        entity[rows & unknown] = own.get(name) or (most[0][0] if most else "?")
+    return sites | {"label_entity_id": entity.astype(str)}
+
+
+def _require_places(
+    sites: Columns, sequences: dict[str, tuple[Array, Array]], block: gemmi.cif.Block, path: Path
+) -> None:
+    """Refuse polymer atoms without a chain, or without a position in the sequence."""
+    if not sites.keys() >= {"label_asym_id", "label_entity_id", "label_seq_id"}:
+        return
+    chain, entity, position = (sites[f"label_{key}_id"] for key in ("asym", "entity", "seq"))
+    known = _columns(block, "struct_asym").get("id", chain)
+    for name, (numbers_of, _) in sequences.items():
+        own = entity == name
+        for column, lost in (("asym", np.isin(chain, _ABSENT) | ~np.isin(chain, known)),
+                             ("seq", ~np.isin(position, numbers_of.astype(str)))):
+            if (own & lost).any():
+                value = str(sites[f"label_{column}_id"][own & lost][0])[:20]
+                raise InputError(
+                    f"{(own & lost).sum()} atoms of polymer {name} have no place in it, the first "
+                    f"has label_{column}_id {value}", where=str(path), fix="correct _atom_site")
 
 
 def _columns(block: gemmi.cif.Block, category: str) -> Columns:

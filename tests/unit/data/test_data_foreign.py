@@ -193,11 +193,47 @@ def endless_motion(block):
       for bad in ("5-1", "a-b", "(1-", "1,,2", "-5", "9-1", "1-3-5", "(1))", "")),
     (assembly("7"), "unknown operation 7"), (assembly("9" * 45000), "operation 9{80};"),
     (endless_motion, "not finite"),
-    (sites(lambda t: t.update(label_seq_id=["99999999999999999999"] * len(t["id"]))), "rules of"),
+    (sites(lambda t: t.update(label_seq_id=["99999999999999999999"] * len(t["id"]))), "has label_seq_id 9{20}"),
 ])
 def test_other_nonsense_is_refused_by_type(edit, reason, entry):
     with pytest.raises(InputError, match=reason):
         entry(edit)
+
+
+def spoilt(column, value):
+    """An edit of a column in the first eight rows; False is "." and None is "?"."""
+    return sites(lambda t: t[column].__setitem__(slice(8), [value] * 8))
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("value", [None, False, "9999", "x"])
+def test_entities_of_rows_come_from_their_chain(table, value, entry):
+    def edit(block):
+        spoilt("label_entity_id", value)(block)
+        if not table:
+            block.set_mmcif_category("_struct_asym.", {})
+
+    made, plain = entry(edit), entry()
+    assert made.sequences == plain.sequences
+    np.testing.assert_array_equal(made.atoms.coord, plain.atoms.coord)
+    np.testing.assert_array_equal(made.atoms.chain_type, plain.atoms.chain_type)
+
+
+def test_rows_without_a_model_are_of_the_first(entry):
+    assert entry(spoilt("pdbx_PDB_model_num", None)).atoms.is_resolved.all()
+
+
+@pytest.mark.parametrize(("column", "value", "reason"), [
+    ("pdbx_PDB_model_num", "9999", "model 9999 has 8 atoms"),
+    ("label_seq_id", "-3", "8 atoms of polymer 1 .* label_seq_id -3"),
+    ("label_seq_id", "9999", "8 atoms .* label_seq_id 9999"),
+    ("label_seq_id", None, "8 atoms .* label_seq_id ?"),
+    ("label_asym_id", None, "8 atoms .* label_asym_id ?"),
+    ("label_asym_id", "9999", "8 atoms .* label_asym_id 9999"),
+])
+def test_atoms_without_a_place_are_a_reason(column, value, reason, entry):
+    with pytest.raises(InputError, match=reason):
+        entry(spoilt(column, value))
 
 
 def test_two_data_blocks_are_said(text, entry):
