@@ -362,7 +362,7 @@ def _motion(names: tuple[str, ...], matrices: dict[str, Array], path: Path) -> F
         if name not in matrices:
             reason = f"assembly 1 uses an unknown operation {name[:80]}"
         elif not (np.abs(matrices[name]) <= MAX_COORDINATE).all():  # also False for NaN
-            reason = f"operation {name[:80]} of assembly 1 moves chains by numbers that are not finite"
+            reason = f"operation {name[:80]} of assembly 1 has numbers that are not finite"
         else:
             continue
         raise InputError(reason, where=str(path), fix="check _pdbx_struct_oper_list")
