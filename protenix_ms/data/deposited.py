@@ -16,7 +16,7 @@ import numpy as np
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.columns import find_names, merge_bonds, runs, starts_of_runs
-from protenix_ms.data.mmcif import MAX_COORDINATE, Deposit
+from protenix_ms.data.mmcif import MAX_COORDINATE, Deposit, numbers
 from protenix_ms.data.polymer_bonds import bond_neighbours
 from protenix_ms.errors import InputError
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
@@ -107,7 +107,7 @@ def site_coordinates(sites: dict[str, Array]) -> Float[Array, "a 3"]:
         KeyError, ValueError: no such column, or text for a number.
     """
     text = np.stack([sites[f"Cartn_{axis}"] for axis in "xyz"], axis=1)
-    coord = np.where(np.isin(text, _ABSENT), "nan", text).astype(np.float64)
+    coord = numbers(np.where(np.isin(text, _ABSENT), "nan", text).ravel()).reshape(-1, 3)
     return np.where(np.abs(coord) <= MAX_COORDINATE, coord, np.nan).astype(np.float32)
 
 

@@ -13,6 +13,7 @@ import functools
 import gzip
 import itertools
 import math
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ from protenix_ms.typing import Array, Float, Int, Shaped
 MAX_COORDINATE = 1e6  # angstrom; larger numbers are not believed
 MAX_POLYMER_CHAINS = 1000  # of an assembly, as upstream
 MAX_ASSEMBLY_ATOMS = 10_000_000
+MAX_MODEL_RATIO = 10  # of the atoms of models; a smaller model is a fault
+_ABSENT = (".", "?")
+MAX_RANGE_TEXT = 1000  # characters of a range of operations; Python refuses to read longer numbers
 UNKNOWN_TYPE = "missing"  # of a polymer without `_entity_poly`, as upstream
 UNKNOWN_RESOLUTION = -1.0
 UNKNOWN_DATE = "9999-12-31"
@@ -96,9 +100,10 @@ def read_mmcif(path: Path, *, assembly: bool = True) -> Deposit:
     """
     try:
         document = gemmi.cif.read_string(_content(path))
-        if not len(document):
-            raise InputError("the file holds no mmCIF data", where=str(path),
-                             fix="give a structure file")
+        if len(document) != 1:
+            count = f"{len(document)} data blocks, not one" if len(document) else "no mmCIF data"
+            raise InputError(f"the file holds {count}", where=str(path),
+                             fix="give a file of one structure")
         block = document.sole_block()
     except (OSError, EOFError, zlib.error, ValueError, RuntimeError) as error:
         raise InputError("this is not a readable mmCIF file", where=f"{path} ({error})",
@@ -138,8 +143,7 @@ def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
     sites = _columns(block, "atom_site")
     if not sites:
         raise InputError("the file has no atoms", where=str(path), fix="give a structure file")
-    model = sites.get("pdbx_PDB_model_num", np.zeros(len(next(iter(sites.values())))))
-    sites = {key: column[model == model[0]] for key, column in sites.items()}
+    sites = _with_entities(_first_model(sites, path), block)
     types, sequence = _columns(block, "entity_poly"), _columns(block, "entity_poly_seq")
     entity = sequence.get("entity_id", np.array([], "U1"))
     polymers = (dict(zip(types["entity_id"].tolist(), types["type"].tolist())) if types
@@ -147,14 +151,16 @@ def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
     number = sequence["num"].astype(np.int64) if sequence else np.array([], np.int64)
     counts = _columns(block, "pdbx_struct_assembly")
     count = dict(zip(counts.get("id", []), counts.get("oligomeric_count", []))).get("1", "?")
+    sequences = {name: (number[entity == name], sequence["mon_id"][entity == name])
+                 for name in dict.fromkeys(entity.tolist())}
+    _require_places(sites, sequences, block, path)
     return Deposit(
         name=(_first(block, "entry", "id") or path.name.split(".")[0]).lower(),
         release_date=_release_date(block),
         resolution=_resolution(block),
         methods=frozenset(_columns(block, "exptl").get("method", [])),
         polymers=polymers,
-        sequences={name: (number[entity == name], sequence["mon_id"][entity == name])
-                   for name in dict.fromkeys(entity.tolist())},
+        sequences=sequences,
         assembly=_assembly(block, path, sites, set(polymers)) if assembly else None,
         polymer_count=int(count) if count.isdigit() else None,
         sites=sites,
@@ -162,11 +168,77 @@ def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
     )
 
 
+def _first_model(sites: Columns, path: Path) -> Columns:
+    """Keep the rows of the first model, to which rows without a model belong.
+
+    Raises:
+        InputError: a model is so small that its rows are rather misnumbered.
+    """
+    model = sites.get("pdbx_PDB_model_num", np.full(len(next(iter(sites.values()))), "?"))
+    unknown = np.isin(model, _ABSENT)
+    first = model[~unknown][0] if not unknown.all() else "?"
+    model = np.where(unknown, first, model)
+    size = Counter(model.tolist()).most_common()
+    if size[-1][1] * MAX_MODEL_RATIO < size[0][1]:
+        raise InputError(
+            f"model {size[-1][0][:20]} has {size[-1][1]} atoms, model {size[0][0][:20]} has "
+            f"{size[0][1]}", where=str(path), fix="correct _atom_site.pdbx_PDB_model_num")
+    return {key: column[model == first] for key, column in sites.items()}
+
+
+def _with_entities(sites: Columns, block: gemmi.cif.Block) -> Columns:
+    """Give rows of an unknown entity that of `_struct_asym`, or of most rows of their chain."""
+    if not sites.keys() >= {"label_asym_id", "label_entity_id"}:
+        return sites
+    chain, entity = sites["label_asym_id"], sites["label_entity_id"].astype(object)
+    table, tables = _columns(block, "struct_asym"), _columns(block, "entity")
+    own = dict(zip(table.get("id", []), table.get("entity_id", [])))
+    unknown = np.isin(entity, _ABSENT)
+    if "id" in tables:
+        unknown |= ~np.isin(entity, tables["id"].tolist())
+    for name in set(chain[unknown].tolist()) - set(_ABSENT):
+        rows = chain == name
+        most = Counter(entity[rows & ~unknown].tolist()).most_common(1)
+        entity[rows & unknown] = own.get(name) or (most[0][0] if most else "?")
+    return sites | {"label_entity_id": entity.astype(str)}
+
+
+def _require_places(
+    sites: Columns, sequences: dict[str, tuple[Array, Array]], block: gemmi.cif.Block, path: Path
+) -> None:
+    """Refuse polymer atoms without a chain, or without a position in the sequence."""
+    if not sites.keys() >= {"label_asym_id", "label_entity_id", "label_seq_id"}:
+        return
+    chain, entity, position = (sites[f"label_{key}_id"] for key in ("asym", "entity", "seq"))
+    known = _columns(block, "struct_asym").get("id", chain)
+    for name, (numbers_of, _) in sequences.items():
+        own = entity == name
+        for column, lost in (("asym", np.isin(chain, _ABSENT) | ~np.isin(chain, known)),
+                             ("seq", ~np.isin(position, numbers_of.astype(str)))):
+            if (own & lost).any():
+                value = str(sites[f"label_{column}_id"][own & lost][0])[:20]
+                raise InputError(
+                    f"{(own & lost).sum()} atoms of polymer {name} have no place in it, the first "
+                    f"has label_{column}_id {value}", where=str(path), fix="correct _atom_site")
+
+
 def _columns(block: gemmi.cif.Block, category: str) -> Columns:
     """Read the columns of a category as text, "?" and "." as written; none if it is absent."""
     mark = {None: "?", False: "."}
     return {key: np.array([mark.get(value, value) for value in column])
             for key, column in block.get_mmcif_category(f"_{category}.").items()}
+
+
+def numbers(column: Shaped[Array, "r"]) -> Float[Array, "r"]:
+    """Read numbers; "1.23(4)", a number with its standard uncertainty, is 1.23.
+
+    Raises:
+        ValueError: text that is no number.
+    """
+    try:
+        return column.astype(np.float64)
+    except ValueError:
+        return np.array([float(re.sub(r"\(\d+\)$", "", text)) for text in column.tolist()])
 
 
 def _first(block: gemmi.cif.Block, category: str, item: str) -> str:
@@ -177,7 +249,7 @@ def _first(block: gemmi.cif.Block, category: str, item: str) -> str:
 def _resolution(block: gemmi.cif.Block) -> float:
     for category, item in _RESOLUTIONS:
         try:
-            value = float(_first(block, category, item) or "nan")
+            value = float(numbers(np.array([_first(block, category, item) or "nan"]))[0])
         except ValueError:
             continue
         if math.isfinite(value) and value != 0:
@@ -242,7 +314,7 @@ def _operators(block: gemmi.cif.Block) -> dict[str, Float[Array, "4 4"]]:
     if "id" not in table:
         return {}
     items = [[*(f"matrix[{i}][{j}]" for j in (1, 2, 3)), f"vector[{i}]"] for i in (1, 2, 3)]
-    rows = np.array([[table[item].astype(np.float64) for item in row] for row in items])
+    rows = np.array([[numbers(table[item]) for item in row] for row in items])
     matrices = np.tile(np.eye(4), (len(table["id"]), 1, 1))
     matrices[:, :3] = np.moveaxis(rows, -1, 0)
     return dict(zip(table["id"].tolist(), matrices))
@@ -254,14 +326,18 @@ def parse_operation(expression: str) -> Operation:
     Raises:
         ValueError: this is not an operation expression.
     """
+    items = r"(?:\d+-\d+|[^-,()\s]+)"
+    text = expression if expression.startswith("(") else f"({expression})"
+    if not re.fullmatch(rf"(?:\({items}(?:,{items})*\))+", text.replace(" ", "")):
+        raise ValueError(f"oper_expression {expression[:80]!r}")
     factors: Operation = []
-    for text in [factor for factor in expression.replace(")", "").split("(") if factor]:
+    for factor in re.findall(r"\(([^()]*)\)", text.replace(" ", "")):
         factors.append([])
-        for item in text.split(","):
+        for item in factor.split(","):
             first, dash, last = item.partition("-")
+            if dash and not (len(item) < MAX_RANGE_TEXT and int(first) <= int(last)):
+                raise ValueError(f"oper_expression {expression[:80]!r}")
             factors[-1].append(range(int(first), int(last) + 1) if dash else item)
-        if not all(factors[-1]):
-            raise ValueError(f"oper_expression {expression[:80]!r}")
     return factors
 
 
@@ -284,9 +360,9 @@ def _motion(names: tuple[str, ...], matrices: dict[str, Array], path: Path) -> F
     """Multiply operators into the motion that applies the last one first."""
     for name in names:
         if name not in matrices:
-            reason = f"assembly 1 uses an unknown operation {name}"
+            reason = f"assembly 1 uses an unknown operation {name[:80]}"
         elif not (np.abs(matrices[name]) <= MAX_COORDINATE).all():  # also False for NaN
-            reason = f"operation {name} of assembly 1 moves chains by numbers that are not finite"
+            reason = f"operation {name[:80]} of assembly 1 has numbers that are not finite"
         else:
             continue
         raise InputError(reason, where=str(path), fix="check _pdbx_struct_oper_list")

@@ -30,7 +30,7 @@ from protenix_ms.io.alignment_files import AlignmentFiles
 from protenix_ms.io.atomic import write_text
 
 ENTRIES, INDEX, ALIGNMENTS, SETTINGS = "entries", "index.csv", "alignments.json", "prepared.json"
-_RULES = 1  # counts changes of how files are read: entries of older rules are made again
+_RULES = 2  # counts changes of how files are read: entries of older rules are made again
 _ENDINGS = (".cif", ".cif.gz", ".mmcif", ".mmcif.gz")
 
 

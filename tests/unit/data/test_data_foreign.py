@@ -4,6 +4,7 @@
 import csv
 import gzip
 import os
+import re
 import warnings
 
 import gemmi
@@ -188,14 +189,68 @@ def endless_motion(block):
 
 
 @pytest.mark.parametrize(("edit", "reason"), [
-    (assembly("5-1"), "5-1"), (assembly("a-b"), "text for a number"),
-    (assembly("7"), "unknown operation 7"),
+    *((assembly(bad), re.escape(f"oper_expression {bad!r}"))
+      for bad in ("5-1", "a-b", "(1-", "1,,2", "-5", "9-1", "1-3-5", "(1))", "")),
+    (assembly("7"), "unknown operation 7"), (assembly("9" * 45000), "operation 9{80};"),
     (endless_motion, "not finite"),
-    (sites(lambda t: t.update(label_seq_id=["99999999999999999999"] * len(t["id"]))), "rules of"),
+    (sites(lambda t: t.update(label_seq_id=["9" * 20] * len(t["id"]))), "has label_seq_id 9{20}"),
 ])
 def test_other_nonsense_is_refused_by_type(edit, reason, entry):
     with pytest.raises(InputError, match=reason):
         entry(edit)
+
+
+def spoilt(column, value):
+    """An edit of a column in the first eight rows; False is "." and None is "?"."""
+    return sites(lambda t: t[column].__setitem__(slice(8), [value] * 8))
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("value", [None, False, "9999", "x"])
+def test_entities_of_rows_come_from_their_chain(table, value, entry):
+    def edit(block):
+        spoilt("label_entity_id", value)(block)
+        if not table:
+            block.set_mmcif_category("_struct_asym.", {})
+
+    made, plain = entry(edit), entry()
+    assert made.sequences == plain.sequences
+    np.testing.assert_array_equal(made.atoms.coord, plain.atoms.coord)
+    np.testing.assert_array_equal(made.atoms.chain_type, plain.atoms.chain_type)
+
+
+def test_rows_without_a_model_are_of_the_first(entry):
+    assert entry(spoilt("pdbx_PDB_model_num", None)).atoms.is_resolved.all()
+
+
+@pytest.mark.parametrize(("column", "value", "reason"), [
+    ("pdbx_PDB_model_num", "9999", "model 9999 has 8 atoms"),
+    ("label_seq_id", "-3", "8 atoms of polymer 1 .* label_seq_id -3"),
+    ("label_seq_id", "9999", "8 atoms .* label_seq_id 9999"),
+    ("label_seq_id", None, "8 atoms .* label_seq_id ?"),
+    ("label_asym_id", None, "8 atoms .* label_asym_id ?"),
+    ("label_asym_id", "9999", "8 atoms .* label_asym_id 9999"),
+])
+def test_atoms_without_a_place_are_a_reason(column, value, reason, entry):
+    with pytest.raises(InputError, match=reason):
+        entry(spoilt(column, value))
+
+
+def test_two_data_blocks_are_said(text, entry):
+    with pytest.raises(InputError, match="2 data blocks, not one"):
+        entry(content=(text + text.replace("data_", "data_x", 1)).encode())
+
+
+def test_numbers_may_have_an_uncertainty(entry):
+    def uncertain(block):
+        sites(lambda t: t.update(Cartn_x=[f"{x}(12)" for x in t["Cartn_x"]]))(block)
+        table = block.get_mmcif_category("_pdbx_struct_oper_list.")
+        block.set_mmcif_category("_pdbx_struct_oper_list.", table | {"vector[1]": ["0.0(1)"]})
+        block.set_pair("_refine.ls_d_res_high", "2.5(1)")
+
+    made = entry(uncertain)
+    np.testing.assert_array_equal(made.atoms.coord, entry().atoms.coord)
+    assert made.resolution == 2.5
 
 
 def test_a_bad_file_costs_itself_alone(text, tmp_path, capsys):
