@@ -67,8 +67,11 @@ def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | No
             averaged weights where there are any.
 
     Raises:
-        CheckpointError: no such file; says how to get it.
+        CheckpointError: no such file; says how to get it. Or both kinds of weights at once.
     """
+    if random_seed is not None and checkpoint is not None:
+        raise CheckpointError("both a checkpoint and random weights are asked for",
+                              where=str(checkpoint), fix="give one of the two")
     if random_seed is not None:
         return Weights(random_seed=require_seed(random_seed, "random weights"))
     if checkpoint is not None:

@@ -65,3 +65,8 @@ def test_every_parameter_but_fixed_ones_gets_its_own_numbers():
     assert all(np.abs(array).min() > 0 for array in made.values())
     name = next(iter(made))
     assert not np.array_equal(made[name], rule_array(name, shapes[name], 2))
+
+
+def test_a_checkpoint_beside_random_weights_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="both a checkpoint and random weights"):
+        find_weights("protenix_tiny_default_v0.5.0", tmp_path / "file.pt", 0)
