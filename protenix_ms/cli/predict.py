@@ -15,6 +15,7 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, seeds, whole
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.report import Console, table
+from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.io import say_skipped, scan_jobs, validate
 from protenix_ms.io.atomic import make_folder
@@ -23,7 +24,6 @@ from protenix_ms.job import MAX_SEED, Job
 from protenix_ms.predict.settings import (
     Settings,
     default_options,
-    require_cutoff,
     require_device,
     require_embeddings,
 )
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     config = _configuration(args)
     require_device(args.device, args.dtype)
     require_embeddings(config)
-    require_cutoff(config)
+    require_predictable(config)
     jobs, refused = _read_jobs(args)
     for error in refused:
         print(f"protenix-ms predict: {error}", file=sys.stderr)

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import ConfigError, nearest
+
+Ranges = Mapping[str, tuple[Callable[[float], bool], str]]
+"""What a number has to be: the test, and the last parts of the names that it holds for."""
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -55,6 +59,32 @@ def apply_overrides(
         else:
             config[head] = _convert(value, old, place)
     return config
+
+
+def require_ranges(config: ConfigDict, ranges: Ranges, usual: ConfigDict, where: str) -> None:
+    """Refuse a number that is not finite or out of its range; those without one start at 0.
+
+    Raises:
+        ConfigError: names the setting, and its value in the tree `usual`.
+    """
+    rules = {name: (wanted, is_right) for wanted, (is_right, names) in ranges.items()
+             for name in names.split()}
+    usually = dict(_numbers(usual))
+    for key, value in _numbers(config):
+        wanted, is_right = rules.get(key.rpartition(".")[2], (
+            "a finite number from 0", lambda x: x >= 0))
+        if not (math.isfinite(value) and is_right(value)):
+            raise ConfigError(f"{key} is {value}, but has to be {wanted}", where=where,
+                              fix=f"{usually.get(key)} is usual")
+
+
+def _numbers(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield every number of a tree under its dotted name; switches are none."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{name}", value
 
 
 def known_part(ours: ConfigDict, theirs: Mapping[str, Any]) -> dict[str, Any]:

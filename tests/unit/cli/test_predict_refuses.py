@@ -125,7 +125,7 @@ def refusals(tmp_path_factory):
     ("empty", ("no function get_config()",)),
     ("ccd", ("component table",)),
     ("output", ("cannot be", "--output")),
-    ("cutoff", ("ipsae_pae_cutoff", "above 0 angstrom, got nan", "10 is usual")),
+    ("cutoff", ("ipsae_pae_cutoff", "a finite number above 0", "10.0 is usual")),
     ("full data", ("--full-data", "auto", "npz", "json", "both", "none")),
     ("weights", (f"{MODEL}.safetensors", "ckpt_convert", "--random-weights")),
     ("nothing", ("--input",)),

@@ -32,8 +32,8 @@ def test_weights_in_the_cache_folder_are_found(tmp_path, monkeypatch):
     assert find_weights(MODEL, None, None).path.suffix == ".safetensors"
 
 
-def test_random_weights_win_and_are_labelled(tmp_path):
-    weights = find_weights(MODEL, tmp_path / "absent.pt", 7)
+def test_random_weights_are_labelled(tmp_path):
+    weights = find_weights(MODEL, None, 7)
     assert weights.label == "RANDOM WEIGHTS (seed 7), not a prediction"
     assert weights.fingerprint() == "random-7"
     with pytest.raises(CheckpointError, match=r"absent\.pt"):
