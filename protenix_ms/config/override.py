@@ -14,6 +14,7 @@ from protenix_ms.errors import ConfigError, nearest
 Ranges = Mapping[str, tuple[Callable[[float], bool], str]]
 """What a number has to be: the test, and the last parts of the names that it holds for."""
 
+_WANTED = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -47,7 +48,7 @@ def apply_overrides(
         head, _, rest = key.partition(".")
         place = f"{where}.{head}"
         if head not in config:
-            near = nearest(head, [*config, *_deeper_keys(config)])
+            near = len(head) > 2 and nearest(head, [*config, *_deeper_keys(config)])
             fix = f"did you mean '{near}'" if near else f"known keys: {', '.join(config)}"
             raise ConfigError(f"unknown setting {head!r}", where=where, fix=fix)
         value, old = {rest: value} if rest else value, config[head]
@@ -110,9 +111,10 @@ def _convert(new: Any, old: Any, where: str) -> Any:
     if isinstance(old, float) and type(new) is int:
         return float(new)
     expected = type(old).__name__
+    wanted = _WANTED.get(expected, f"a value of type {expected}")
     try:
         if isinstance(new, str):
             return _TRUTH[new.lower()] if isinstance(old, bool) else type(old)(new)
     except (KeyError, ValueError):
         pass
-    raise ConfigError(f"expected {expected}, got {new!r}", where=where, fix=f"give a {expected}")
+    raise ConfigError(f"expected {expected}, got {new!r}", where=where, fix=f"give {wanted}")
