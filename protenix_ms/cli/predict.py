@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -132,6 +133,7 @@ def _read_jobs(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]
         try:
             if isinstance(job, InputError):
                 raise job
+            _require_name(job)
             validate(job, _dictionary(args))
             jobs.append(job)
         except InputError as error:
@@ -139,6 +141,16 @@ def _read_jobs(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]
     if skipped := say_skipped(args.input):
         print(f"{args.input}: {skipped.removesuffix(';')}.", file=sys.stderr)
     return jobs, refused
+
+
+def _require_name(job: Job) -> None:
+    """Refuse a name that the file system's encoding cannot write. Raises InputError."""
+    try:
+        os.fsencode(job.name)
+    except UnicodeEncodeError as error:
+        raise InputError(f"this process writes file names in {error.encoding} only, which lacks "
+                         "letters of the job's name", where=f"job {ascii(job.name)}",
+                         fix="set PYTHONUTF8=1 or a UTF-8 locale (LC_ALL=C.UTF-8)") from error
 
 
 def _require_writable(folder: Path) -> None:
