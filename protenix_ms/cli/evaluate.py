@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     require_device(args.device, "fp32")
     require_embeddings(config)
     require_predictable(config)
-    weights = find_weights(config.model_name, args.checkpoint, None)
+    weights = find_weights(config.model_name, args.checkpoint, None, may_be_random=False)
     require_prepared([args.data])
     sizes = ConfigDict({name: getattr(args, name) for name in SIZES})
     record = Record(args.output)

@@ -70,3 +70,10 @@ def test_every_parameter_but_fixed_ones_gets_its_own_numbers():
 def test_a_checkpoint_beside_random_weights_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="both a checkpoint and random weights"):
         find_weights("protenix_tiny_default_v0.5.0", tmp_path / "file.pt", 0)
+
+
+def test_advice_names_only_options_that_the_command_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROTENIX_MS_HOME", str(tmp_path))
+    with pytest.raises(CheckpointError, match="--checkpoint FILE") as caught:
+        find_weights(MODEL, None, None, may_be_random=False)
+    assert "--random-weights" not in str(caught.value)
