@@ -51,7 +51,7 @@ def run(args: Namespace, say: Callable[[str], object] = print) -> int:
         CheckpointError, ConfigError, OutputError, ResourceError: one sentence each.
     """
     if args.target is None and not args.audit:
-        raise OutputError("no DST is given", where="convert", fix="name a file, or ask --audit")
+        raise OutputError("no DST is given", fix="name a file, or ask --audit")
     options = Options(_choose_format(args) if args.target else "", args.model, args.config,
                       args.dtype, args.provenance)
     if args.audit:

@@ -240,7 +240,7 @@ def _read(path: Path, what: str) -> dict[str, Array]:
         raise ChemistryError(
             f"this {what} is damaged or not an npz file ({error})",
             where=str(path),
-            fix="restore it, for the shipped table with `git checkout` or a new installation",
+            fix="install protenix-ms again" if path == SHIPPED else "give an npz file",
         ) from error
 
 

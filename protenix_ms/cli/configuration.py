@@ -62,7 +62,10 @@ def load_training_config(
 def _from_file(text: str, model: str | None) -> ConfigDict:
     name, _, argument = text.partition(":")
     path = Path(name)
-    if not path.is_file() or path.suffix != ".py":
+    if path.is_file() and path.suffix != ".py":
+        raise ConfigError("the file exists, but is no Python file (.py)", where=name,
+                          fix="give one with get_config(), as in configs/")
+    if not path.is_file():
         raise ConfigError("there is no such configuration file", where=name,
                           fix="give a Python file with get_config(), as in configs/")
     spec = importlib.util.spec_from_file_location(f"configuration_{path.stem}", path)

@@ -12,6 +12,7 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, whole
 from protenix_ms.cli.configuration import load_config
+from protenix_ms.config.model import require_predictable
 from protenix_ms.config.training import training_config
 from protenix_ms.data.dataset import require_prepared
 from protenix_ms.errors import OutputError
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.model, args.config, args.overrides, {})
     require_device(args.device, "fp32")
     require_embeddings(config)
-    weights = find_weights(config.model_name, args.checkpoint, None)
+    require_predictable(config)
+    weights = find_weights(config.model_name, args.checkpoint, None, may_be_random=False)
     require_prepared([args.data])
     sizes = ConfigDict({name: getattr(args, name) for name in SIZES})
     record = Record(args.output)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,6 +16,7 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, seeds, whole
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.report import Console, table
+from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.io import say_skipped, scan_jobs, validate
 from protenix_ms.io.atomic import make_folder
@@ -23,7 +25,6 @@ from protenix_ms.job import MAX_SEED, Job
 from protenix_ms.predict.settings import (
     Settings,
     default_options,
-    require_cutoff,
     require_device,
     require_embeddings,
     require_guidance,
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     config = _configuration(args)
     require_device(args.device, args.dtype)
     require_embeddings(config)
-    require_cutoff(config)
+    require_predictable(config)
     require_guidance(config)
     jobs, refused = _read_jobs(args)
     for error in refused:
@@ -137,6 +138,7 @@ def _read_jobs(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]
         try:
             if isinstance(job, InputError):
                 raise job
+            _require_name(job)
             validate(job, _dictionary(args))
             jobs.append(job)
         except InputError as error:
@@ -144,6 +146,16 @@ def _read_jobs(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]
     if skipped := say_skipped(args.input):
         print(f"{args.input}: {skipped.removesuffix(';')}.", file=sys.stderr)
     return jobs, refused
+
+
+def _require_name(job: Job) -> None:
+    """Refuse a name that the file system's encoding cannot write. Raises InputError."""
+    try:
+        os.fsencode(job.name)
+    except UnicodeEncodeError as error:
+        raise InputError(f"this process writes file names in {error.encoding} only, which lacks "
+                         "letters of the job's name", where=f"job {ascii(job.name)}",
+                         fix="set PYTHONUTF8=1 or a UTF-8 locale (LC_ALL=C.UTF-8)") from error
 
 
 def _require_writable(folder: Path) -> None:

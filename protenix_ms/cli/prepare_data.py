@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           "their chains, and write what training reads. A rerun goes on where an "
                           "earlier run stopped.")
     parser.add_argument("folder", type=Path, metavar="DIR_OF_MMCIF",
-                        help="searched for *.cif and *.cif.gz, its folders too")
+                        help="searched for *.cif, *.CIF and *.cif.gz, its folders too")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR",
                         help="folder of the entries and their index")
     parser.add_argument("--msa", type=Path, metavar="DIR",

@@ -12,6 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from protenix_ms.config.guidance import guidance_settings
+from protenix_ms.config.override import Ranges, require_ranges
 
 
 def widths() -> ConfigDict:
@@ -108,3 +109,26 @@ def model_config(shared: dict[str, Any] | None = None) -> ConfigDict:
         },
         "model": _modules(w),
     }).lock()
+
+
+_RANGES: Ranges = {
+    "a finite number above 0": (lambda x: x > 0, (
+        "ipsae_pae_cutoff step_scale_eta s_max s_min rho sigma_data distance_bin_step")),
+    "a whole number from 1": (lambda x: x >= 1, (
+        "N_cycle N_step N_sample N_step_mini_rollout N_sample_mini_rollout n_heads no_bins "
+        "msa_chunk_size msa_max_size sample_cutoff sample_lower_bound max_atoms_per_token")),
+    "a number from 0 to below 1": (lambda x: 0 <= x < 1, (
+        "mc_dropout_rate dropout msa_dropout pair_dropout pairformer_dropout")),
+    "a number from 0 to 1": (lambda x: 0 <= x <= 1, "mc_dropout_apply_rate"),
+}
+
+
+def require_predictable(config: ConfigDict) -> None:
+    """Refuse settings of model and sampler that no prediction can work with.
+
+    Raises:
+        ConfigError: a number that is not finite or out of its range; names the setting.
+    """
+    rest = {key: value for key, value in config.to_dict().items() if key != "training"}
+    rest["sample_diffusion"].pop("guidance", None)  # has rules of its own
+    require_ranges(ConfigDict(rest), _RANGES, model_config(), "config")

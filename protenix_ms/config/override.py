@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -13,6 +14,11 @@ from protenix_ms.errors import ConfigError, nearest
 
 # Below it a number may be replaced by a schedule, `{"type": ..., ...}`, also as JSON text.
 _SCHEDULED = "sample_diffusion.guidance.terms."
+
+Ranges = Mapping[str, tuple[Callable[[float], bool], str]]
+"""What a number has to be: the test, and the last parts of the names that it holds for."""
+
+_WANTED = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -46,7 +52,7 @@ def apply_overrides(
         head, _, rest = key.partition(".")
         place = f"{where}.{head}"
         if head not in config:
-            near = nearest(head, [*config, *_deeper_keys(config)])
+            near = len(head) > 2 and nearest(head, [*config, *_deeper_keys(config)])
             fix = f"did you mean '{near}'" if near else f"known keys: {', '.join(config)}"
             raise ConfigError(f"unknown setting {head!r}", where=where, fix=fix)
         value, old = {rest: value} if rest else value, config[head]
@@ -76,6 +82,32 @@ def _schedule(value: Any, old: Any) -> Mapping[str, Any] | None:
     return value if schedule and isinstance(old, int | float | ConfigDict) else None
 
 
+def require_ranges(config: ConfigDict, ranges: Ranges, usual: ConfigDict, where: str) -> None:
+    """Refuse a number that is not finite or out of its range; those without one start at 0.
+
+    Raises:
+        ConfigError: names the setting, and its value in the tree `usual`.
+    """
+    rules = {name: (wanted, is_right) for wanted, (is_right, names) in ranges.items()
+             for name in names.split()}
+    usually = dict(_numbers(usual))
+    for key, value in _numbers(config):
+        wanted, is_right = rules.get(key.rpartition(".")[2], (
+            "a finite number from 0", lambda x: x >= 0))
+        if not (math.isfinite(value) and is_right(value)):
+            raise ConfigError(f"{key} is {value}, but has to be {wanted}", where=where,
+                              fix=f"{usually.get(key)} is usual")
+
+
+def _numbers(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield every number of a tree under its dotted name; switches are none."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{name}", value
+
+
 def known_part(ours: ConfigDict, theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Select the part of an upstream configuration whose keys exist in `ours`."""
     known = {}
@@ -99,9 +131,10 @@ def _convert(new: Any, old: Any, where: str) -> Any:
     if isinstance(old, float) and type(new) is int:
         return float(new)
     expected = type(old).__name__
+    wanted = _WANTED.get(expected, f"a value of type {expected}")
     try:
         if isinstance(new, str):
             return _TRUTH[new.lower()] if isinstance(old, bool) else type(old)(new)
     except (KeyError, ValueError):
         pass
-    raise ConfigError(f"expected {expected}, got {new!r}", where=where, fix=f"give a {expected}")
+    raise ConfigError(f"expected {expected}, got {new!r}", where=where, fix=f"give {wanted}")

@@ -6,13 +6,12 @@ Keys are upstream's where upstream has one, so that a recorded configuration rea
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from protenix_ms.config.override import apply_overrides, known_part
+from protenix_ms.config.override import Ranges, apply_overrides, known_part, require_ranges
 from protenix_ms.errors import ConfigError
 
 
@@ -77,7 +76,7 @@ def training_config() -> ConfigDict:
 
 # What a number has to be: the test, and the last parts of the names that it holds for. All numbers
 # have to be finite.
-_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+_RANGES: Ranges = {
     "a finite number above 0": (lambda x: x > 0, "lr decay_factor grad_clip_norm sigma_data"),
     "a whole number from 1": (lambda x: x >= 1, (
         "max_steps decay_every_n_steps checkpoint_interval keep_checkpoints train_crop_size "
@@ -88,9 +87,6 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "a finite number": (lambda x: True, "p_mean min max"),
     "a whole number from 0 to 2**32 - 1": (lambda x: 0 <= x < 2**32, "seed"),
 }
-_OTHERS: tuple[str, Callable[[float], bool]] = "a finite number from 0", (lambda x: x >= 0)
-_RULES = {name: (wanted, is_right) for wanted, (is_right, names) in _RANGES.items()
-          for name in names.split()}
 
 
 def require_usable(config: ConfigDict) -> None:
@@ -99,21 +95,7 @@ def require_usable(config: ConfigDict) -> None:
     Raises:
         ConfigError: a number that is not finite or out of its range; names the setting.
     """
-    usual = dict(_numbers(training_config()))
-    for key, value in _numbers(config):
-        wanted, is_right = _RULES.get(key.rpartition(".")[2], _OTHERS)
-        if not (math.isfinite(value) and is_right(value)):
-            raise ConfigError(f"{key} is {value}, but has to be {wanted}", where="training",
-                              fix=f"stage 1 has {usual.get(key)}")
-
-
-def _numbers(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield every number of a tree under its dotted name; switches are none."""
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            yield from _numbers(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{prefix}{name}", value
+    require_ranges(config, _RANGES, training_config(), "training")
 
 
 CYCLES = 4  # of upstream's training script; the base models predict with 10

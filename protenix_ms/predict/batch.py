@@ -12,7 +12,7 @@ from protenix_ms.errors import CheckpointError, OutputError, ProtenixError, expl
 from protenix_ms.features.build import Example
 from protenix_ms.job import Job
 from protenix_ms.predict.job_folder import BusyError, JobFolder, fingerprint, update_record
-from protenix_ms.predict.memory import Size, estimate_bytes, require_memory
+from protenix_ms.predict.memory import Size, estimate_bytes, least_size, require_memory
 from protenix_ms.predict.notes import collect_notes, name_chains
 from protenix_ms.predict.outputs import write_ranking, write_seed
 from protenix_ms.predict.plots import can_plot, draw_seed
@@ -150,6 +150,9 @@ class Batch:
         if flaw:
             self.reporter.line(f"{job.name}, seed {seed}: made again, since {flaw}")
         folder.forget(seed)
+        config = self.settings.config
+        if self.settings.check_memory:  # features of a huge job would take all memory themselves
+            require_memory(config, least_size(job, config.sample_diffusion.N_sample), job.name)
         example = self.featurize(self.settings, job, seed)
         self._check_memory(job, example.features)
         predictor = self._loaded()

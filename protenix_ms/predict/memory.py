@@ -15,6 +15,7 @@ from math import prod
 from ml_collections import ConfigDict
 
 from protenix_ms.errors import ResourceError
+from protenix_ms.job import Job, Polymer
 from protenix_ms.model.diffusion_transformer import CACHED_FLOATS
 from protenix_ms.model.weights import parameter_shapes
 from protenix_ms.ops.native import kernels_serve
@@ -118,10 +119,18 @@ def require_memory(config: ConfigDict, size: Size, where: str = "") -> float:
     """Refuse a job that cannot fit; return the estimate in bytes otherwise. Raises ResourceError.
     """
     needed = estimate_bytes(config, size)
-    _require(needed, f"{size.tokens} tokens, {size.atoms} atoms and {size.samples} samples need",
+    atoms = f", {size.atoms} atoms" if size.atoms else ""  # uncounted before features are made
+    _require(needed, f"{size.tokens} tokens{atoms} and {size.samples} samples need",
              where, "ask for fewer --samples, cut the job, choose a smaller --model, or use a "
              "larger machine (--ignore-memory tries anyway)")
     return needed
+
+
+def least_size(job: Job, samples: int) -> Size:
+    """Count what a job has at least, without its features: residues, and a token per ligand."""
+    tokens = sum(e.count * (len(e.sequence) if isinstance(e, Polymer) else 1)
+                 for e in job.entities)
+    return Size(tokens, 0, 0, samples)
 
 
 def require_training_memory(needed: float, where: str) -> None:

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from protenix_ms.chem.atom_table import AtomTable
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config import get_config
+from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.features import FeatureOptions
 from protenix_ms.features.build import Example, build
@@ -26,7 +27,7 @@ from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
 from protenix_ms.metrics.interface import Residues, score_interfaces
 from protenix_ms.model.protenix import Prediction, Protenix
 from protenix_ms.model.weights import MAY_BE_ABSENT, OWN, load_weights, shapes_of
-from protenix_ms.predict.settings import default_options, require_cutoff, require_guidance
+from protenix_ms.predict.settings import default_options, require_guidance
 from protenix_ms.predict.weights import Weights, find_weights
 from protenix_ms.runtime.draws import SeededDraws
 from protenix_ms.typing import Array, Float
@@ -206,7 +207,7 @@ def load(
         ConfigError, CheckpointError, ChemistryError: each says what to do.
     """
     config = get_config(model_name, overrides)
-    require_cutoff(config)
+    require_predictable(config)
     require_guidance(config)
     weights = find_weights(model_name, Path(checkpoint) if checkpoint else None, random_weights)
     table = ComponentDictionary.load(Path(ccd) if ccd else None)

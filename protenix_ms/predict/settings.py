@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,15 +45,6 @@ def require_embeddings(config: ConfigDict) -> None:
             "('esm_token_embedding'), and no job brings any",
             fix="choose a variant without esm or ism in its name",
         )
-
-
-def require_cutoff(config: ConfigDict) -> None:
-    """Refuse a cutoff of ipSAE that no aligned error can be compared with."""
-    cutoff = config.ipsae_pae_cutoff
-    if not 0 < cutoff < math.inf:
-        raise ConfigError(f"expected an aligned error above 0 angstrom, got {cutoff}",
-                          where="config.ipsae_pae_cutoff",
-                          fix="10 is usual, 15 where a protocol asks for it")
 
 
 def require_guidance(config: ConfigDict) -> None:

@@ -59,16 +59,22 @@ class Weights:
         return load_arrays(self.path, shapes)
 
 
-def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | None) -> Weights:
+def find_weights(
+    model_name: str, checkpoint: Path | None, random_seed: int | None, may_be_random: bool = True
+) -> Weights:
     """Find the weights that a person asked for, or those in the cache folder.
 
     Args:
         checkpoint: a file, or a training run or one of its checkpoints: then the latest, with
             averaged weights where there are any.
+        may_be_random: whether the command that asks takes --random-weights.
 
     Raises:
-        CheckpointError: no such file; says how to get it.
+        CheckpointError: no such file; says how to get it. Or both kinds of weights at once.
     """
+    if random_seed is not None and checkpoint is not None:
+        raise CheckpointError("both a checkpoint and random weights are asked for",
+                              where=str(checkpoint), fix="give one of the two")
     if random_seed is not None:
         return Weights(random_seed=require_seed(random_seed, "random weights"))
     if checkpoint is not None:
@@ -87,7 +93,8 @@ def find_weights(model_name: str, checkpoint: Path | None, random_seed: int | No
             f"download {address(model_name)} and run "
             f"`python -m ckpt_convert {model_name}.pt {path}`",
             "name a file with --checkpoint FILE",
-            "try the program, without a meaningful structure, with --random-weights 0",
+            *["try the program, without a meaningful structure, with --random-weights 0"]
+            * may_be_random,
         ),
     )
 

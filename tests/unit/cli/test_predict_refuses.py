@@ -2,6 +2,7 @@
 """The command refuses in one sentence, with exit code 2, fast, and without MindSpore."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def refusals(tmp_path_factory):
     ("empty", ("no function get_config()",)),
     ("ccd", ("component table",)),
     ("output", ("cannot be", "--output")),
-    ("cutoff", ("ipsae_pae_cutoff", "above 0 angstrom, got nan", "10 is usual")),
+    ("cutoff", ("ipsae_pae_cutoff", "a finite number above 0", "10.0 is usual")),
     ("full data", ("--full-data", "auto", "npz", "json", "both", "none")),
     ("weights", (f"{MODEL}.safetensors", "ckpt_convert", "--random-weights")),
     ("nothing", ("--input",)),
@@ -142,3 +143,15 @@ def test_a_wrong_choice(refusals, name, says, monkeypatch):
 
 def test_version(refusals):
     assert refusals["version"]["code"] == 0 and refusals["version"]["out"].strip()[0].isdigit()
+
+
+def test_a_name_that_an_ascii_file_system_cannot_hold(tmp_path):
+    chain = {"proteinChain": {"sequence": "GGGGGGGGGGGG", "count": 1}}
+    (tmp_path / "j.json").write_text(json.dumps([{"name": "größe", "sequences": [chain]}]))
+    words = predict("--input", tmp_path / "j.json", "--output", tmp_path / "out",
+                    "--model", MODEL, "--random-weights", 0)
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = f"from protenix_ms.cli.main import main; raise SystemExit(main({words!a}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | plain,
+                          text=True, capture_output=True, timeout=100)
+    assert done.returncode == 2 and "PYTHONUTF8=1" in done.stderr, done.stderr

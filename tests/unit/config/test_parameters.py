@@ -74,3 +74,12 @@ def test_dotted_overrides_and_types():
         apply_overrides(config, {"sample_diffusion.N_step": "many"})
     with pytest.raises(ConfigError, match="group of settings"):
         apply_overrides(config, {"model": 3})
+
+
+@pytest.mark.parametrize("key, says", [
+    ("a.b.c", "known keys"), ("gamm0", "did you mean 'sample_diffusion.gamma0'"),
+    ("model.N_cycle", "give an integer"),
+])
+def test_a_wrong_setting_is_answered_with_what_helps(key, says):
+    with pytest.raises(ConfigError, match=says):
+        apply_overrides(get_config("protenix-v2"), {key: "x"})

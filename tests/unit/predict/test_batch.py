@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from protenix_ms.config import apply_overrides
+from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import CheckpointError, ConfigError, NonFiniteError
 from protenix_ms.job import Polymer
 from protenix_ms.predict.batch import Batch
-from protenix_ms.predict.settings import require_cutoff
 
 
 class Silent:
@@ -88,14 +89,17 @@ def test_full_data_takes_the_form_that_was_asked_for(run, choice, suffixes, tmp_
     assert {p.suffix for p in predictions.glob("*_full_data_*")} == {f".{other}"}
 
 
-@pytest.mark.parametrize("cutoff", [0.0, -1.0, math.inf, math.nan])
-def test_a_cutoff_that_nothing_can_be_compared_with(make_settings, cutoff):
+@pytest.mark.parametrize("key, value", [
+    *(("ipsae_pae_cutoff", x) for x in (0.0, -1.0, math.inf, math.nan)),
+    ("sample_diffusion.N_step", 0), ("sample_diffusion.N_sample", -1),
+    ("sample_diffusion.gamma0", math.nan), ("sample_diffusion.gamma0", -1.0),
+    ("inference_noise_scheduler.rho", 0), ("model.N_cycle", 0), ("mc_dropout_rate", 1.0),
+])
+def test_a_setting_that_no_prediction_can_work_with(make_settings, key, value):
     config = make_settings().config
-    config.ipsae_pae_cutoff = cutoff
-    with pytest.raises(ConfigError, match="ipsae_pae_cutoff"):
-        require_cutoff(config)
-    config.ipsae_pae_cutoff = 15.0
-    require_cutoff(config)
+    require_predictable(config)
+    with pytest.raises(ConfigError, match=key):
+        require_predictable(apply_overrides(config, {key: value}))
 
 
 def test_ranking_names_the_best_interface(run, predictor, tmp_path):
@@ -211,7 +215,8 @@ def test_names_of_the_users_copies_are_kept(run, jobs, tmp_path):
         {"chain": "A", "entity": 1, "name": "HBA_HUMAN Hä"},
         {"chain": "B", "entity": 1, "name": "HBB\v;'"},
         {"chain": "C", "entity": 2, "name": ""}]
-    assert "HBA_HUMAN H?, HBB?;'" in (tmp_path / "out/first/first_model.cif").read_text()
+    written = (tmp_path / "out/first/first_model.cif").read_text()
+    assert "HBA_HUMAN H&#228;, HBB" in written and written.isascii() and "\v" not in written
 
 
 def test_no_alignment_and_memory_are_told(run):

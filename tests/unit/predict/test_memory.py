@@ -9,11 +9,13 @@ import pytest
 from protenix_ms.config import get_config
 from protenix_ms.config.training import training_config
 from protenix_ms.errors import ResourceError
+from protenix_ms.job import Job, Ligand, Polymer
 from protenix_ms.predict import memory
 from protenix_ms.predict.memory import (
     Size,
     estimate_bytes,
     estimate_training,
+    least_size,
     require_memory,
     require_training_memory,
 )
@@ -127,3 +129,11 @@ def test_a_prediction_takes_what_is_estimated(tmp_path):
                           text=True, check=True, timeout=600)
     tokens, peak, estimate = map(float, done.stdout.split()[-3:])
     assert tokens == 200 and 0.75 < peak / estimate < 1.1
+
+
+def test_a_huge_job_is_refused_by_its_residues():
+    job = Job("huge", (Polymer("protein", "A" * 50_000, 4), Ligand(codes=("HEM",), count=3)))
+    size = least_size(job, 5)
+    assert (size.tokens, size.samples) == (200_003, 5)
+    with pytest.raises(ResourceError, match="200003 tokens and 5 samples need about"):
+        require_memory(get_config("protenix-v2"), size, job.name)

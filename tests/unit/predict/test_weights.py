@@ -32,8 +32,8 @@ def test_weights_in_the_cache_folder_are_found(tmp_path, monkeypatch):
     assert find_weights(MODEL, None, None).path.suffix == ".safetensors"
 
 
-def test_random_weights_win_and_are_labelled(tmp_path):
-    weights = find_weights(MODEL, tmp_path / "absent.pt", 7)
+def test_random_weights_are_labelled(tmp_path):
+    weights = find_weights(MODEL, None, 7)
     assert weights.label == "RANDOM WEIGHTS (seed 7), not a prediction"
     assert weights.fingerprint() == "random-7"
     with pytest.raises(CheckpointError, match=r"absent\.pt"):
@@ -65,3 +65,15 @@ def test_every_parameter_but_fixed_ones_gets_its_own_numbers():
     assert all(np.abs(array).min() > 0 for array in made.values())
     name = next(iter(made))
     assert not np.array_equal(made[name], rule_array(name, shapes[name], 2))
+
+
+def test_a_checkpoint_beside_random_weights_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="both a checkpoint and random weights"):
+        find_weights("protenix_tiny_default_v0.5.0", tmp_path / "file.pt", 0)
+
+
+def test_advice_names_only_options_that_the_command_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROTENIX_MS_HOME", str(tmp_path))
+    with pytest.raises(CheckpointError, match="--checkpoint FILE") as caught:
+        find_weights(MODEL, None, None, may_be_random=False)
+    assert "--random-weights" not in str(caught.value)
