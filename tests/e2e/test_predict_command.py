@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from protenix_ms.chem.ccd import SHIPPED
+from protenix_ms.guidance.validity import COUNTS
 from protenix_ms.metrics.confidence import KEYS
 from protenix_ms.metrics.interface import INTERFACE_KEYS
 from protenix_ms.ops import native
@@ -85,7 +86,8 @@ def test_files_keep_upstreams_names_and_keys(done, folder):
         ("full_data_", "json"), ("confidence_", "png"))}
     assert {p.name for p in predictions.iterdir()} == expected
     summary = json.loads((predictions / "mixed_summary_confidence_sample_0.json").read_text())
-    assert tuple(summary) == KEYS + INTERFACE_KEYS and summary["num_recycles"] == 2
+    assert tuple(summary) == KEYS + INTERFACE_KEYS + (*COUNTS, "valid")
+    assert summary["num_recycles"] == 2
     assert summary["chain_ids"] == ["A", "B", "C", "D", "E", "F"]
     for i, row in enumerate(summary["chain_pair_ipsae"]):  # two proteins, DNA; then ligands
         assert [value is None for value in row] == [i == j or max(i, j) > 2 for j in range(6)]
