@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(desc="clusters", unit="sequence", disable=None) as bar:
         rows = write_index(outcomes, preparation, program, lambda done: bar.update())
     if args.msa:
-        found, total = write_alignments(args.msa, outcomes, args.output)
-        print(f"{found} of {total} polymer sequences have an alignment")
+        aligned, total = write_alignments(args.msa, outcomes, args.output)
+        print(f"{aligned} of {total} polymer sequences have an alignment")
     _report(outcomes, args.output)
     kinds = Counter(row["type"] for row in rows)
     clusters = len({row["cluster_id"] for row in rows})

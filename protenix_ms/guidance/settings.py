@@ -182,9 +182,9 @@ class GuidanceSettings:
 
 
 def _require_known(
-    given: Iterable[str], known: Iterable[str], where: str, what: str = "setting"
+    keys: Iterable[str], known: Iterable[str], where: str, what: str = "setting"
 ) -> None:
-    for key in given:
+    for key in keys:
         if key not in known:
             near = nearest(str(key), known)
             fix = f"did you mean '{near}'" if near else f"known: {', '.join(known)}"
