@@ -2,7 +2,6 @@
 """Read, recognise and convert checkpoints of upstream Protenix and ours, without PyTorch."""
 
 from ckpt_convert.checkpoint import Checkpoint
-from ckpt_convert.match import load_arrays
-from ckpt_convert.read import open_checkpoint
+from ckpt_convert.read import load_arrays, open_checkpoint
 
 __all__ = ["Checkpoint", "load_arrays", "open_checkpoint"]

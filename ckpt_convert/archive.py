@@ -13,10 +13,12 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import reduce
 from typing import BinaryIO
 
 import numpy as np
 
+from ckpt_convert.checkpoint import read_spans
 from protenix_ms.errors import CheckpointError
 
 MAX_DIRECTORY = 8 << 20  # bytes; a checkpoint with optimizer state has about 2 MB
@@ -67,6 +69,7 @@ class Archive:
         self._verified: set[str] = set()
 
     def fail(self, message: str, fix: str = _DAMAGED) -> CheckpointError:
+        """Make the refusal of this file."""
         return CheckpointError(message, where=self.where, fix=fix)
 
     def _directory(self) -> tuple[str, dict[str, Entry]]:
@@ -133,20 +136,20 @@ class Archive:
         return info.header_offset + 30 + name_length + extra_length
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> np.ndarray:
-        """Read bytes `start:start+size` of an entry (uint8) and verify its checksum."""
+        """Read bytes `start:start+size` of an entry (uint8); its checksum is verified once."""
         entry = self.entries[name]
         size = entry.size - start if size is None else size
         if not 0 <= start <= start + size <= entry.size:
             raise self.fail(f"bytes {start} to {start + size} lie outside entry {ascii(name)}")
-        if size < entry.size:
-            self._verify(name, entry)
-        piece = np.empty(size, np.uint8)
-        self.file.seek(entry.start + start)
-        if self.file.readinto(memoryview(piece)) != size:
-            raise self.fail("the file became shorter while it was read", "fetch it again")
-        if size == entry.size and self.has_checksums and zlib.crc32(piece) != entry.crc:
-            raise self.fail(f"entry {ascii(name)} fails its checksum")
-        return piece
+        raw = self._bytes(entry.start + start, size)
+        if self.has_checksums and name not in self._verified:
+            end = entry.start + entry.size
+            pieces = [raw] if size == entry.size else (
+                self._bytes(at, min(PIECE, end - at)) for at in range(entry.start, end, PIECE))
+            if reduce(lambda crc, piece: zlib.crc32(piece, crc), pieces, 0) != entry.crc:
+                raise self.fail(f"entry {ascii(name)} fails its checksum")
+            self._verified.add(name)
+        return raw
 
     def read_small(self, name: str) -> bytes:
         """Read a whole entry that has to be small: the object stream, the byte order."""
@@ -156,17 +159,5 @@ class Archive:
                 "are read", "save the state dict alone")
         return self.read(name).tobytes()
 
-    def _verify(self, name: str, entry: Entry) -> None:
-        """Verify the checksum of a storage of which only a part is read, once, in pieces."""
-        if not self.has_checksums or name in self._verified:
-            return
-        crc, left = 0, entry.size
-        self.file.seek(entry.start)
-        while left:
-            piece = self.file.read(min(PIECE, left))
-            if not piece:
-                raise self.fail("the file became shorter while it was read", "fetch it again")
-            crc, left = zlib.crc32(piece, crc), left - len(piece)
-        if crc != entry.crc:
-            raise self.fail(f"entry {ascii(name)} fails its checksum")
-        self._verified.add(name)
+    def _bytes(self, start: int, size: int) -> np.ndarray:
+        return read_spans(self.file, [(start, start + size)], self.where)

@@ -8,7 +8,6 @@ at all.
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -18,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ckpt_convert import mindspore_file, safetensors_file, torch_write
+from ckpt_convert import mindspore_file, safetensors_file, torch_file
 from ckpt_convert.checkpoint import Checkpoint
 from ckpt_convert.dtypes import FLOATS, NUMPY, itemsize, narrow, widen
-from ckpt_convert.match import Shapes, shapes
 from ckpt_convert.read import open_checkpoint
 from ckpt_convert.variant import Match, declared, recognise
-from protenix_ms.errors import CheckpointError, OutputError, ResourceError
-from protenix_ms.files import file_sha256, replacing
+from protenix_ms.config.parameters import Shapes
+from protenix_ms.errors import CheckpointError, OutputError
+from protenix_ms.files import file_sha256, replacing, require_room
 
 WRITERS = {"safetensors": safetensors_file.write, "ckpt": mindspore_file.write,
-           "pt": torch_write.write}
+           "pt": torch_file.write}
 NARROW = {"fp32": "F32", "bf16": "BF16", "fp16": "F16"}
 # Not trained and not weights: rounding them moves distance classes and noise frequencies.
 KEPT = ("confidence_head.lower_bins", "confidence_head.upper_bins",
@@ -94,8 +93,8 @@ def identify(checkpoint: Checkpoint, options: Options) -> Match:
         CheckpointError: it fits none.
     """
     if options.model or options.config:
-        return declared(shapes(checkpoint), checkpoint.path, options.model, options.config)
-    return recognise(shapes(checkpoint), checkpoint.path, checkpoint.saved_as)
+        return declared(checkpoint.shapes(), checkpoint.path, options.model, options.config)
+    return recognise(checkpoint.shapes(), checkpoint.path, checkpoint.saved_as)
 
 
 def convert(source: Path, target: Path, options: Options) -> Report:
@@ -126,9 +125,7 @@ def convert(source: Path, target: Path, options: Options) -> Report:
         dict(sorted(Counter(dtype for _, dtype, _ in columns).items())),
         _describe(source, checkpoint.kind), _describe(target, options.format),
         options.provenance, remarks, rounding)
-    tree = asdict(report)
-    if rounding is None:
-        del tree["rounding"]
+    tree = {key: value for key, value in asdict(report).items() if value is not None}
     with replacing(target.with_suffix(".json")) as file:
         file.write(json.dumps(tree, indent=2).encode("utf-8") + b"\n")
     return report
@@ -149,10 +146,7 @@ def _check_target(source: Path, target: Path, needed: int) -> None:
     if not target.parent.is_dir():
         raise OutputError("lies in a folder that does not exist", where=str(target),
                           fix=f"mkdir -p {target.parent}")
-    free = shutil.disk_usage(target.parent).free
-    if free < needed + (1 << 20):
-        raise ResourceError(f"needs {needed / 1e9:.2f} GB, the disk has {free / 1e9:.2f} GB free",
-                            where=str(target), fix="choose another disk")
+    require_room(target.parent, needed + (1 << 20))
 
 
 def _target_dtype(checkpoint: Checkpoint, name: str, options: Options) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import fcntl
 import re
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
 from urllib import request as web
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 from ckpt_convert.official import WITHDRAWN, OfficialFile
 from protenix_ms.errors import CheckpointError, ResourceError
+from protenix_ms.files import require_room
 
 PIECE = 1 << 18
 MAGIC = b"PK\x03\x04"
@@ -59,31 +59,21 @@ def _end(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Connection(HTTPConnection):
-    """Ends itself if the answer is not announced in time, however slowly bytes come."""
+class _TimedAnswers(web.HTTPHandler, web.HTTPSHandler):
+    """Ends a connection whose answer is not announced in time, however slowly bytes come."""
 
-    def getresponse(self):
-        timer = threading.Timer(self.timeout, _end, [self.sock])
-        timer.daemon = True
-        timer.start()
-        try:
-            return super().getresponse()
-        finally:
-            timer.cancel()
+    def do_open(self, http_class, req, **options):
+        class Timed(http_class):
+            def getresponse(self):
+                timer = threading.Timer(self.timeout, _end, [self.sock])
+                timer.daemon = True
+                timer.start()
+                try:
+                    return super().getresponse()
+                finally:
+                    timer.cancel()
 
-
-class _SecureConnection(_Connection, HTTPSConnection):
-    pass
-
-
-class _Connecting(web.HTTPHandler, web.HTTPSHandler):
-    """Opens both kinds of address by connections that end themselves."""
-
-    def http_open(self, req):
-        return self.do_open(_Connection, req)
-
-    def https_open(self, req):
-        return self.do_open(_SecureConnection, req)
+        return super().do_open(Timed, req, **options)
 
 
 @dataclass
@@ -112,10 +102,11 @@ class Download:
         """
         if self._fetched():
             return self.target
-        opener = web.build_opener(_SafeRedirects, _Connecting)
+        opener = web.build_opener(_SafeRedirects, _TimedAnswers)
         self.etag, self.end = "", time.monotonic() + self.deadline
         with self._locked() as part:
-            self._require_room(part)
+            # the rest of the file, and the converted copy
+            require_room(self.target.parent, 2 * self.total - part.seek(0, 2))
             failures, reason = 0, ""
             while not self._complete(part):
                 late = time.monotonic() >= self.end
@@ -166,14 +157,6 @@ class Download:
             finally:
                 if part.seek(0, 2) == 0:
                     path.unlink(missing_ok=True)
-
-    def _require_room(self, part: BinaryIO) -> None:
-        """Refuse a disk without room for the rest of the file and the converted copy."""
-        needed = 2 * self.total - part.seek(0, 2)
-        free = shutil.disk_usage(self.target.parent).free
-        if needed > free:
-            raise ResourceError(f"needs {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB "
-                                "free", where=str(self.target.parent), fix="choose another disk")
 
     def _complete(self, part: BinaryIO) -> bool:
         size = part.seek(0, 2)

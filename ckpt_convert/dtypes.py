@@ -9,32 +9,23 @@ from __future__ import annotations
 
 import numpy as np
 
-# tag -> numpy type of the stored bits, little-endian
-NUMPY = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",
-    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
-    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
+# tag: numpy type of the stored bits (little-endian), type and storage in a PyTorch file, type in
+# a MindSpore file
+_TYPES = {
+    "F64": ("<f8", "float64", "Double", "Float64"), "F32": ("<f4", "float32", "Float", "Float32"),
+    "F16": ("<f2", "float16", "Half", "Float16"),
+    "BF16": ("<u2", "bfloat16", "BFloat16", "BFloat16"),
+    "I64": ("<i8", "int64", "Long", "Int64"), "I32": ("<i4", "int32", "Int", "Int32"),
+    "I16": ("<i2", "int16", "Short", "Int16"), "I8": ("|i1", "int8", "Char", "Int8"),
+    "U64": ("<u8", "uint64", "", "UInt64"), "U32": ("<u4", "uint32", "", "UInt32"),
+    "U16": ("<u2", "uint16", "", "UInt16"), "U8": ("|u1", "uint8", "Byte", "UInt8"),
+    "BOOL": ("|b1", "bool", "Bool", "Bool"),
 }
 FLOATS = ("F64", "F32", "F16", "BF16")
-
-# Names of the type's storage and of the type itself in a PyTorch file.
-TORCH_STORAGE = {
-    "F64": "torch.DoubleStorage", "F32": "torch.FloatStorage", "F16": "torch.HalfStorage",
-    "BF16": "torch.BFloat16Storage", "I64": "torch.LongStorage", "I32": "torch.IntStorage",
-    "I16": "torch.ShortStorage", "I8": "torch.CharStorage", "U8": "torch.ByteStorage",
-    "BOOL": "torch.BoolStorage",
-}
-TORCH_DTYPE = {
-    "F64": "torch.float64", "F32": "torch.float32", "F16": "torch.float16",
-    "BF16": "torch.bfloat16", "I64": "torch.int64", "I32": "torch.int32", "I16": "torch.int16",
-    "I8": "torch.int8", "U64": "torch.uint64", "U32": "torch.uint32", "U16": "torch.uint16",
-    "U8": "torch.uint8", "BOOL": "torch.bool",
-}
-MINDSPORE = {
-    "F64": "Float64", "F32": "Float32", "F16": "Float16", "BF16": "BFloat16", "I64": "Int64",
-    "I32": "Int32", "I16": "Int16", "I8": "Int8", "U64": "UInt64", "U32": "UInt32",
-    "U16": "UInt16", "U8": "UInt8", "BOOL": "Bool",
-}
+NUMPY = {tag: row[0] for tag, row in _TYPES.items()}
+TORCH_DTYPE = {tag: f"torch.{row[1]}" for tag, row in _TYPES.items()}
+TORCH_STORAGE = {tag: f"torch.{row[2]}Storage" for tag, row in _TYPES.items() if row[2]}
+MINDSPORE = {tag: row[3] for tag, row in _TYPES.items()}
 
 
 def itemsize(tag: str) -> int:

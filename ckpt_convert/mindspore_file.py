@@ -8,18 +8,20 @@ once. Tests compare both directions with `mindspore.load_checkpoint` and `save_c
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import BinaryIO
 
-import numpy as np
-
-from ckpt_convert.checkpoint import Checkpoint, Column
-from ckpt_convert.dtypes import MINDSPORE, itemsize, stored, widen
+from ckpt_convert.checkpoint import Checkpoint, Column, ReadBits, read_spans
+from ckpt_convert.dtypes import MINDSPORE, itemsize
 from protenix_ms.errors import CheckpointError
 
 _TAG = {name: tag for tag, name in MINDSPORE.items()}
 _VARINT, _BYTES = 0, 2
+# Keys of the fields that are read: number << 3 | wire type.
+_RECORD = _NAME = 1 << 3 | _BYTES
+_TENSOR = _TYPE = 2 << 3 | _BYTES
+_SIZE, _CONTENT = 1 << 3 | _VARINT, 3 << 3 | _BYTES
 MAX_RECORDS = 100_000  # a base model has 4174
 _TRAILER = b"crc_num"  # optional last 17 bytes: this word and a checksum
 
@@ -36,17 +38,17 @@ def _sized(field: int, length: int) -> bytes:
     return _varint(field << 3 | _BYTES) + _varint(length)
 
 
-def write(file: BinaryIO, tensors: Sequence[Column], read: Callable[[str], np.ndarray],
+def write(file: BinaryIO, tensors: Sequence[Column], read: ReadBits,
           metadata: dict[str, str]) -> None:
     """Stream tensors into a file; the format has no place for `metadata`."""
     for name, dtype, shape in tensors:
         size = prod(shape) * itemsize(dtype)
         kind, tag = MINDSPORE[dtype].encode(), name.encode("utf-8")
-        dims = b"".join(_varint(1 << 3 | _VARINT) + _varint(n) for n in shape)
+        dims = b"".join(_varint(_SIZE) + _varint(n) for n in shape)
         inner = dims + _sized(2, len(kind)) + kind + _sized(3, size)
         outer = _sized(1, len(tag)) + tag + _sized(2, len(inner) + size) + inner
         file.write(_sized(1, len(outer) + size) + outer)
-        file.write(np.ascontiguousarray(read(name)).reshape(-1).view(np.uint8))
+        file.write(read(name))
 
 
 class MindSporeCheckpoint(Checkpoint):
@@ -61,16 +63,13 @@ class MindSporeCheckpoint(Checkpoint):
             if end > 17:
                 self.file.seek(end - 17)
                 end -= 17 if self.file.read(7) == _TRAILER else 0
-            self.file.seek(0)
-            for number, record in enumerate(self._fields(end, {1: tuple})):
-                if number == MAX_RECORDS:
-                    raise ValueError(f"more than {MAX_RECORDS} records")
-                self._add_record(*record[1])
-            for name, (dtype, shape, pieces) in self.table.items():
-                size = sum(stop - start for start, stop in pieces)
+            for span in self._fields((0, end), _RECORD)[_RECORD]:
+                self._add_record(span)
+            for name, (dtype, shape, spans) in self.table.items():
+                size = sum(stop - start for start, stop in spans)
                 if size != prod(shape) * itemsize(dtype):
                     raise ValueError(f"tensor {ascii(name[:120])} has {size} bytes for {shape}")
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             raise CheckpointError(f"the MindSpore checkpoint cannot be read: {error}",
                                   where=self.path.name, fix="write the file again") from error
 
@@ -85,58 +84,44 @@ class MindSporeCheckpoint(Checkpoint):
                 return value
         raise ValueError("an absurdly large number")
 
-    def _fields(self, end: int, expected: dict[int, type]) -> Iterator[tuple[int, int | tuple]]:
-        """Yield the fields of a message that ends at `end`, leaving the file behind each.
-
-        Args:
-            expected: by field, `int` or `tuple`: a number, or the bounds of some bytes.
-        """
-        while self.file.tell() < end:
-            key, value = self._number(end), self._number(end)
-            wire = {int: _VARINT, tuple: _BYTES}.get(expected.get(key >> 3))
-            if wire is None or wire != key & 7:
+    def _fields(self, span: tuple[int, int], *keys: int) -> dict[int, list]:
+        """List the fields of the message in `span` by their keys: numbers, or spans of bytes."""
+        start, stop = span
+        fields: dict[int, list] = {key: [] for key in keys}
+        self.file.seek(start)
+        while self.file.tell() < stop:
+            key, value = self._number(stop), self._number(stop)
+            if key not in fields:
                 raise ValueError("a record that is no tensor")
-            if wire == _VARINT:
-                yield key >> 3, value
-                continue
-            start = self.file.tell()
-            if start + value > end:
-                raise ValueError("a record reaches beyond the file")
-            yield key >> 3, (start, start + value)
-            self.file.seek(start + value)
+            if len(fields[key]) == MAX_RECORDS:
+                raise ValueError(f"more than {MAX_RECORDS} records")
+            if key & 7 == _BYTES:
+                start = self.file.tell()
+                if start + value > stop:
+                    raise ValueError("a record reaches beyond the file")
+                value = (start, start + value)
+                self.file.seek(value[1])
+            fields[key].append(value)
+        return fields
 
-    def _text(self, start: int, stop: int) -> str:
-        if stop - start > 4096:
-            raise ValueError("a name of over 4096 bytes")
-        self.file.seek(start)
-        return self.file.read(stop - start).decode("utf-8")
+    def _text(self, spans: list[tuple[int, int]]) -> str:
+        if len(spans) != 1 or spans[0][1] - spans[0][0] > 4096:
+            raise ValueError("a record without one name and one type of at most 4096 bytes")
+        return read_spans(self.file, spans, self.path.name).tobytes().decode("utf-8")
 
-    def _add_record(self, start: int, stop: int) -> None:
+    def _add_record(self, span: tuple[int, int]) -> None:
         """Enter a tensor, or a further piece of one: those over 512 MB are cut."""
-        name, dtype, shape, content = "", "", [], (0, 0)
-        self.file.seek(start)
-        for field, bounds in self._fields(stop, {1: tuple, 2: tuple}):
-            if field == 1:
-                name = self._text(*bounds)
-                continue
-            self.file.seek(bounds[0])
-            for inner, value in self._fields(bounds[1], {1: int, 2: tuple, 3: tuple}):
-                if inner == 1:
-                    shape.append(value)
-                elif inner == 2:
-                    kind = self._text(*value)
-                    if kind not in _TAG:
-                        raise ValueError(f"the unknown type {ascii(kind[:40])}")
-                    dtype = _TAG[kind]
-                else:
-                    content = value
+        record = self._fields(span, _NAME, _TENSOR)
+        if len(record[_TENSOR]) != 1:
+            raise ValueError("a record that is no tensor")
+        tensor = self._fields(record[_TENSOR][0], _SIZE, _TYPE, _CONTENT)
+        name, kind, shape = self._text(record[_NAME]), self._text(tensor[_TYPE]), tensor[_SIZE]
+        if kind not in _TAG:
+            raise ValueError(f"the unknown type {ascii(kind[:40])}")
         if len(shape) > 32 or max(shape, default=0) >= 2**40:
             raise ValueError("a tensor of an absurd shape")
-        known = self.table.setdefault(name, (dtype, tuple(shape), []))
-        if known[:2] != (dtype, tuple(shape)):
+        column = (_TAG[kind], tuple(shape))
+        known = self.table.setdefault(name, (*column, []))
+        if known[:2] != column:
             raise ValueError(f"tensor {ascii(name[:120])} stands twice")
-        known[2].append(content)
-
-    def read(self, name: str) -> np.ndarray:
-        dtype, shape, pieces = self.table[name]
-        return widen(self.read_pieces(pieces).view(stored(dtype)), dtype).reshape(shape)
+        known[2].extend(tensor[_CONTENT])

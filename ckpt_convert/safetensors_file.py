@@ -8,23 +8,22 @@ whole file into memory; and they are written here, because it wants all of them 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import BinaryIO
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ckpt_convert.checkpoint import Checkpoint, Column
-from ckpt_convert.dtypes import NUMPY, itemsize, stored, widen
+from ckpt_convert.checkpoint import Checkpoint, Column, ReadBits
+from ckpt_convert.dtypes import NUMPY, itemsize
 from protenix_ms.errors import CheckpointError
 
 MAX_HEADER = 16 << 20  # bytes; a base model has 0.6 MB, the format allows 100 MB
 
 
-def write(file: BinaryIO, tensors: Sequence[Column], read: Callable[[str], np.ndarray],
+def write(file: BinaryIO, tensors: Sequence[Column], read: ReadBits,
           metadata: dict[str, str]) -> None:
-    """Stream tensors into a file; `read` gives the stored bits of one, see `dtypes.narrow`."""
+    """Stream tensors into a file."""
     ordered = sorted(tensors, key=lambda t: -itemsize(t[1]))  # stable; keeps every start aligned
     header: dict[str, object] = {"__metadata__": metadata} if metadata else {}
     at = 0
@@ -36,7 +35,7 @@ def write(file: BinaryIO, tensors: Sequence[Column], read: Callable[[str], np.nd
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     for name, _, _ in ordered:
-        file.write(np.ascontiguousarray(read(name)).reshape(-1).view(np.uint8))
+        file.write(read(name))
 
 
 class SafetensorsCheckpoint(Checkpoint):
@@ -65,7 +64,3 @@ class SafetensorsCheckpoint(Checkpoint):
             reason = ascii(str(error))[1:200]
             raise CheckpointError(f"the safetensors header cannot be read: {reason}",
                                   where=self.path.name, fix="write the file again") from error
-
-    def read(self, name: str) -> np.ndarray:
-        dtype, shape, pieces = self.table[name]
-        return widen(self.read_pieces(pieces).view(stored(dtype)), dtype).reshape(shape)

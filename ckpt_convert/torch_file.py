@@ -1,27 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read a PyTorch `.pt`: archive and object stream become named tensors, one at a time.
+"""Read and write a PyTorch `.pt` without PyTorch, one tensor at a time.
 
-Upstream writes `{"model": state_dict}` for releases, the same with `optimizer`, `scheduler`
-and `step` beside it during training, and EMA weights under `model` in a file of their own. Names
-start with `module.` when the model was wrapped for data parallelism.
+Upstream writes `{"model": state_dict}` for releases, the same with `optimizer`, `scheduler` and
+`step` beside it during training, and EMA weights under `model` in a file of their own. Names start
+with `module.` when the model was wrapped for data parallelism.
+
+What is written has the zip layout of `torch.save`, which PyTorch loads with `weights_only=True`:
+`data.pkl` with the table of tensors in protocol 2, one stored entry per tensor that starts at a
+multiple of 64 bytes, `byteorder` and `version`.
 """
 
 from __future__ import annotations
 
+import struct
+import zipfile
+from collections.abc import Iterable, Sequence
 from math import prod
+from typing import BinaryIO
 
 import numpy as np
 
 from ckpt_convert.archive import Archive
-from ckpt_convert.checkpoint import Checkpoint
-from ckpt_convert.dtypes import TORCH_DTYPE, itemsize, stored, widen
-from ckpt_convert.rebuild import View
-from ckpt_convert.unpickle import load
+from ckpt_convert.checkpoint import Checkpoint, Column, ReadBits
+from ckpt_convert.dtypes import TORCH_DTYPE, TORCH_STORAGE, itemsize, stored, widen
+from ckpt_convert.unpickle import View, load
 from protenix_ms.errors import CheckpointError
 
 PREFIXES = ("module.", "_orig_mod.")
 STATE_DICT_KEYS = ("model", "state_dict")
 _TAG = {name: tag for tag, name in TORCH_DTYPE.items()}
+ROOT = "archive"
+ALIGNMENT = 64
+# Opcodes of a file that is written: an empty OrderedDict, the function that makes a tensor.
+_ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
+_REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
 
 
 class TorchCheckpoint(Checkpoint):
@@ -32,6 +44,7 @@ class TorchCheckpoint(Checkpoint):
     def list_tensors(self) -> None:
         """Fill `table`, see `Checkpoint`."""
         self.archive = Archive(self.file, self.path.name)
+        self._fail = self.archive.fail
         self.saved_as = self.archive.root
         self.byte_order = "little"
         if "byteorder" in self.archive.entries:
@@ -48,10 +61,6 @@ class TorchCheckpoint(Checkpoint):
         if total > 8 * self.archive.size + (64 << 20):
             raise self._fail(f"declares {total} bytes of tensors in a file of "
                              f"{self.archive.size}", "save contiguous tensors")
-
-    def _fail(self, message: str, fix: str = "fetch the file again from its source",
-              ) -> CheckpointError:
-        return CheckpointError(message, where=self.path.name, fix=fix)
 
     def _state_dict(self, tree: object) -> dict[str, View]:
         """Find the table of tensors inside the saved object."""
@@ -112,3 +121,59 @@ def _span(view: View) -> int:
     if 0 in view.shape:
         return 0
     return 1 + sum((n - 1) * step for n, step in zip(view.shape, view.stride))
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode("utf-8")
+    return b"X" + struct.pack("<I", len(raw)) + raw
+
+
+def _integer(value: int) -> bytes:
+    return b"\x8a\x08" + struct.pack("<q", value)
+
+
+def _tuple(items: Iterable[bytes]) -> bytes:
+    return b"(" + b"".join(items) + b"t"
+
+
+def _tensor(key: int, dtype: str, shape: tuple[int, ...]) -> bytes:
+    """Encode `_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())`."""
+    strides = [prod(shape[axis + 1:]) for axis in range(len(shape))]
+    kind = b"ctorch\n" + TORCH_STORAGE[dtype].removeprefix("torch.").encode() + b"\n"
+    storage = _tuple([_text("storage"), kind, _text(str(key)), _text("cpu"), _integer(prod(shape))])
+    return _REBUILD + _tuple([storage + b"Q", _integer(0), _tuple(map(_integer, shape)),
+                              _tuple(map(_integer, strides)), b"\x89", _ORDERED_DICT]) + b"R"
+
+
+def object_stream(tensors: Sequence[Column]) -> bytes:
+    """Encode `{"model": OrderedDict(name -> tensor)}`; tensor i lives in storage i."""
+    rows = b"".join(_text(name) + _tensor(i, dtype, shape)
+                    for i, (name, dtype, shape) in enumerate(tensors))
+    return b"\x80\x02}" + _text("model") + _ORDERED_DICT + b"(" + rows + b"us."
+
+
+def write(file: BinaryIO, tensors: Sequence[Column], read: ReadBits,
+          metadata: dict[str, str]) -> None:
+    """Stream tensors into a file; the format has no place for `metadata`.
+
+    Raises:
+        CheckpointError: a type without a PyTorch storage.
+    """
+    for name, dtype, _ in tensors:
+        if dtype not in TORCH_STORAGE:
+            raise CheckpointError(f"tensor {name} has the type {dtype}, which is not written")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        def add(name: str, content: bytes | np.ndarray) -> None:
+            # the header is 30 bytes and the name; an extra field pads the content's start
+            info = zipfile.ZipInfo(f"{ROOT}/{name}")
+            padding = -(file.tell() + 30 + len(info.filename) + 4) % ALIGNMENT
+            info.extra = b"FB" + struct.pack("<H", padding) + bytes(padding)
+            info.file_size = memoryview(content).nbytes
+            with archive.open(info, "w") as entry:
+                entry.write(content)
+
+        add("data.pkl", object_stream(tensors))
+        add("byteorder", b"little")
+        for i, (name, *_) in enumerate(tensors):
+            add(f"data/{i}", read(name))
+        add("version", b"3\n")

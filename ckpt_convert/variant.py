@@ -1,20 +1,112 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recognise the model that a checkpoint belongs to, from its names and shapes alone."""
+"""Tell which model a checkpoint holds, from its names and shapes alone.
+
+Parameter names of our model are upstream's, so names need no mapping.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from ckpt_convert.match import Difference, Shapes, compare, require
 from protenix_ms.config import VARIANTS, require_variant
-from protenix_ms.config.parameters import has_released_sizes, released_shapes
+from protenix_ms.config.parameters import Shapes, has_released_sizes, released_shapes
 from protenix_ms.config.variants import from_upstream
-from protenix_ms.errors import ConfigError
+from protenix_ms.errors import CheckpointError, ConfigError
+
+SHOWN = 10  # names of each kind in a message
+
+ESM = "input_embedder.linear_esm.weight"
+TEMPLATE = "template_embedder."
+
+
+def _has(prefix: str, expected: Shapes) -> bool:
+    return any(name.startswith(prefix) for name in expected)
+
+
+def _reason_to_fill(name: str, expected: Shapes) -> str:
+    """Say why a released file may lack a tensor, which is then zero; empty if it may not."""
+    if name == ESM and _has("constraint_embedder.", expected):
+        return ("the constraint model's configuration switches ESM on, but its published file "
+                "(1,475,206,741 bytes) has no room for such a weight; zero is its initial value "
+                "and makes it a no-op")
+    if name.startswith(TEMPLATE) and not _has(f"{TEMPLATE}pairformer_stack.", expected):
+        return "v0.5.0 models have no template block, so nothing reads these weights"
+    return ""
+
+
+def _reason_to_drop(name: str, expected: Shapes) -> str:
+    """Say why a released file may hold a tensor in excess; empty if it may not."""
+    larger = ("pairformer_stack.blocks.8.", f"{TEMPLATE}pairformer_stack.")
+    if name == ESM and not any(_has(prefix, expected) for prefix in larger):
+        return ("the published tiny file (443,171,586 bytes) is larger than its model by just "
+                "this weight, and its configuration has ESM off")
+    return ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a file differs from a model; `filled` and `dropped` are tolerated: name -> reason."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    wrong: tuple[str, ...]
+    filled: Mapping[str, str]
+    dropped: Mapping[str, str]
+
+    def __len__(self) -> int:
+        return len(self.missing) + len(self.unexpected) + len(self.wrong)
+
+    def __str__(self) -> str:
+        kinds = (("missing", self.missing), ("unexpected", self.unexpected),
+                 ("of wrong shape", self.wrong))
+        blocks = ([f"  {len(names)} {kind}:", *_first(names)] for kind, names in kinds if names)
+        return "\n".join("\n    ".join(lines) for lines in blocks)
+
+    def remarks(self) -> list[str]:
+        """Write one sentence for each tolerated reason, naming the tensors."""
+        kinds = (("filled with zeros", self.filled), ("dropped", self.dropped))
+        return [
+            f"{kind}: {', '.join([n for n, w in table.items() if w == why][:SHOWN])} ({why})"
+            for kind, table in kinds for why in dict.fromkeys(table.values())
+        ]
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    rest = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return [*names[:SHOWN], *rest]
+
+
+def compare(actual: Shapes, expected: Shapes) -> Difference:
+    """Compare names and shapes, with tolerated differences apart. Names from files become ASCII."""
+    absent = {n: _reason_to_fill(n, expected) for n in expected if n not in actual}
+    extra = {n: _reason_to_drop(n, expected) for n in actual if n not in expected}
+    return Difference(
+        missing=tuple(name for name, why in absent.items() if not why),
+        unexpected=tuple(ascii(name[:120])[1:-1] for name, why in extra.items() if not why),
+        wrong=tuple(f"{name} is {tuple(actual[name])}, expected {tuple(shape)}"
+                    for name, shape in expected.items()
+                    if name in actual and tuple(actual[name]) != tuple(shape)),
+        filled={name: why for name, why in absent.items() if why},
+        dropped={name: why for name, why in extra.items() if why},
+    )
+
+
+def require(difference: Difference, where: str, model: str,
+            fix: str = "give its own file, or name another model") -> None:
+    """Refuse a file that does not hold exactly the tensors of a model.
+
+    Raises:
+        CheckpointError: lists missing, unexpected and wrongly shaped tensors, ten of each.
+    """
+    if difference:
+        raise CheckpointError(f"the tensors are not those of {model}; {fix}:\n{difference}",
+                              where=where)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from protenix_ms.errors import OutputError
+from protenix_ms.errors import OutputError, ResourceError
 
 PIECE = 1 << 22  # bytes read at once
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")  # names that `replacing` gives
@@ -51,6 +52,18 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)  # a full disk or an interrupt leaves no litter
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Refuse a disk on which `needed` bytes are not free.
+
+    Raises:
+        ResourceError: says both figures.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ResourceError(f"needs {needed / 1e9:.2f} GB, the disk has {free / 1e9:.2f} GB free",
+                            where=str(folder), fix="choose another disk")
 
 
 def sync(path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ckpt_convert import mindspore_file, open_checkpoint, safetensors_file, torch_write
+from ckpt_convert import mindspore_file, open_checkpoint, safetensors_file, torch_file
 from ckpt_convert.checkpoint import Checkpoint
 from protenix_ms.errors import CheckpointError
 
@@ -51,7 +51,7 @@ def originals(folder):
     checkpoint = open_checkpoint(folder / "torch2.pt")
     bits = {name: checkpoint.read(name) for name in checkpoint.names()}
     plain = [(n, "F32" if d == "BF16" else d, s) for n, d, s in columns(checkpoint)]
-    for module in (safetensors_file, mindspore_file, torch_write):
+    for module in (safetensors_file, mindspore_file, torch_file):
         stream = io.BytesIO()
         module.write(stream, plain, bits.__getitem__, {})
         files[module.__name__.split(".")[-1]] = stream.getvalue()
@@ -116,7 +116,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz")
 
 
-@pytest.mark.parametrize("layout", ["torch2", "torch4", "torch_write"])
+@pytest.mark.parametrize("layout", ["torch2", "torch4", "torch_file"])
 @settings(max_examples=250, deadline=None, database=None, suppress_health_check=QUIET)
 @given(changes=edits())
 def test_mutated_archives(folder, layout, changes):

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ckpt_convert.match import ESM
-from ckpt_convert.variant import declared, recognise
+from ckpt_convert.variant import ESM, declared, recognise
 from protenix_ms.config import VARIANTS
 from protenix_ms.config.parameters import released_shapes
 from protenix_ms.errors import CheckpointError
