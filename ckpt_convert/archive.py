@@ -85,18 +85,16 @@ class Archive:
         if any(info.filename.endswith("/constants.pkl") for info in listed):
             raise self.fail("a TorchScript program, not a state dict", "save its state_dict()")
         entries: dict[str, Entry] = {}
-        roots = {info.filename.partition("/")[0] for info in listed}
-        spans = []
-        for info in listed:
+        roots, end = set(), 0
+        for info in sorted(listed, key=lambda info: info.header_offset):
             start = self._checked(info)
-            spans.append((info.header_offset, start + info.file_size))
-            name = info.filename.partition("/")[2]
+            root, _, name = info.filename.partition("/")
             if name in entries:
                 raise self.fail(f"two entries are called {ascii(name[:80])}")
-            entries[name] = Entry(start, info.file_size, info.CRC)
-        spans.sort()
-        if any(end > begin for (_, end), (begin, _) in zip(spans, spans[1:])):
-            raise self.fail("entries of the archive overlap")
+            if info.header_offset < end:
+                raise self.fail("entries of the archive overlap")
+            roots.add(root)
+            end, entries[name] = start + info.file_size, Entry(start, info.file_size, info.CRC)
         if len(roots) != 1 or "data.pkl" not in entries:
             raise self.fail("a zip without the one data.pkl of a saved state dict",
                             "give the file that torch.save wrote")

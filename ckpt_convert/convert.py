@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from math import prod
@@ -18,11 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ckpt_convert import mindspore_file, safetensors_file, torch_file
-from ckpt_convert.checkpoint import Checkpoint
-from ckpt_convert.dtypes import FLOATS, NUMPY, itemsize, narrow, widen
+from ckpt_convert.checkpoint import FLOATS, NUMPY, Checkpoint, itemsize, narrow, widen
 from ckpt_convert.read import open_checkpoint
 from ckpt_convert.variant import Match, declared, recognise
-from protenix_ms.config.parameters import Shapes
 from protenix_ms.errors import CheckpointError, OutputError
 from protenix_ms.files import file_sha256, replacing, require_room
 
@@ -61,11 +58,9 @@ class Rounding:
             raise CheckpointError(
                 f"tensor {name} holds values up to {np.abs(values[finite]).max():g}, beyond "
                 f"{dtype}", fix="use --dtype bf16")
-        if not finite.any():
-            return
         values, rounded = values[finite].astype(np.float64), rounded[finite]
-        absolute = float(np.abs(values - rounded).max())
-        relative = absolute / max(float(np.abs(values).max()), 1e-300)
+        absolute = float(np.abs(values - rounded).max(initial=0.0))
+        relative = absolute / max(float(np.abs(values).max(initial=0.0)), 1e-300)
         if relative > self.relative:
             self.tensor, self.relative, self.absolute = name, relative, absolute
 
@@ -106,13 +101,21 @@ def convert(source: Path, target: Path, options: Options) -> Report:
     """
     with closing(open_checkpoint(source)) as checkpoint:
         match = identify(checkpoint, options)
-        columns = [(name, _target_dtype(checkpoint, name, options), tuple(shape))
-                   for name, shape in match.expected.items()]
+        dtypes = {name: _target_dtype(checkpoint, name, options) for name in match.expected}
+        columns = [(name, dtypes[name], tuple(shape)) for name, shape in match.expected.items()]
         _check_target(source, target,
                       sum(prod(shape) * itemsize(dtype) for _, dtype, shape in columns))
         rounding = Rounding() if options.dtype in ("bf16", "fp16") else None
-        read = _reader(checkpoint, {name: dtype for name, dtype, _ in columns},
-                       match.expected, rounding)
+
+        def read(name: str) -> np.ndarray:
+            if name not in checkpoint.table:
+                return np.zeros(match.expected[name], NUMPY[dtypes[name]])
+            values = checkpoint.read(name)
+            bits = narrow(values, dtypes[name])
+            if rounding and checkpoint.dtype(name) != dtypes[name]:
+                rounding.note(name, values, bits, dtypes[name])
+            return bits
+
         with replacing(target) as file:
             WRITERS[options.format](file, columns, read,
                                     {"model": match.model, "format": "protenix_ms"})
@@ -122,7 +125,7 @@ def convert(source: Path, target: Path, options: Options) -> Report:
                        "the file's name does not tell which it is; say it with --model")
     report = Report(
         match.model, match.twins, len(columns), sum(prod(shape) for *_, shape in columns),
-        dict(sorted(Counter(dtype for _, dtype, _ in columns).items())),
+        dict(sorted(Counter(dtypes.values()).items())),
         _describe(source, checkpoint.kind), _describe(target, options.format),
         options.provenance, remarks, rounding)
     tree = {key: value for key, value in asdict(report).items() if value is not None}
@@ -150,25 +153,9 @@ def _check_target(source: Path, target: Path, needed: int) -> None:
 
 
 def _target_dtype(checkpoint: Checkpoint, name: str, options: Options) -> str:
-    dtype = checkpoint.dtype(name) if name in checkpoint else "F32"
+    dtype = checkpoint.dtype(name) if name in checkpoint.table else "F32"
     if dtype not in FLOATS:
         raise CheckpointError(f"tensor {name} holds {dtype} instead of floating-point numbers",
                               where=str(checkpoint.path), fix="cast it to float32")
     keep = not options.dtype or (name in KEPT and options.dtype != "fp32")
     return dtype if keep else NARROW[options.dtype]
-
-
-def _reader(checkpoint: Checkpoint, dtypes: dict[str, str], expected: Shapes,
-            rounding: Rounding | None) -> Callable[[str], np.ndarray]:
-    """Make the function that gives the stored bits of one tensor of the result."""
-    def read(name: str) -> np.ndarray:
-        dtype = dtypes[name]
-        if name not in checkpoint:
-            return np.zeros(expected[name], NUMPY[dtype])
-        values = checkpoint.read(name)
-        bits = narrow(values, dtype)
-        if rounding and checkpoint.dtype(name) != dtype:
-            rounding.note(name, values, bits, dtype)
-        return bits
-
-    return read

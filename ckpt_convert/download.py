@@ -27,7 +27,9 @@ MAGIC = b"PK\x03\x04"
 DEADLINE = 12 * 3600  # seconds
 SILENCE = 30.0  # seconds that a server may keep silent, or take to announce its answer
 SLOWEST = 1 << 10  # bytes a second below which a connection counts as failed
-BUSY = (408, 425, 429, 500, 502, 503, 504)
+AGAIN = (408, 416, 425, 429, 500, 502, 503, 504)
+_BROWSER = ("a proxy or a login page may stand between; fetch the file in a browser and use "
+            "'convert'")
 Progress = Callable[[int, int], object]  # bytes so far, bytes in total (0: unknown)
 
 
@@ -100,8 +102,8 @@ class Download:
             CheckpointError: refused by the server, another file than the published one.
             ResourceError: no connection, one that keeps dropping or is too slow, or no time left.
         """
-        if self._fetched():
-            return self.target
+        if self.known and self.target.is_file() and self.known.matches(self.target):
+            return self.target  # an earlier run fetched all of it, and only its conversion failed
         opener = web.build_opener(_SafeRedirects, _TimedAnswers)
         self.etag, self.end = "", time.monotonic() + self.deadline
         with self._locked() as part:
@@ -133,14 +135,10 @@ class Download:
             path = Path(part.name)
             if self.known and not self.known.matches(path):
                 part.truncate(0)
-                raise CheckpointError("the fetched file has another sha256 than the published one",
-                                      where=self.url, fix="run the command again")
+                raise self._refusal("the fetched file has another sha256 than the published one",
+                                    "run the command again")
             path.replace(self.target)
         return self.target
-
-    def _fetched(self) -> bool:
-        """Tell whether an earlier run fetched the whole file, and only its conversion failed."""
-        return bool(self.known) and self.target.is_file() and self.known.matches(self.target)
 
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
@@ -160,10 +158,9 @@ class Download:
 
     def _complete(self, part: BinaryIO) -> bool:
         size = part.seek(0, 2)
-        if self.total and size > self.total:
+        if 0 < self.total < size:
             part.truncate(0)  # not ours: a longer file cannot be a beginning of this one
-            size = 0
-        return bool(self.total) and size == self.total
+        return 0 < self.total == size
 
     def _continue(self, opener, part: BinaryIO) -> None:
         """Request the rest of the file."""
@@ -181,12 +178,12 @@ class Download:
             mark, since = have, time.monotonic()
             while piece := response.read1(PIECE):
                 start = MAGIC[have:have + len(piece)]
-                if piece[:len(start)] != start:
+                other = piece[:len(start)] != start
+                if other or 0 < self.total < have + len(piece):
                     part.truncate(0)
-                    raise self._other(f"starts with {ascii(piece[:16].decode('latin1'))}")
-                if self.total and have + len(piece) > self.total:
-                    part.truncate(0)
-                    raise self._other(f"goes on beyond {self.total} bytes")
+                    what = (f"starts with {ascii(piece[:16].decode('latin1'))}" if other
+                            else f"goes on beyond {self.total} bytes")
+                    raise self._refusal(f"the answer {what}")
                 _put(part, have, piece)
                 have += len(piece)
                 self.progress(have, self.total)
@@ -205,33 +202,29 @@ class Download:
         self.etag = response.headers.get("ETag", "")
         kind = response.headers.get("Content-Type", "")
         if kind.startswith("text/"):
-            raise self._other(f"is {ascii(kind[:40])}, a page and not the file")
+            raise self._refusal(f"the answer is {ascii(kind[:40])}, a page and not the file")
         total = int(response.headers.get("Content-Length") or 0) + have
         if response.status == 206:
             stated = response.headers.get("Content-Range", "")
             matched = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", stated)
             if not matched or int(matched[1]) != have:
-                raise self._other(f"continues with {ascii(stated[:60])} instead of byte {have}")
+                raise self._refusal(f"the answer continues with {ascii(stated[:60])} instead of "
+                                    f"byte {have}")
             total = int(matched[3])
         if self.total and total and total != self.total:
-            raise self._other(f"has {total} bytes instead of {self.total}")
+            raise self._refusal(f"the answer has {total} bytes instead of {self.total}")
         self.total = self.total or (total if total > have else 0)
 
     def _refused(self, error: HTTPError, part: BinaryIO) -> str:
         """Say why to try again, or refuse."""
-        if error.code in BUSY:
-            return f"HTTP {error.code}"
         if error.code == 416:  # the part is not a beginning of the file there
             part.truncate(0)
-            return "HTTP 416"
+        if error.code in AGAIN:
+            return f"HTTP {error.code}"
         if error.code == 403 and self.model in WITHDRAWN:
-            raise CheckpointError(f"HTTP 403 for {self.model}: {WITHDRAWN[self.model]}",
-                                  where=self.url) from error
-        fix = "upstream may have withdrawn or moved it: fetch it in a browser and use 'convert'"
-        raise CheckpointError(f"the server answers HTTP {error.code}", where=self.url,
-                              fix=fix) from error
+            raise self._refusal(f"HTTP 403 for {self.model}: {WITHDRAWN[self.model]}", "")
+        raise self._refusal(f"the server answers HTTP {error.code}", "upstream may have withdrawn "
+                            "or moved it: fetch it in a browser and use 'convert'")
 
-    def _other(self, what: str) -> CheckpointError:
-        return CheckpointError(f"the answer {what}", where=self.url,
-                               fix="a proxy or a login page may stand between; fetch the file in "
-                                   "a browser and use 'convert'")
+    def _refusal(self, message: str, fix: str = _BROWSER) -> CheckpointError:
+        return CheckpointError(message, where=self.url, fix=fix)

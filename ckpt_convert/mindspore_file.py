@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from math import prod
 from typing import BinaryIO
 
-from ckpt_convert.checkpoint import Checkpoint, Column, ReadBits, read_spans
-from ckpt_convert.dtypes import MINDSPORE, itemsize
+from ckpt_convert.checkpoint import TYPES, Checkpoint, Column, ReadBits, itemsize, read_spans
 from protenix_ms.errors import CheckpointError
 
-_TAG = {name: tag for tag, name in MINDSPORE.items()}
+_TAG = {row[3]: tag for tag, row in TYPES.items()}
 _VARINT, _BYTES = 0, 2
 # Keys of the fields that are read: number << 3 | wire type.
 _RECORD = _NAME = 1 << 3 | _BYTES
@@ -43,7 +42,7 @@ def write(file: BinaryIO, tensors: Sequence[Column], read: ReadBits,
     """Stream tensors into a file; the format has no place for `metadata`."""
     for name, dtype, shape in tensors:
         size = prod(shape) * itemsize(dtype)
-        kind, tag = MINDSPORE[dtype].encode(), name.encode("utf-8")
+        kind, tag = TYPES[dtype][3].encode(), name.encode("utf-8")
         dims = b"".join(_varint(_SIZE) + _varint(n) for n in shape)
         inner = dims + _sized(2, len(kind)) + kind + _sized(3, size)
         outer = _sized(1, len(tag)) + tag + _sized(2, len(inner) + size) + inner

@@ -98,5 +98,5 @@ def load_arrays(path: Path, expected: Shapes) -> Iterator[tuple[str, np.ndarray]
 def _arrays(checkpoint: Checkpoint, expected: Shapes) -> Iterator[tuple[str, np.ndarray]]:
     with closing(checkpoint):
         for name, shape in expected.items():
-            values = checkpoint.read(name) if name in checkpoint else np.zeros(shape)
+            values = checkpoint.read(name) if name in checkpoint.table else np.zeros(shape)
             yield name, values.astype(np.float32, copy=False)

@@ -14,8 +14,7 @@ from typing import BinaryIO
 
 from safetensors import SafetensorError, safe_open
 
-from ckpt_convert.checkpoint import Checkpoint, Column, ReadBits
-from ckpt_convert.dtypes import NUMPY, itemsize
+from ckpt_convert.checkpoint import NUMPY, Checkpoint, Column, ReadBits, itemsize
 from protenix_ms.errors import CheckpointError
 
 MAX_HEADER = 16 << 20  # bytes; a base model has 0.6 MB, the format allows 100 MB

@@ -21,10 +21,8 @@ from typing import BinaryIO
 import numpy as np
 
 from ckpt_convert.archive import Archive
-from ckpt_convert.checkpoint import Checkpoint, Column, ReadBits
-from ckpt_convert.dtypes import TORCH_DTYPE, TORCH_STORAGE, itemsize, stored, widen
-from ckpt_convert.unpickle import View, load
-from protenix_ms.errors import CheckpointError
+from ckpt_convert.checkpoint import Checkpoint, Column, ReadBits, itemsize, stored, widen
+from ckpt_convert.unpickle import TORCH_DTYPE, TORCH_STORAGE, View, load
 
 PREFIXES = ("module.", "_orig_mod.")
 STATE_DICT_KEYS = ("model", "state_dict")
@@ -78,11 +76,11 @@ class TorchCheckpoint(Checkpoint):
 
     def _without_prefix(self, table: dict[str, View]) -> dict[str, View]:
         for prefix in PREFIXES:
-            if next(iter(table)).startswith(prefix):
-                odd = next((name for name in table if not name.startswith(prefix)), None)
-                if odd is not None:
-                    raise self._fail(f"some names start with '{prefix}', {ascii(odd[:80])} does "
-                                     "not", "save the state dict of one model")
+            odd = [name for name in table if not name.startswith(prefix)]
+            if 0 < len(odd) < len(table):
+                raise self._fail(f"some names start with '{prefix}', {ascii(odd[0][:80])} does "
+                                 "not", "save the state dict of one model")
+            if not odd:
                 table = {name.removeprefix(prefix): view for name, view in table.items()}
         return table
 
@@ -154,14 +152,7 @@ def object_stream(tensors: Sequence[Column]) -> bytes:
 
 def write(file: BinaryIO, tensors: Sequence[Column], read: ReadBits,
           metadata: dict[str, str]) -> None:
-    """Stream tensors into a file; the format has no place for `metadata`.
-
-    Raises:
-        CheckpointError: a type without a PyTorch storage.
-    """
-    for name, dtype, _ in tensors:
-        if dtype not in TORCH_STORAGE:
-            raise CheckpointError(f"tensor {name} has the type {dtype}, which is not written")
+    """Stream tensors of types in `TORCH_STORAGE` into a file; `metadata` has no place in it."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         def add(name: str, content: bytes | np.ndarray) -> None:
             # the header is 30 bytes and the name; an extra field pads the content's start

@@ -16,9 +16,11 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ckpt_convert.dtypes import TORCH_DTYPE, TORCH_STORAGE
+from ckpt_convert.checkpoint import TYPES
 from protenix_ms.errors import CheckpointError
 
+TORCH_DTYPE = {tag: f"torch.{row[1]}" for tag, row in TYPES.items()}
+TORCH_STORAGE = {tag: f"torch.{row[2]}Storage" for tag, row in TYPES.items() if row[2]}
 MAX_INTEGER_BITS = 8192
 # Opcodes whose argument is the value that they put on the stack.
 _VALUES = frozenset({
@@ -58,11 +60,10 @@ class View:
 STORAGES = {name: TORCH_DTYPE[tag] for tag, name in TORCH_STORAGE.items()}
 STORAGES["torch.storage.UntypedStorage"] = STORAGES["torch.UntypedStorage"] = "torch.uint8"
 # Element types we do not convert are read past (an optimizer may hold them), not interpreted.
-FOREIGN_STORAGES = {f"torch.{n}Storage": n for n in ("ComplexFloat", "ComplexDouble")}
-_FOREIGN_DTYPES = {
-    f"torch.{n}" for n in ("complex32", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2",
-                           "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
-}
+STORAGES |= {name: name for name in ("torch.ComplexFloatStorage", "torch.ComplexDoubleStorage")}
+_DTYPES = {*TORCH_DTYPE.values(), *(f"torch.{n}" for n in (
+    "complex32", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz",
+    "float8_e5m2fnuz", "float8_e8m0fnu"))}
 _TENSOR_TYPES = {"torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer"}
 
 
@@ -87,8 +88,7 @@ def _tensor(storage, offset, size, stride, *rest, dtype: str = "") -> View:
 def _tensor_v3(storage, offset, size, stride, *rest) -> View:
     """`rest`: requires_grad, hooks, dtype, metadata."""
     _, _, dtype, *_ = rest
-    known = {*TORCH_DTYPE.values(), *_FOREIGN_DTYPES}
-    if type(dtype) is not Global or dtype.name not in known:
+    if type(dtype) is not Global or dtype.name not in _DTYPES:
         raise ValueError("a tensor's dtype is not a torch dtype")
     return _tensor(storage, offset, size, stride, dtype=dtype.name)
 
@@ -135,25 +135,10 @@ REBUILDS: dict[str, Callable] = {
     **_TENSOR_REBUILDS,
     "torch._tensor._rebuild_from_type_v2": _from_type,
     "collections.OrderedDict": _empty_mapping,
-    "torch.Size": _same,
-    "builtins.set": _same,
-    "builtins.frozenset": _same,
-    "builtins.bytearray": _same,
-    "torch.device": _same,
-    "_codecs.encode": _same,
+    **dict.fromkeys(("torch.Size", "torch.device", "builtins.set", "builtins.frozenset",
+                     "builtins.bytearray", "_codecs.encode"), _same),
 }
-ALLOWED = {*REBUILDS, *STORAGES, *FOREIGN_STORAGES, *TORCH_DTYPE.values(), *_FOREIGN_DTYPES,
-           *_TENSOR_TYPES}
-
-
-def put(table: object, key: object, value: object) -> None:
-    if type(table) is not dict:
-        raise ValueError("an item is set on something that is not a dictionary")
-    # A deeply nested tuple overflows the interpreter's stack when hashed; large integers can be
-    # chosen to collide. Text is hashed with a secret.
-    if type(key) is not str and not (type(key) is int and abs(key) < 2**31):
-        raise ValueError("a dictionary key is neither text nor a small integer")
-    table[key] = value
+ALLOWED = {*REBUILDS, *STORAGES, *_DTYPES, *_TENSOR_TYPES}
 
 
 class _Machine:
@@ -243,8 +228,14 @@ class _Machine:
     def set_items(self, items: list) -> None:
         if len(items) % 2:
             raise ValueError("a key without a value")
+        if type(self.stack[-1]) is not dict:
+            raise ValueError("an item is set on something that is not a dictionary")
         for key, value in zip(items[::2], items[1::2]):
-            put(self.stack[-1], key, value)
+            # A deeply nested tuple overflows the interpreter's stack when hashed; large integers
+            # can be chosen to collide. Text is hashed with a secret.
+            if type(key) is not str and not (type(key) is int and abs(key) < 2**31):
+                raise ValueError("a dictionary key is neither text nor a small integer")
+            self.stack[-1][key] = value
 
     def dict_since_mark(self, _: object) -> dict:
         items = self.since_mark()
@@ -259,7 +250,7 @@ class _Machine:
         dotted = f"{module}.{name}".replace("__builtin__.", "builtins.", 1)
         if dotted not in ALLOWED:
             raise CheckpointError(
-                f"the file asks for {_quoted(dotted)}, which is no tensor or plain container; "
+                f"the file asks for {ascii(dotted[:80])}, which is no tensor or plain container; "
                 "nothing was executed", where=self.where,
                 fix="do not load this file with PyTorch either unless you trust its author",
             )
@@ -276,23 +267,18 @@ class _Machine:
         if type(identity) is not tuple or len(identity) != 5 or identity[0] != "storage":
             raise ValueError("a persistent id is not a tensor storage")
         _, kind, key, _, numel = identity
-        if type(kind) is not Global or kind.name not in {*STORAGES, *FOREIGN_STORAGES}:
+        if type(kind) is not Global or kind.name not in STORAGES:
             raise ValueError("a storage of unknown type")
         if type(key) is not str or not (len(key) < 20 and key.isascii() and key.isdigit()):
             raise ValueError("the key of a storage is not a decimal number")
         naturals((numel,), "the storage size")
-        return Storage(key, STORAGES.get(kind.name, kind.name), numel)
+        return Storage(key, STORAGES[kind.name], numel)
 
     def build(self, _: object) -> None:
         """Drop the state of an object, which only an OrderedDict may have (`_metadata`)."""
         self.stack.pop()
         if type(self.stack[-1]) is not dict:
             raise ValueError("state is set on something that is not a dictionary")
-
-
-def _quoted(name: str) -> str:
-    """Quote a name from the file for print: no control characters, at most 80 of them."""
-    return ascii(name if len(name) <= 80 else name[:77] + "...")
 
 
 def load(data: bytes, where: str) -> object:

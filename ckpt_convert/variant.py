@@ -7,8 +7,7 @@ Parameter names of our model are upstream's, so names need no mapping.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +62,13 @@ class Difference:
         return len(self.missing) + len(self.unexpected) + len(self.wrong)
 
     def __str__(self) -> str:
-        kinds = (("missing", self.missing), ("unexpected", self.unexpected),
-                 ("of wrong shape", self.wrong))
-        blocks = ([f"  {len(names)} {kind}:", *_first(names)] for kind, names in kinds if names)
-        return "\n".join("\n    ".join(lines) for lines in blocks)
+        lines = []
+        for kind, names in (("missing", self.missing), ("unexpected", self.unexpected),
+                            ("of wrong shape", self.wrong)):
+            more = [f"    and {len(names) - SHOWN} more"] * (len(names) > SHOWN)
+            shown = [f"    {name}" for name in names[:SHOWN]] + more
+            lines += [f"  {len(names)} {kind}:", *shown] if names else []
+        return "\n".join(lines)
 
     def remarks(self) -> list[str]:
         """Write one sentence for each tolerated reason, naming the tensors."""
@@ -75,11 +77,6 @@ class Difference:
             f"{kind}: {', '.join([n for n, w in table.items() if w == why][:SHOWN])} ({why})"
             for kind, table in kinds for why in dict.fromkeys(table.values())
         ]
-
-
-def _first(names: Sequence[str]) -> list[str]:
-    rest = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return [*names[:SHOWN], *rest]
 
 
 def compare(actual: Shapes, expected: Shapes) -> Difference:
@@ -214,7 +211,7 @@ def sizes(actual: Shapes) -> str:
     parts = [f"{label} {actual[name][axis]}" for label, (name, axis) in widths.items()
              if len(actual.get(name, ())) > axis]
     for label, stack in stacks.items():
-        block = re.compile(rf"{re.escape(stack)}\.blocks\.(\d{{1,4}})\.")
-        numbers = {m[1] for name in actual if (m := block.match(name))}
+        blocks = [name for name in actual if name.startswith(f"{stack}.blocks.")]
+        numbers = {name[len(stack):].split(".")[2] for name in blocks}
         parts.append(f"{label} blocks {len(numbers)}")
     return ", ".join(parts)

@@ -33,7 +33,7 @@ OPCODES = (
 
 
 def columns(checkpoint: Checkpoint):
-    return [(name, checkpoint.dtype(name), checkpoint.shape(name)) for name in checkpoint.names()]
+    return [(name, checkpoint.dtype(name), shape) for name, shape in checkpoint.shapes().items()]
 
 
 @cache

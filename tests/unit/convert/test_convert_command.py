@@ -16,8 +16,8 @@ import torch
 
 from ckpt_convert import __main__ as command
 from ckpt_convert import load_arrays, open_checkpoint, variant
+from ckpt_convert.checkpoint import narrow, widen
 from ckpt_convert.convert import KEPT
-from ckpt_convert.dtypes import narrow, widen
 from ckpt_convert.official import FILES, OfficialFile
 from protenix_ms.cli import fetch as cli_fetch
 from protenix_ms.cli.main import main as protenix_ms_main

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.serialization import set_crc32_options
 
-from ckpt_convert import load_arrays, open_checkpoint
+from ckpt_convert import load_arrays, mindspore_file, open_checkpoint, safetensors_file
 from protenix_ms.errors import CheckpointError
 
 
@@ -25,7 +25,7 @@ def assert_equal_to_torch(path, tensors):
         expected = tensor.detach()
         expected = (expected.float() if expected.dtype == torch.bfloat16 else expected).numpy()
         got = checkpoint.read(name)
-        assert checkpoint.shape(name) == got.shape == expected.shape
+        assert checkpoint.shapes()[name] == got.shape == expected.shape
         assert got.dtype == expected.dtype and got.flags.c_contiguous
         np.testing.assert_array_equal(got, expected)
     checkpoint.close()
@@ -115,6 +115,16 @@ def test_big_endian(tmp_path):
     path.write_bytes(swapped.getvalue())
     assert_equal_to_torch(path, table)
     assert torch.equal(torch.load(path)["w"], table["w"])  # torch agrees that this is the format
+
+
+@pytest.mark.parametrize("module, name, head", [
+    (mindspore_file, "n" * 27, b"\n<"), (safetensors_file, "n" * 15336, b" <")])
+def test_lengths_that_look_like_a_web_page(tmp_path, module, name, head):
+    """A first record of 60 bytes and a header of 15392 bytes begin with the character `<`."""
+    with (tmp_path / "a").open("wb") as file:
+        module.write(file, [(name, "F32", (4,))], lambda _: np.arange(4, dtype="<f4"), {})
+    assert (tmp_path / "a").read_bytes()[:2] == head
+    assert_equal_to_torch(tmp_path / "a", {name: torch.arange(4.0)})
 
 
 def test_load_arrays_is_strict_and_float32(tmp_path):
