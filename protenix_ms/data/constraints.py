@@ -14,6 +14,7 @@ import numpy as np
 
 from protenix_ms.data.crop import Sites
 from protenix_ms.features.annotation import AnnotatedAtoms
+from protenix_ms.features.constraints import split_residues
 from protenix_ms.features.optional import empty_constraint_features
 from protenix_ms.features.tokens import TokenTable, tokenize
 from protenix_ms.geometry.distances import point_distances
@@ -133,21 +134,16 @@ def sample_constraints(
 def split_tokens(
     whole: AnnotatedAtoms, atoms: AnnotatedAtoms, rows: Int[Array, "k"]
 ) -> tuple[AnnotatedAtoms, AnnotatedAtoms]:
-    """Split the residues of some atoms of a crop into one token per atom (`expand_tokens`).
+    """Split the residues of some atoms of a crop into one token per atom (`split_residues`).
 
-    Their atoms all become token centres and representative atoms, in the assembly and its crop.
-    Residues that are single-atom tokens already stay as they are.
+    Their atoms all become token centres, in the assembly and its crop.
     """
-    split = np.isin(atoms.ref_space_uid, atoms.ref_space_uid[rows]) & atoms.standard
-    in_whole = np.isin(whole.ref_space_uid, atoms.ref_space_uid[split]) & whole.standard
+    split = split_residues(atoms, rows)
+    split_ids = split.ref_space_uid[split.split]
+    in_whole = np.isin(whole.ref_space_uid, split_ids) & whole.standard
     return whole.with_columns(
         centre_atom_mask=np.where(in_whole, 1, whole.centre_atom_mask)
-    ), atoms.with_columns(
-        split=split,
-        centre_atom_mask=np.where(split, 1, atoms.centre_atom_mask),
-        tokatom_idx=np.where(split, 0, atoms.tokatom_idx),
-        distogram_rep_atom_mask=np.where(split, 1, atoms.distogram_rep_atom_mask),
-    )
+    ), split
 
 
 def _unlike_copies(atoms: AnnotatedAtoms, molecules: Int[Array, "m"], first: int) -> AnnotatedAtoms:

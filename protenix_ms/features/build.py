@@ -11,10 +11,16 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.assembly import assemble
 from protenix_ms.features.bonds import bond_features
+from protenix_ms.features.constraints import (
+    Restraint,
+    constraint_features,
+    find_restraints,
+    split_contacts,
+)
 from protenix_ms.features.frames import frame_features
 from protenix_ms.features.guidance import guidance_features
 from protenix_ms.features.msa import FeatureOptions, msa_features
-from protenix_ms.features.optional import empty_constraint_features, empty_template_features
+from protenix_ms.features.optional import empty_template_features
 from protenix_ms.features.reference import reference_features
 from protenix_ms.features.tokens import TokenTable, role_features, token_features, tokenize
 from protenix_ms.job import Job
@@ -29,11 +35,13 @@ class Example:
         features: arrays by upstream's names ; nested names are joined by "/".
         atoms: annotated atoms, in model order, one row per predicted coordinate.
         tokens: tokens of these atoms.
+        restraints: the job's constraints, whether the model reads them or not.
     """
 
     features: dict[str, Array]
     atoms: AnnotatedAtoms
     tokens: TokenTable
+    restraints: tuple[Restraint, ...] = ()
 
 
 def build(
@@ -49,7 +57,7 @@ def build(
             random placement of reference conformers; same state, same bytes.
 
     Raises:
-        ChemistryError: a residue, ligand or bond that cannot be built.
+        ChemistryError: a residue, ligand or bond that cannot be built, a constraint without atoms.
         InputError: an alignment that does not fit its sequence.
     """
     atoms = assemble(job, ccd, rng, options.upstream_quirks)
@@ -63,12 +71,15 @@ def featurize(
     job: Job, atoms: AnnotatedAtoms, rng: np.random.Generator, options: FeatureOptions
 ) -> Example:
     """Build the features of a job whose atoms `assemble` made."""
+    restraints = find_restraints(job, atoms)
+    used = restraints if options.use_constraints else ()
+    atoms = split_contacts(atoms, used)
     tokens = tokenize(atoms)
     features = structure_features(atoms, tokens, rng)
-    features |= empty_constraint_features(len(tokens))
+    features |= constraint_features(used, tokens)
     features |= empty_template_features(len(tokens))
     features |= msa_features(job, tokens, options)
-    return Example(features, atoms, tokens)
+    return Example(features, atoms, tokens, restraints)
 
 
 def structure_features(

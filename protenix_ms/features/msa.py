@@ -33,12 +33,15 @@ class FeatureOptions:
         upstream_quirks: on, exactly upstream, whose ions shift the MSA columns of the chains
             after them, and which bonds no caps but ACE and NME.
         guidance: add the geometry lists that guidance reads.
+        use_constraints: off, constraints change neither tokens nor features (models without
+            constraint embedders).
     """
 
     use_msa: bool = True
     use_rna_msa: bool = True
     upstream_quirks: bool = False
     guidance: bool = False
+    use_constraints: bool = True
 
 
 def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[str, Array]:

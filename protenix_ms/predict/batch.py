@@ -13,7 +13,7 @@ from protenix_ms.features.build import Example
 from protenix_ms.job import Job
 from protenix_ms.predict.job_folder import BusyError, JobFolder, fingerprint, update_record
 from protenix_ms.predict.memory import Size, estimate_bytes, least_size, require_memory
-from protenix_ms.predict.notes import collect_notes, name_chains
+from protenix_ms.predict.notes import collect_notes, describe, name_chains
 from protenix_ms.predict.outputs import write_ranking, write_seed
 from protenix_ms.predict.plots import can_plot, draw_seed
 from protenix_ms.predict.predictor import (
@@ -166,6 +166,8 @@ class Batch:
             f"{sum(result.seconds.values()):.1f} s, best ranking score "
             f"{best['ranking_score']:.3f} (pLDDT {best['plddt']:.1f})"
         )
+        for constraint in best.get("constraints", ()):
+            self.reporter.line(f"{job.name}, seed {seed}: {describe(constraint)}")
         return outcome
 
     def _write(self, folder: JobFolder, result: SeedResult, outcome: Outcome, mark: str) -> None:

@@ -7,7 +7,7 @@ model cannot use. Readers put theirs on `Job.notes`; what depends on the setting
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ml_collections import ConfigDict
 from rdkit import Chem
@@ -20,18 +20,16 @@ from protenix_ms.features.assembly import chain_names
 from protenix_ms.features.msa import note_pairing
 from protenix_ms.features.msa_chain import SHORTEST_ALIGNED
 from protenix_ms.job import Job, Ligand, Polymer
-from protenix_ms.predict.settings import Settings, default_options
+from protenix_ms.predict.settings import Settings, default_options, takes_constraints
 
 _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
-_EMBEDDERS = (
-    "pocket_embedder", "contact_embedder", "contact_atom_embedder", "substructure_embedder",
-)
 
 
 def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     """List the notes of a job under `settings`, each once, those of its reader first."""
     notes = (*job.notes, *unused_input(job, settings.config), *_note_missing_alignments(job),
              *note_pairing(job, settings.options), *_note_gaps(job, settings),
+             *_note_least_distances(job, settings.config),
              *_note_loose_parts(job))
     return tuple(dict.fromkeys(notes))
 
@@ -43,13 +41,14 @@ def unused_input(job: Job, config: ConfigDict) -> list[str]:
     short = [chain for chain in aligned if len(chain.sequence) < SHORTEST_ALIGNED]
     rna = [chain for chain in aligned if chain.kind == "rna"]
     templates = [chain for chain in polymers if chain.templates]
-    options, constraint = default_options(config), _why_no_constraint(config)
+    options, blind = default_options(config), not takes_constraints(config)
     none = "this model takes none; ignored"
+    only = f"this model takes none, only {_CONSTRAINT_MODEL} does; ignored"
     unread = "this program does not read templates yet; ignored"
     takes_templates = config.model.template_embedder.n_blocks > 0
     unused = [
-        ("contact constraint", len(job.contacts), constraint),
-        ("pocket constraint", int(job.pocket is not None), constraint),
+        ("contact constraint", blind * len(job.contacts), only),
+        ("pocket constraint", int(blind and job.pocket is not None), only),
         ("template file", len(templates), unread if takes_templates else none),
     ]
     if not options.use_msa:
@@ -61,11 +60,13 @@ def unused_input(job: Job, config: ConfigDict) -> list[str]:
     return [f"{n} {what}{'s' * (n > 1)}: {reason}" for what, n, reason in unused if n]
 
 
-def _why_no_constraint(config: ConfigDict) -> str:
-    if any(config.model.constraint_embedder[name].enable for name in _EMBEDDERS):
-        return "this program does not pass constraints to the model yet; ignored"
-    return (f"this model takes none, only {_CONSTRAINT_MODEL} does; ignored "
-            "(nor does this program pass any to that one yet)")
+def _note_least_distances(job: Job, config: ConfigDict) -> Iterator[str]:
+    """Say which least distances the constraint model cannot read."""
+    unread = [str(number) for number, contact in enumerate(job.contacts, 1)
+              if contact.min_distance and None in (contact.first.atom, contact.second.atom)]
+    if unread and takes_constraints(config):
+        yield (f"min_distance of contact {', '.join(unread)}: the model knows one between two "
+               "atoms only; it is measured in the result all the same")
 
 
 def _note_gaps(job: Job, settings: Settings) -> Iterator[str]:
@@ -131,3 +132,14 @@ def name_chains(job: Job) -> list[dict[str, object]]:
         {"chain": name, "entity": number, "name": entity.labels[copy] if entity.labels else ""}
         for name, (number, copy, entity) in zip(chain_names(job), copies)
     ]
+
+
+def describe(constraint: Mapping) -> str:
+    """Say how a constraint of a summary came out, in one line."""
+    limits = f"at most {constraint['max_distance']:g}"
+    if constraint["min_distance"]:
+        limits = f"{constraint['min_distance']:g} to {constraint['max_distance']:g}"
+    verdict = "satisfied" if constraint["satisfied"] else "NOT satisfied"
+    unread = "" if constraint["used"] else ", not read by this model"
+    return (f"{constraint['kind'].replace('_', ' ')} {constraint['first']} - "
+            f"{constraint['second']}: {constraint['distance']:.1f} A ({limits}), {verdict}{unread}")

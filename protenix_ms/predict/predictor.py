@@ -27,7 +27,7 @@ from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
 from protenix_ms.metrics.interface import Residues, score_interfaces
 from protenix_ms.model.protenix import Prediction, Protenix
 from protenix_ms.model.weights import MAY_BE_ABSENT, OWN, load_weights, shapes_of
-from protenix_ms.predict.settings import default_options, require_guidance
+from protenix_ms.predict.settings import default_options, require_guidance, takes_constraints
 from protenix_ms.predict.weights import Weights, find_weights
 from protenix_ms.runtime.draws import SeededDraws
 from protenix_ms.typing import Array, Float
@@ -174,6 +174,7 @@ def rank(
     features, layout = example.features, Layout.from_features(example.features)
     kinds = {str(i): e.kind for i, e in enumerate(job.entities, 1) if isinstance(e, Polymer)}
     residues = Residues.from_atoms(example.atoms, features["atom_to_token_idx"], kinds)
+    used = takes_constraints(config)
     samples = []
     for x, confidence in zip(prediction.coordinates, prediction.confidence):
         summary = summarize(confidence, x, prediction.contact_probs, layout,
@@ -182,6 +183,9 @@ def rank(
                                     config.ipsae_pae_cutoff)
         faults = count_faults(x, lists)
         summary |= faults | {"valid": not any(faults.values())}
+        if example.restraints:
+            summary["constraints"] = [
+                restraint.measure(x) | {"used": used} for restraint in example.restraints]
         arrays = full_data(confidence, prediction.contact_probs, features)
         samples.append(Sample(x, summary, arrays))
     return tuple(sorted(samples, key=lambda sample: -sample.summary["ranking_score"]))
@@ -223,7 +227,10 @@ def load_predictor(
     """Build a model of any configuration and put weights in (see `load`)."""
     model = Protenix(config)
     where = str(weights.path or "random weights")
-    load_weights(model, weights.arrays(shapes_of(model)), where, OWN | MAY_BE_ABSENT)
+    arrays = weights.arrays(shapes_of(model))
+    if weights.path is None and config.use_msa:  # as the constraint variant's published file
+        arrays = (pair for pair in arrays if pair[0] not in MAY_BE_ABSENT)
+    load_weights(model, arrays, where, OWN | MAY_BE_ABSENT)
     model.set_train(False)
     return Predictor(config, model, ccd, weights, options or default_options(config))
 

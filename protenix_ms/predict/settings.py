@@ -20,11 +20,22 @@ DEFAULT_SEED = 101
 
 
 def default_options(config: ConfigDict, upstream_quirks: bool = False) -> FeatureOptions:
-    """Choose features by model: esm and ism variants take no MSA, v0.5.0 ones none of RNA."""
+    """Choose features by model: esm and ism variants take no MSA, v0.5.0 ones none of RNA.
+
+    Constraints split residues into atoms for the model that reads them; upstream does it for all.
+    """
     rna = "v0.5.0" not in config.model_name
     guidance = config.sample_diffusion.guidance.enable
     return FeatureOptions(use_msa=config.use_msa, use_rna_msa=rna, upstream_quirks=upstream_quirks,
-                          guidance=guidance)
+                          guidance=guidance,
+                          use_constraints=takes_constraints(config) or upstream_quirks)
+
+
+def takes_constraints(config: ConfigDict) -> bool:
+    """Tell whether a model reads contacts and pockets."""
+    embedders = config.model.constraint_embedder
+    return any(embedders[f"{name}_embedder"].enable for name in ("pocket", "contact",
+                                                                 "contact_atom"))
 
 
 def require_device(device: str, dtype: str) -> None:

@@ -48,7 +48,43 @@ def bond(entity1, position1, atom1, entity2, position2, atom2, **copies) -> dict
     return fields | copies
 
 
+def near(end1: tuple, end2: tuple, largest: float, least: float = 0.0) -> dict:
+    """A contact between (entity, copy, position[, atom]) and another such end."""
+    keys = ("entity", "copy", "position", "atom")
+    ends = {f"{key}{n}": value
+            for n, end in ((1, end1), (2, end2)) for key, value in zip(keys, end)}
+    return ends | {"max_distance": largest, "min_distance": least}
+
+
 JOBS = {
+    "contacts_of_atoms": {
+        "sequences": [
+            protein("GMKSAYWGHP", 2, modifications=[ptm("SEP", 4)]), dna("GATC"), rna("ACGU"),
+            ligand("CCD_GOL"), ion("ZN"),
+        ],
+        "constraint": {"contact": [
+            near((1, 1, 7, "CZ2"), (2, 1, 2, "N6"), 6, 2.5),
+            near((1, 2, 7, "NE1"), (3, 1, 4, "C1'"), 7),
+            near((1, 1, 4, "P"), (4, 1, 1, "O2"), 5, 1),
+            near((1, 1, 7, "O"), (5, 1, 1, "ZN"), 3, 1),
+        ]},
+    },
+    "contacts_and_pocket": {
+        "sequences": [protein("GMKSAYWGHP", 2), protein("EVKLVES"), ligand("CCD_GOL"), rna("GGC")],
+        "constraint": {
+            "contact": [near((1, 1, 2), (2, 1, 3), 12, 4), near((1, 2, 5, "CB"), (4, 1, 1), 9),
+                        near((1, 1, 3, "NZ"), (1, 2, 9, "ND1"), 8)],
+            "pocket": {"binder_chain": {"entity": 3, "copy": 1}, "max_distance": 6,
+                       "contact_residues": [
+                {"entity": 1, "copy": 2, "position": 4}, {"entity": 4, "copy": 1, "position": 2}]},
+        },
+    },
+    "pocket_of_a_chain": {
+        "sequences": [protein("GMKSAYWGHP"), protein("EVKLVES", 2)],
+        "constraint": {"pocket": {
+            "binder_chain": {"entity": 2, "copy": 2}, "max_distance": 10.5, "contact_residues": [
+                {"entity": 1, "copy": 1, "position": 1}, {"entity": 2, "copy": 1, "position": 7}]}},
+    },
     "dna_modified": {
         "sequences": [
             dna("GATTCNXUI", 2, modifications=[base("6OG", 1), base("5CM", 5)]),

@@ -34,8 +34,8 @@ JOBS = {
     "full/protenix_tiny_default_v0.5.0": "inputs/fixture.json",
 }
 TEMPLATES = "template_"
-# Synthetic alignments and templates, real templates and constraints (which split residues into
-# single-atom tokens) are not of this floor yet; only what they leave alone is compared.
+# Synthetic alignments and templates, and real templates, are not of this floor yet; only what they
+# leave alone is compared.
 LEFT_OUT = {
     f"{BASE}_template": (TEMPLATES, "msa", "deletion_value", "has_deletion"),
     f"{BASE}_realtemplate": (TEMPLATES,),
@@ -73,8 +73,6 @@ def test_recorded_case(name, golden, ccd, request, monkeypatch):
     path = job_file(name, request, monkeypatch)
     ours = featurized(folder, path, ccd).features
     rows = list(compare(ours, dict(np.load(folder / "features.npz"))))
-    if name == "features/constraint":
-        rows = [row for row in rows if row.name.startswith(OF_ATOMS)]
     compared = [row for row in rows if not row.name.startswith(LEFT_OUT.get(name, ("nothing",)))]
     wrong = [row for row in compared if not row.equal]
     assert not wrong, "\n".join(map(str, wrong))

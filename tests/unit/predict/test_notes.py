@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run says about a job, and what of it a model does not use."""
 
+from dataclasses import replace
+
 import pytest
 
 from protenix_ms.chem.ccd import ComponentDictionary
@@ -17,7 +19,7 @@ from protenix_ms.job import (
     Pocket,
     Polymer,
 )
-from protenix_ms.predict.notes import _note_loose_parts, collect_notes, unused_input
+from protenix_ms.predict.notes import _note_loose_parts, collect_notes, describe, unused_input
 from protenix_ms.predict.outputs import structure_info
 from protenix_ms.predict.settings import Settings
 from protenix_ms.predict.weights import Weights
@@ -33,11 +35,36 @@ RNA = Polymer("rna", "GGACC", unpaired_msa=Alignment(">q\nGGACC\n", "inline"))
 def test_no_model_drops_a_constraint_in_silence(model):
     job = Job("j", (CHAIN, Ligand(codes=("ATP",))), contacts=(CONTACT, CONTACT),
               pocket=Pocket((2, 1), (AtomAddress(1, 1, None, 1),), 6.0))
-    contacts, pocket, *_ = unused_input(job, get_config(model))
-    assert contacts.startswith("2 contact constraints: ") and "ignored" in contacts
-    assert pocket.startswith("1 pocket constraint: ") and "ignored" in pocket
+    notes = unused_input(job, get_config(model))
+    if model == CONSTRAINT:
+        assert not any("constraint" in note for note in notes)
+        return
+    contacts, pocket, *_ = notes
+    assert contacts.startswith("2 contact constraints: ")
+    assert pocket.startswith("1 pocket constraint: ")
     reason = f"this model takes none, only {CONSTRAINT} does; ignored"
-    assert (reason in contacts) == (reason in pocket) == (model != CONSTRAINT)
+    assert reason in contacts and reason in pocket
+
+
+def test_least_distances_between_residues_are_not_read(make_settings):
+    contacts = (replace(CONTACT, min_distance=3.0), CONTACT,
+                Contact(AtomAddress(1, 1, "CA", 1), AtomAddress(2, 2, "N1", 1), 8.0, 2.0))
+    job = Job("j", (CHAIN, Ligand(codes=("ATP",))), contacts=contacts)
+    settings = make_settings()
+    assert not any("min_distance" in note for note in collect_notes(job, settings))
+    notes = collect_notes(job, replace(settings, config=get_config(CONSTRAINT)))
+    assert [note for note in notes if note.startswith("min_distance of contact 1: ")]
+
+
+@pytest.mark.parametrize("least, said", [(0.0, "at most 8"), (2.5, "2.5 to 8")])
+def test_a_constraint_in_words(least, said):
+    constraint = {"kind": "contact_atom", "first": "A TYR 4 CA", "second": "B GOL 1 C2",
+                  "min_distance": least, "max_distance": 8.0, "distance": 7.26,
+                  "satisfied": True, "used": True}
+    assert describe(constraint) == (
+        f"contact atom A TYR 4 CA - B GOL 1 C2: 7.3 A ({said}), satisfied")
+    assert describe(constraint | {"satisfied": False, "used": False}).endswith(
+        "NOT satisfied, not read by this model")
 
 
 @pytest.mark.parametrize("model", VARIANTS)
