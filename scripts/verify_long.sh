@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Run what is too long for every commit: the tests, a replay of every recording, predictions beside
-# PyTorch, and programs of others that read a result folder (installed into an environment of their
-# own). Run it in the environment that scripts/test.sh makes. Dated results belong into docs/.
+# PyTorch, mutants of the product, and programs of others that read a result folder (installed into
+# an environment of their own). Run it in the environment that scripts/test.sh makes. Dated results
+# belong into docs/.
 #   PROTENIX_MS_GOLDEN=DIR bash scripts/verify_long.sh [FOLDER FOR LOGS]
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -30,5 +31,6 @@ step tests python -m pytest -q
 step replay python scripts/replay.py "${recordings[@]}"
 step predict python scripts/bench.py predict --tokens 64,128 --json "$logs/predict.json"
 tail -n 9 "$logs/predict.log"
+step mutants python scripts/mutants.py --out "$logs/mutants.tsv"
 step clients python tests/clients/read_results.py "$logs/clients"
 exit $failed

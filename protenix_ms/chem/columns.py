@@ -67,7 +67,7 @@ def connected_groups(size: int, pairs: Int[Array, "p 2"]) -> Int[Array, "a"]:
     from scipy.sparse.csgraph import connected_components
 
     graph = coo_matrix((np.ones(len(pairs), bool), tuple(pairs.T)), (size, size))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def merge_bonds(*lists: Int[Array, "_ 3"]) -> Int[Array, "p 3"]:

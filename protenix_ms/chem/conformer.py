@@ -13,6 +13,7 @@ import subprocess
 import sys
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -62,7 +63,7 @@ def embed(
     """
     limit = max(1, int(seconds / len(chain)))
     for source in chain:
-        options = rdDistGeom.ETKDGv3()
+        options: Any = rdDistGeom.ETKDGv3()  # RDKit's stubs know no type of its fields
         options.randomSeed = int(seed) % (2**31 - 1)
         options.timeout = limit
         options.useRandomCoords = source is not ConformerSource.ETKDG
@@ -153,8 +154,9 @@ def _child() -> None:
     most = CHILD_MEMORY if hard == resource.RLIM_INFINITY else min(CHILD_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     seed, seconds = int(sys.argv[1]), float(sys.argv[2])
+    binary: Any = sys.stdin.buffer.read()  # RDKit's stubs take its own bytes for text
     try:
-        result = embed(Chem.Mol(sys.stdin.buffer.read()), seed, seconds, LIGAND_CHAIN)
+        result = embed(Chem.Mol(binary), seed, seconds, LIGAND_CHAIN)
     except MemoryError:
         sys.exit(_NO_MEMORY)
     if result is not None:

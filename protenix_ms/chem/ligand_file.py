@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -73,7 +75,8 @@ def _check_positions(mol: Chem.Mol | None, text: str, kind: str, where: str) -> 
 
 def _far_out(mol: Chem.Mol) -> Bool[Array, "a"]:
     """Mark atoms with a coordinate that is not a number of at most `_FARTHEST` angstrom."""
-    return ~(np.abs(mol.GetConformer().GetPositions()) <= _FARTHEST).all(axis=1)
+    far: Bool[Array, "a"] = ~(np.abs(mol.GetConformer().GetPositions()) <= _FARTHEST).all(axis=1)
+    return far
 
 
 def check_atoms(mol: Chem.Mol, where: str) -> None:
@@ -149,11 +152,11 @@ def _one_molecule(text: str, kind: str, where: str) -> str:
 
 
 def _read(text: str, kind: str, **options: bool) -> Chem.Mol | None:
-    readers = {".mol2": Chem.MolFromMol2Block, ".pdb": Chem.MolFromPDBBlock}
-    try:
-        return readers.get(kind, Chem.MolFromMolBlock)(text, **options)
-    except (RuntimeError, ValueError):
-        return None
+    readers: dict[str, Any] = {".mol2": Chem.MolFromMol2Block, ".pdb": Chem.MolFromPDBBlock}
+    mol: Chem.Mol | None = None
+    with suppress(RuntimeError, ValueError):
+        mol = readers.get(kind, Chem.MolFromMolBlock)(text, **options)
+    return mol
 
 
 def _tells_orders(mol: Chem.Mol, text: str) -> bool:

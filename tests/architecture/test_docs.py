@@ -48,8 +48,8 @@ def offences(document: Path) -> Iterator[str]:
 
 
 def test_documents_name_what_is_there():
-    found = [f"{d.relative_to(ROOT)}: {offence}" for d in DOCUMENTS for offence in offences(d)]
-    assert not found, "\n" + "\n".join(found)
+    broken = [f"{d.relative_to(ROOT)}: {offence}" for d in DOCUMENTS for offence in offences(d)]
+    assert not broken, "\n" + "\n".join(broken)
 
 
 def test_every_document_is_linked_from_the_readme():

@@ -130,8 +130,8 @@ def test_modules_of_a_package_make_no_circle():
         body = [n for n in tree_of(path).body if isinstance(n, ast.Import | ast.ImportFrom)]
         graph[name] = {n for node in body for n in imports_of(node)}
     edges = {
-        name: {m for n in found for m in (n, n.rpartition(".")[0]) if m in graph and m != name}
-        for name, found in graph.items()
+        name: {m for n in imported for m in (n, n.rpartition(".")[0]) if m in graph and m != name}
+        for name, imported in graph.items()
     }
     # a package's __init__ re-exports its modules; that is not a circle
     edges = {n: {m for m in e if not n.startswith(f"{m}.")} for n, e in edges.items()}
@@ -214,14 +214,14 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 def public(tree: ast.Module) -> list:
     """Public functions and classes of a module, and public methods of public classes."""
-    found = []
+    nodes = []
     for node in tree.body:
         if isinstance(node, FUNCTION | ast.ClassDef) and not node.name.startswith("_"):
-            found.append(node)
+            nodes.append(node)
             if isinstance(node, ast.ClassDef):
-                found += [m for m in node.body
+                nodes += [m for m in node.body
                           if isinstance(m, FUNCTION) and not m.name.startswith("_")]
-    return found
+    return nodes
 
 
 def undocumented(path: Path) -> Iterator[str]:

@@ -275,18 +275,18 @@ def exact(case: Case, dout: np.ndarray | None = None) -> dict[str, np.ndarray]:
     p = weights / total * alive[:, None, None, None]
     out = p @ v
     lse = np.where(alive[:, None, None], (top + np.log(total))[..., 0], 1e30)
-    found = {"out": out.transpose(0, 2, 1, 3), "lse": lse}
+    results = {"out": out.transpose(0, 2, 1, 3), "lse": lse}
     if dout is None:
-        return found
+        return results
     do = from_device(dout).transpose(0, 2, 1, 3)
     delta = (do * out).sum(-1)
     ds = p * (do @ v.transpose(0, 1, 3, 2) - delta[..., None])
     swap = (0, 2, 1, 3)
-    found |= {
+    results |= {
         "delta": delta, "dq": (scale * ds @ k).transpose(swap),
         "dk": (scale * ds.transpose(0, 1, 3, 2) @ q).transpose(swap),
         "dv": (p.transpose(0, 1, 3, 2) @ do).transpose(swap),
     }
     if case.bias is not None:
-        found["dbias"] = ds.reshape(-1, div, *ds.shape[1:]).sum(1)
-    return found
+        results["dbias"] = ds.reshape(-1, div, *ds.shape[1:]).sum(1)
+    return results

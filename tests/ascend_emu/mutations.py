@@ -31,26 +31,26 @@ class Trial:
         """What the kernel computes."""
         if not grad:
             return dict(zip(("out", "lse"), device.forward(self.case, machine)))
-        found = device.backward(
+        gradients = device.backward(
             self.case, self.dout, self.answer["lse"], self.answer["delta"], machine
         )
-        return {n: x for n, x in zip(("dq", "dk", "dv", "dbias"), found) if n in self.answer}
+        return {n: x for n, x in zip(("dq", "dk", "dv", "dbias"), gradients) if n in self.answer}
 
     def complaint(self, grad: bool, machine: Machine) -> str:
         """What is wrong with a run, nothing if all is well."""
         try:
-            found = self.run(grad, machine)
+            results = self.run(grad, machine)
         except EmulationError as objection:
             return str(objection)
-        errors = {n: relative_error(x, self.answer[n]) for n, x in found.items()}
+        errors = {n: relative_error(x, self.answer[n]) for n, x in results.items()}
         wrong = [n for n, error in errors.items() if not error <= TOLERANCE]
         return f"wrong numbers: {wrong}" if wrong else ""
 
 
-def relative_error(found: np.ndarray, exact: np.ndarray) -> float:
+def relative_error(actual: np.ndarray, exact: np.ndarray) -> float:
     """Largest error over the largest value, at least one; rows without keys are compared as 1e6."""
-    found, exact = np.minimum(found, 1e6), np.minimum(exact, 1e6)
-    return float(np.abs(found - exact).max() / max(1.0, np.abs(exact[exact < 1e6]).max(initial=0)))
+    actual, exact = np.minimum(actual, 1e6), np.minimum(exact, 1e6)
+    return float(np.abs(actual - exact).max() / max(1.0, np.abs(exact[exact < 1e6]).max(initial=0)))
 
 
 def trials(grad: bool) -> list[Trial]:

@@ -31,10 +31,10 @@ def _docstrings(thing: object, depth: int = 4) -> Iterator[str]:
     yield text
     other = _ELSEWHERE.search(text)
     if other and depth:
-        found: object = mindspore
+        value: object = mindspore
         for part in other.group(1).split("."):
-            found = getattr(found, part, None)
-        yield from _docstrings(found, depth - 1)
+            value = getattr(value, part, None)
+        yield from _docstrings(value, depth - 1)
 
 
 def _texts(name: str) -> Iterator[str]:
@@ -58,15 +58,15 @@ def documented(name: str) -> str:
 @cache
 def remarks(name: str) -> tuple[str, ...]:
     """Sentences of the docstring of a call about Ascend, joined over lines."""
-    found = []
+    sentences = []
     for text in _texts(name):
         body = text.partition("Supported Platforms:")[0]
         for paragraph in re.split(r"\n\s*\n|\n\s*- ", body):
             if "Ascend" in paragraph or "Atlas" in paragraph:
-                found.append(" ".join(paragraph.split()))
+                sentences.append(" ".join(paragraph.split()))
         if _PLATFORMS.search(text):
             break
-    return tuple(found)
+    return tuple(sentences)
 
 
 @cache

@@ -79,8 +79,8 @@ class Recorder:
         return call
 
     def _note(self, name: str, arguments: tuple, named: dict) -> None:
-        given = _tensors((*arguments, *named.values()))
-        self.calls[name].add(tuple((str(t.dtype), t.ndim) for t in given))
+        tensors = _tensors((*arguments, *named.values()))
+        self.calls[name].add(tuple((str(t.dtype), t.ndim) for t in tensors))
         if name in self.limits and not self.limits[name](*arguments, **named):
             self.broken.add(name)
 

@@ -50,8 +50,8 @@ def error_rows() -> Iterator[str]:
     yield "|---" * (5 + len(NAMES)) + "|"
     for case in CASES:
         sizes, groups, masked, dtype, cores = case
-        found = errors(case)
-        numbers = " | ".join(f"{found[n]:.0e}" if n in found else "" for n in NAMES)
+        error_of = errors(case)
+        numbers = " | ".join(f"{error_of[n]:.0e}" if n in error_of else "" for n in NAMES)
         yield (f"| {', '.join(map(str, sizes))} | {groups or 'none'} | {'yes' if masked else 'no'} "
                f"| {'fp16' if dtype == HALF else 'bf16'} | {cores} | {numbers} |")
 

@@ -103,16 +103,16 @@ def potentials(recording: GuidedRecording) -> dict[str, Array]:
     settings = GuidanceSettings.read(guidance_settings() | {"enable": True})
     lists = GeometryLists.from_features(recording.features)
     x, place = recording.fixed["x"].astype(np.float64), StepPlace(0, 1, 1.0, 0.0, 1.0)
-    found = {}
+    stages = {}
     for term in settings.terms:
         parameters = term.at(1.0)
         energy, gradient = POTENTIALS[term.name](x, lists, parameters)
-        found |= {f"{term.name}/energy": energy, f"{term.name}/grad": gradient}
+        stages |= {f"{term.name}/energy": energy, f"{term.name}/grad": gradient}
         if term.name in PROJECTIONS:
-            found[f"{term.name}/projection"] = PROJECTIONS[term.name](x, lists, parameters)
+            stages[f"{term.name}/projection"] = PROJECTIONS[term.name](x, lists, parameters)
     guide = Guide(settings, lists)
     energy, gradient = guide.total(x, place)
-    return found | {"total/energy": energy, "total/grad": gradient,
+    return stages | {"total/energy": energy, "total/grad": gradient,
                     "total/projection": guide.project(x, place)}
 
 
@@ -138,7 +138,7 @@ def steps(recording: GuidedRecording) -> dict[str, Array]:
     # with chunks of samples, what is recorded of a step is the last chunk's
     noises = recording.draws(NOISE)[-len(numbers) * settings.outer:]
     perturbations = recording.draws(PERTURBATION)[-len(numbers):]
-    found = {}
+    stages = {}
     for place, number in enumerate(numbers):
         queue = {"guidance_noise": noises[place * settings.outer:][:settings.outer],
                  "guidance_perturbation": list(perturbations[place]) if perturbations else []}
@@ -156,26 +156,26 @@ def steps(recording: GuidedRecording) -> dict[str, Array]:
         where = StepPlace(number, total, *levels, recording.sampler["step_scale_eta"])
         result = guide(lambda x, queue=denoised: queue.pop(0).reshape(-1, *x.shape[1:]),
                        truth[f"tfg/x_noisy#{number}"].reshape(-1, *shape[-2:]), where, normal)
-        found[f"tfg/x_next#{number}"] = result
-        found |= _stages(seen, number, settings)
-    return found
+        stages[f"tfg/x_next#{number}"] = result
+        stages |= _stages(seen, number, settings)
+    return stages
 
 
 def _stages(
     seen: Mapping[str, list[Array]], number: int, settings: GuidanceSettings
 ) -> dict[str, Array]:
     """Name what a step showed as the recording does."""
-    found, inner = {}, settings.inner if settings.mu else 0
+    stages, inner = {}, settings.inner if settings.mu else 0
     for outer in range(settings.outer):
         tag = f"{number}.{outer}"
         for stage, values in seen.items():
             if stage not in ("logp", "grad"):
-                found[f"tfg/{stage}#{tag}"] = values[outer]
+                stages[f"tfg/{stage}#{tag}"] = values[outer]
         if inner:
             part = slice(outer * inner, (outer + 1) * inner)
-            found[f"tfg/logp#{tag}"] = np.stack(seen["logp"][part])
-            found |= {f"tfg/grad#{tag}.{i}": g for i, g in enumerate(seen["grad"][part])}
-    return found
+            stages[f"tfg/logp#{tag}"] = np.stack(seen["logp"][part])
+            stages |= {f"tfg/grad#{tag}.{i}": g for i, g in enumerate(seen["grad"][part])}
+    return stages
 
 
 def compare_steps(recording: GuidedRecording, ours: Mapping[str, Array]) -> Iterator[Row]:

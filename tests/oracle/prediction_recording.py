@@ -143,8 +143,8 @@ class Recording:
     def part(self, prefix: str) -> dict[str, Array]:
         """Outputs under a prefix, without it, in recorded order."""
         start = f"{prefix}/"
-        found = {k[len(start):]: v for k, v in self.outputs.items() if k.startswith(start)}
-        return dict(sorted(found.items())) if prefix == "rng" else found
+        below = {k[len(start):]: v for k, v in self.outputs.items() if k.startswith(start)}
+        return dict(sorted(below.items())) if prefix == "rng" else below
 
     def draws(self) -> RecordedDraws:
         return RecordedDraws(self.part("rng"), self.config.sample_diffusion.N_step)

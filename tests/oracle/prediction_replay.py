@@ -92,17 +92,17 @@ def run(recording: Recording, model: Protenix) -> dict[str, Array]:
 
 def scores(recording: Recording, prediction: Prediction) -> dict[str, Array]:
     """Summary confidences and full data of every sample."""
-    layout, found = Layout.from_features(recording.features), {}
+    layout, values = Layout.from_features(recording.features), {}
     cycles = recording.config.model.N_cycle
     for i, confidence in enumerate(prediction.confidence):
         summary = summarize(
             confidence, prediction.coordinates[i], prediction.contact_probs, layout, cycles
         )
-        found.update({f"pred/summary_confidence/{i}/{k}": np.asarray(v)
+        values.update({f"pred/summary_confidence/{i}/{k}": np.asarray(v)
                       for k, v in summary.items()})
-        found[f"full_data/{i}/token_pair_pae"] = confidence.pae
-        found[f"full_data/{i}/token_pair_pde"] = confidence.pde
-    return found
+        values[f"full_data/{i}/token_pair_pae"] = confidence.pae
+        values[f"full_data/{i}/token_pair_pde"] = confidence.pde
+    return values
 
 
 def upstream_distances(
@@ -156,14 +156,15 @@ def denoise(
 ) -> dict[str, Array]:
     """The recorded stand-alone denoiser call, on our trunk's last representations."""
     trunk = trunk_of(recording, stages)
-    job, found = ModelInputs(recording.features), Stages("denoise/plain")
-    given = model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
-    with listening(found):
+    job, heard = ModelInputs(recording.features), Stages("denoise/plain")
+    prepared = model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
+    with listening(heard):
         x = model.diffusion_module(
-            Tensor(recording.outputs["denoise/x_noisy"]), recording.outputs["denoise/t_hat"], given
+            Tensor(recording.outputs["denoise/x_noisy"]), recording.outputs["denoise/t_hat"],
+            prepared,
         )
-    found["denoise/plain/x_denoised"] = x.asnumpy()
-    return dict(found)
+    heard["denoise/plain/x_denoised"] = x.asnumpy()
+    return dict(heard)
 
 
 def tolerance(key: str, exact: bool) -> tuple[str, float]:

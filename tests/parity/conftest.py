@@ -168,15 +168,15 @@ class Comparison:
                       self._cotangents(n_outputs, [o.shape for o in outputs])]
 
         def weighted(*values):
-            made = [o for o in forward(*values) if o is not None]
-            return sum((o * w).sum() for o, w in zip(made, weightings))
+            present = [o for o in forward(*values) if o is not None]
+            return sum((o * w).sum() for o, w in zip(present, weightings))
 
         named = [(n, p) for n, p in self.ours.parameters_and_names() if p.requires_grad]
         weights = [p for _, p in named]
         if floats:
             positions = tuple(range(len(floats)))
-            _, found = ms.value_and_grad(weighted, positions, weights)(*values)
-            by_input, by_weight = found
+            _, partial = ms.value_and_grad(weighted, positions, weights)(*values)
+            by_input, by_weight = partial
         else:
             by_input, (_, by_weight) = (), ms.value_and_grad(weighted, None, weights)()
         grads = dict(zip(floats, _tuple(by_input)))

@@ -70,11 +70,11 @@ def test_round_trip(variant, upstream, tmp_path, monkeypatch):
     state = model.state_dict()
     (tmp_path / "config.json").write_text(json.dumps(config))
     torch.save({"model": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "a.pt")
-    given = ("--config", tmp_path / "config.json", "--model", variant)
+    options = ("--config", tmp_path / "config.json", "--model", variant)
 
     ours, ckpt = tmp_path / "b.safetensors", tmp_path / "c.ckpt"
-    assert command(monkeypatch, tmp_path / "a.pt", ours, *given, "--provenance", "a test") == 0
-    assert command(monkeypatch, ours, ckpt, *given) == 0
+    assert command(monkeypatch, tmp_path / "a.pt", ours, *options, "--provenance", "a test") == 0
+    assert command(monkeypatch, ours, ckpt, *options) == 0
     sidecar = json.loads((tmp_path / "b.json").read_text())
     assert sidecar["model"] == variant and sidecar["provenance"] == "a test"
     assert sidecar["parameters"] == sum(v.numel() for v in state.values())
@@ -90,7 +90,7 @@ def test_round_trip(variant, upstream, tmp_path, monkeypatch):
     assert all(np.array_equal(loaded[k].asnumpy(), v.numpy()) for k, v in state.items())
 
     for source in (ours, ckpt):
-        assert command(monkeypatch, source, tmp_path / "d.pt", *given, "--reverse") == 0
+        assert command(monkeypatch, source, tmp_path / "d.pt", *options, "--reverse") == 0
         back = torch.load(tmp_path / "d.pt", weights_only=True)["model"]
         for parameter in model.state_dict().values():
             parameter.zero_()

@@ -84,10 +84,10 @@ def test_biases_made_at_each_use_are_the_same(monkeypatch):
         z = ms.Tensor(normal(*shape))
         kept = cell.pair_biases(z, windows)
         monkeypatch.setattr(diffusion_transformer, "CACHED_FLOATS", 0)
-        made = cell.pair_biases(z, windows)
-        assert made._kept is None and kept._kept is not None and len(made) == len(kept) == 2
+        biases = cell.pair_biases(z, windows)
+        assert biases._kept is None and kept._kept is not None and len(biases) == len(kept) == 2
         for i in range(2):
-            np.testing.assert_allclose(made[i].asnumpy(), kept[i].asnumpy(), rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(biases[i].asnumpy(), kept[i].asnumpy(), rtol=1e-5, atol=1e-6)
         monkeypatch.undo()
 
 
@@ -228,8 +228,8 @@ def test_denoiser(compare, upstream, shared_level):
     levels = LEVELS[1:2] if shared_level else LEVELS
 
     def ours(m, x):
-        given = m.prepare(atoms, positions, x["s_inputs"], x["s_trunk"], x["z_trunk"])
-        return m(x["x_noisy"], levels, given)
+        prepared = m.prepare(atoms, positions, x["s_inputs"], x["s_trunk"], x["z_trunk"])
+        return m(x["x_noisy"], levels, prepared)
 
     def theirs(m, x):
         m.diffusion_conditioning.fourier_embedding.requires_grad_(False)

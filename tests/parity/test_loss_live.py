@@ -46,11 +46,11 @@ def case(request):
 
 
 def compare(value: np.ndarray, ours: Callable, upstream: Callable) -> None:
-    found, gradient = ms.value_and_grad(ours)(ms.Tensor(value))
+    loss, gradient = ms.value_and_grad(ours)(ms.Tensor(value))
     leaf = torch.tensor(value, requires_grad=True)
     expected = upstream(leaf)
     expected.backward()
-    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
     reference = leaf.grad.numpy()
     assert np.abs(reference).max() > 0
     assert np.abs(gradient.asnumpy() - reference).max() <= 1e-4 * np.abs(reference).max()

@@ -71,9 +71,9 @@ def example(seed: int):
     crop = {k: v[kept] for k, v in full.items()}
     x = crop["coordinate"].copy()
     for entity in range(3):  # copies change places
-        of = [np.flatnonzero(crop["mol_id"] == m)
+        copies = [np.flatnonzero(crop["mol_id"] == m)
               for m in np.unique(crop["mol_id"][crop["entity_mol_id"] == entity])]
-        for here, there in zip(of, [of[i] for i in rng.permutation(len(of))]):
+        for here, there in zip(copies, [copies[i] for i in rng.permutation(len(copies))]):
             x[here] = crop["coordinate"][there]
     turn = random_rotations(rng, 1)[0]
     x = (x @ turn.T + 5 + 0.5 * rng.standard_normal(x.shape)).astype("f4")
@@ -102,9 +102,9 @@ def upstream(x, features, labels, full, monkeypatch, choice: int):
     tensors = [{k: torch.tensor(v) for k, v in d.items()} for d in (features, labels, full)]
     tensors[0]["atom_perm_list"] = ORDERS.tolist() * (len(x) // ATOMS)
     permutation = theirs.SymmetricPermutation(config)
-    found, log = permutation.permute_label_to_match_mini_rollout(
+    permuted, log = permutation.permute_label_to_match_mini_rollout(
         torch.tensor(x)[None], *tensors)
-    return found["coordinate"].numpy(), found["coordinate_mask"].numpy(), log
+    return permuted["coordinate"].numpy(), permuted["coordinate_mask"].numpy(), log
 
 
 @pytest.mark.parametrize("seed", range(12))

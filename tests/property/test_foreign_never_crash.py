@@ -20,9 +20,9 @@ KEYS = st.sampled_from(["molecule_type", "chain_ids", "sequence", "non_canonical
 
 
 def outcomes(path):
-    found = list(scan_jobs(path))
-    assert all(isinstance(item, Job | InputError) for item in found)
-    return found
+    jobs = list(scan_jobs(path))
+    assert all(isinstance(item, Job | InputError) for item in jobs)
+    return jobs
 
 
 @FUZZ

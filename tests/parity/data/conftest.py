@@ -41,10 +41,10 @@ def both(parser, ccd, deposits):
 
     from protenix_ms.data import read_entry
 
-    made = {}
+    entries = {}
 
     def read(name: str):
-        if name not in made:
+        if name not in entries:
             path = deposits / f"{name}.cif.gz"
             upstream = parser(path)
             assembly = upstream.get_bioassembly()
@@ -52,7 +52,7 @@ def both(parser, ccd, deposits):
             atoms = assembly["atom_array"]
             atoms.set_annotation("resolution", [upstream.resolution] * len(atoms))
             assembly["token_array"] = AtomArrayTokenizer(atoms).get_token_array()
-            made[name] = read_entry(path, ccd), assembly, lines
-        return made[name]
+            entries[name] = read_entry(path, ccd), assembly, lines
+        return entries[name]
 
     return read

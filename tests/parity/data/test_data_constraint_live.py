@@ -79,8 +79,8 @@ def test_substructures(pair):
     chosen = np.random.default_rng(0).random(len(sites)) < 0.2
     bins = upstream._get_distance_feature(torch.tensor(chosen), coord_noise_scale=0)
     expected = upstream.one_hot_encoder(bins, 4).numpy()
-    made = substructure_feature(sites.position.astype(np.float32), chosen)
-    assert (made != expected).any(-1).mean() < 1e-5  # distances on the edge of a bin
+    actual = substructure_feature(sites.position.astype(np.float32), chosen)
+    assert (actual != expected).any(-1).mean() < 1e-5  # distances on the edge of a bin
     assert expected.any()
 
 
@@ -105,9 +105,9 @@ def test_split_tokens(pair):
     )
     expected = Featurizer(token_array, atom_array).get_all_input_features()
     expected = {key: value.numpy() for key, value in expected.items()}
-    made = structure_features(atoms, tokens, np.random.default_rng(0), False)
-    made["resolution"] = expected["resolution"]
-    wrong = [row for row in compare(made, expected) if not row.equal]
+    actual = structure_features(atoms, tokens, np.random.default_rng(0), False)
+    actual["resolution"] = expected["resolution"]
+    wrong = [row for row in compare(actual, expected) if not row.equal]
     wrong = [row for row in wrong if row.name not in ("frame_atom_index", "has_frame")]
     assert not wrong, "\n".join(map(str, wrong))
     assert [list(m[:2]) for m in moved] == tokens.atom_to_token[
@@ -117,12 +117,12 @@ def test_split_tokens(pair):
 
 def test_sampled_constraints_hold_in_the_structure(pair):
     _, _, entry = pair
-    made = sample_constraints(entry.atoms, entry.atoms, np.random.default_rng(2), ALWAYS)
-    features = {k.removeprefix("constraint_feature/"): v for k, v in made.features.items()}
-    n = len(made.tokens)
-    position = made.atoms.coord[made.tokens.centre_atom].astype(float)
+    example = sample_constraints(entry.atoms, entry.atoms, np.random.default_rng(2), ALWAYS)
+    features = {k.removeprefix("constraint_feature/"): v for k, v in example.features.items()}
+    n = len(example.tokens)
+    position = example.atoms.coord[example.tokens.centre_atom].astype(float)
     far = np.linalg.norm(position[:, None] - position[None], axis=-1)
-    apart = made.tokens.asym_id[:, None] != made.tokens.asym_id[None]
+    apart = example.tokens.asym_id[:, None] != example.tokens.asym_id[None]
     for name, number in (("contact", 4), ("contact_atom", 2)):
         least, largest = np.moveaxis(features[name], -1, 0)
         pairs = np.argwhere(largest > 0)
@@ -131,15 +131,15 @@ def test_sampled_constraints_hold_in_the_structure(pair):
         assert all(far[i, j] <= largest[i, j] + 1e-4 and apart[i, j] for i, j in pairs)
     pocket = features["pocket"][..., 0]
     binder, near = np.nonzero(pocket)
-    assert len(set(made.tokens.asym_id[binder])) <= 1
+    assert len(set(example.tokens.asym_id[binder])) <= 1
     assert all((far[binder, j] <= pocket[binder[0], j] + 1e-4).any() for j in set(near))
     assert (features["substructure"].sum(-1) <= 1).all()
-    told = features["contact"].any((1, 2)) | features["substructure"].any((1, 2))
-    told |= features["pocket"].any((1, 2)) | features["pocket"].any((0, 2))
-    told |= features["contact_atom"].any((1, 2))
+    constrained = features["contact"].any((1, 2)) | features["substructure"].any((1, 2))
+    constrained |= features["pocket"].any((1, 2)) | features["pocket"].any((0, 2))
+    constrained |= features["contact_atom"].any((1, 2))
     if entry.name in ("1ay7", "1k6p"):
-        assert told.any()
-    kinds = made.atoms.entity_mol_id[made.tokens.centre_atom]
+        assert constrained.any()
+    kinds = example.atoms.entity_mol_id[example.tokens.centre_atom]
     old = entry.atoms.entity_mol_id.max()
-    molecules = made.tokens.asym_id
-    assert ((kinds > old) == np.isin(molecules, molecules[told])).all()
+    molecules = example.tokens.asym_id
+    assert ((kinds > old) == np.isin(molecules, molecules[constrained])).all()

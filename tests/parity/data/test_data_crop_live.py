@@ -113,10 +113,10 @@ def test_example_of_a_crop(name, weights, both, ccd):
     full, _ = Featurizer.get_gt_full_complex_features(
         assembly["atom_array"], atoms, get_cropped_asym_only=not weights[0]
     )
-    for made, expected in ((ours.labels, theirs.get_labels()), (ours.labels_full, full)):
-        assert made.keys() == expected.keys()
+    for actual, expected in ((ours.labels, theirs.get_labels()), (ours.labels_full, full)):
+        assert actual.keys() == expected.keys()
         expected = {key: value.numpy() for key, value in expected.items()}
-        wrong = [row for row in compare(made, expected) if not row.equal]
+        wrong = [row for row in compare(actual, expected) if not row.equal]
         assert not wrong, "\n".join(map(str, wrong))
 
 

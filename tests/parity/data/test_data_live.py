@@ -32,8 +32,8 @@ ANNOTATIONS = {
 }  # fmt: skip
 
 
-def check(ours, made, but=()):
-    theirs, atoms = made["atom_array"], ours.atoms
+def check(ours, output, but=()):
+    theirs, atoms = output["atom_array"], ours.atoms
     assert len(atoms) == len(theirs)
     for name, own in ANNOTATIONS.items():
         if name in but:
@@ -45,9 +45,9 @@ def check(ours, made, but=()):
     assert {tuple(pair) for pair in atoms.bonds[:, :2].tolist()} == {
         tuple(pair) for pair in theirs.bonds.as_array()[:, :2].tolist()
     }
-    assert ours.sequences == made["sequences"]
-    assert ours.n_token == made["num_tokens"]
-    assert (ours.release_date, ours.resolution) == (made["release_date"], made["resolution"])
+    assert ours.sequences == output["sequences"]
+    assert ours.n_token == output["num_tokens"]
+    assert (ours.release_date, ours.resolution) == (output["release_date"], output["resolution"])
 
 
 @pytest.mark.parametrize("name", ENTRIES)
@@ -69,11 +69,11 @@ def test_unfiltered(name, ccd, distillation_parser, deposits, tmp_path):
     path = edits.edited(deposits / f"{name}.cif.gz", tmp_path / f"{name}.cif",
                         edits.heavy_atoms_without_water)
     upstream = distillation_parser(path)
-    made = upstream.get_structure_dict()
-    made |= {"release_date": upstream.release_date, "resolution": upstream.resolution}
+    output = upstream.get_structure_dict()
+    output |= {"release_date": upstream.release_date, "resolution": upstream.resolution}
     ours = read_entry(path, ccd, filtered=False)
-    made["atom_array"].set_annotation("is_resolved", ours.atoms.is_resolved)
-    check(ours, made, but=("mol_id", "entity_mol_id", "mol_atom_index"))
+    output["atom_array"].set_annotation("is_resolved", ours.atoms.is_resolved)
+    check(ours, output, but=("mol_id", "entity_mol_id", "mol_atom_index"))
 
 
 def test_glycans_counted_downwards_keep_their_residues(ccd, deposits, tmp_path):

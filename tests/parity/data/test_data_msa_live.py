@@ -21,8 +21,8 @@ def alignment(sequence: str, letters, rng, depth: int, named: str) -> str:
         row = np.array(list(sequence))
         changed = rng.random(len(row)) < 0.4
         row[changed] = rng.choice(letters, int(changed.sum()))
-        made = "".join(c + ("ac" if rng.random() < 0.03 else "") for c in row)
-        text.append(f">{named.format(i % 17)}\n{made}\n")
+        aligned = "".join(c + ("ac" if rng.random() < 0.03 else "") for c in row)
+        text.append(f">{named.format(i % 17)}\n{aligned}\n")
     return "".join(text)
 
 

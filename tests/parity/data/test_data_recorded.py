@@ -55,14 +55,14 @@ def test_features(pair):
 def test_labels(pair, name):
     ours, recorded = pair
     theirs = group(recorded, name)
-    made = ours.labels if name == "label_dict" else ours.labels_full
-    assert made.keys() == theirs.keys()
-    wrong = [row for row in compare(made, theirs) if not row.equal]
+    actual = ours.labels if name == "label_dict" else ours.labels_full
+    assert actual.keys() == theirs.keys()
+    wrong = [row for row in compare(actual, theirs) if not row.equal]
     assert not wrong, "\n".join(map(str, wrong))
 
 
 def test_permutations(pair):
     ours, recorded = pair
     theirs = json.loads(str(recorded["input_feature_dict/atom_perm_list.json"]))
-    made = [row for columns in ours.permutations for row in columns.tolist()]
-    assert made == theirs
+    actual = [row for columns in ours.permutations for row in columns.tolist()]
+    assert actual == theirs

@@ -84,7 +84,7 @@ def test_no_logits_without_a_listener(recording, monkeypatch):
     head = case.load(ConfidenceHead(case.config.model.confidence_head), "confidence_head")
     monkeypatch.setattr(head, "logits", lambda *_: pytest.fail("logits of all pairs"))
     trunk = tuple(ms.Tensor(x) for x in case.trunk)
-    told = []
+    events = []
     head(ConfidenceFeatures.from_features(case.features), trunk, case["pred/coordinate"],
-         lambda *event: told.append(event))
-    assert told == [("sample", 1, 2), ("sample", 2, 2)]
+         lambda *event: events.append(event))
+    assert events == [("sample", 1, 2), ("sample", 2, 2)]

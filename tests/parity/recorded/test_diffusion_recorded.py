@@ -52,10 +52,10 @@ class Stages(dict):
 
 
 def test_two_noise_levels_at_once(prepared):
-    case, module, given = prepared
+    case, module, inputs = prepared
     stages = Stages(heard=[])
     with listening(stages):
-        x = module(ms.Tensor(case["denoise/x_noisy"]), case["denoise/t_hat"], given)
+        x = module(ms.Tensor(case["denoise/x_noisy"]), case["denoise/t_hat"], inputs)
     assert len(set(case["denoise/t_hat"])) > 1
     assert error(x.asnumpy(), case["denoise/plain/x_denoised"]) < 1e-5
     recorded = [k for k in case.outputs if k.startswith("denoise/plain/diffusion_module")]
@@ -65,13 +65,13 @@ def test_two_noise_levels_at_once(prepared):
 
 
 def test_every_step_with_one_shared_noise_level(prepared):
-    case, module, given = prepared
+    case, module, arguments = prepared
     for step in range(case.config.sample_diffusion.N_step):
         inputs = f"in/diffusion_module#{step}"
         level = case[f"{inputs}/t_hat_noise_level"][:1]
         stages = Stages(heard=[])
         with listening(stages):
-            module(ms.Tensor(case[f"{inputs}/x_noisy"]), level, given)
+            module(ms.Tensor(case[f"{inputs}/x_noisy"]), level, arguments)
         for key, value in stages.items():
             if key != "heard":
                 recorded = case[f"act/{key.replace('#0', f'#{step}')}"]
@@ -100,11 +100,11 @@ class RecordedDraws(SeededDraws):
 
 
 def test_sampler_end_to_end(prepared):
-    case, module, given = prepared
+    case, module, inputs = prepared
     draws, config = RecordedDraws(case), case.config
     schedule = noise_schedule(config.inference_noise_scheduler, config.sample_diffusion.N_step)
     x = sample(
-        lambda x, t: module(ms.Tensor(x), t, given).asnumpy(),
+        lambda x, t: module(ms.Tensor(x), t, inputs).asnumpy(),
         schedule, draws, SamplerOptions.from_config(config.sample_diffusion),
         case["pred/coordinate"].shape[:2],
     )

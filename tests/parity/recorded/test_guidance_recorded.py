@@ -25,8 +25,8 @@ def test_steps(recording):
 
 
 def test_geometry_lists(golden, recording):
-    made = replay.features(golden / "tfg" / "stereo")
-    assert not beyond(replay.compare_features(recording.features, made))
-    for name, value in made.items():
+    actual = replay.features(golden / "tfg" / "stereo")
+    assert not beyond(replay.compare_features(recording.features, actual))
+    for name, value in actual.items():
         assert value.dtype == recording.features[name].dtype, name
         assert value.shape == recording.features[name].shape, name

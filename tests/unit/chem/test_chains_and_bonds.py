@@ -199,20 +199,20 @@ def bond(first, second):
 
 def test_glycosylation_takes_o1(ccd):
     table = assembly(ccd)
-    made = apply_covalent_bonds(table, (bond((1, 2, "ND2", 1), (2, 1, "C1")),), ccd)
-    assert len(made) == len(table) - 1 and len(made.bonds) == len(table.bonds)
-    assert "O1" not in made.atom_name[made.chain_id == "C"]
-    ends = made.chain_id[made.bonds[:, :2]]
+    bonded = apply_covalent_bonds(table, (bond((1, 2, "ND2", 1), (2, 1, "C1")),), ccd)
+    assert len(bonded) == len(table) - 1 and len(bonded.bonds) == len(table.bonds)
+    assert "O1" not in bonded.atom_name[bonded.chain_id == "C"]
+    ends = bonded.chain_id[bonded.bonds[:, :2]]
     assert (ends[:, 0] != ends[:, 1]).sum() == 1
 
 
 def test_bonds_of_all_copies_and_by_number(ccd):
     table = assembly(ccd)
     bonds = (bond((1, 1, "SG"), (1, 3, "SG")), bond((1, 2, "CB", 2), (3, 1, 4)))
-    made = apply_covalent_bonds(table, bonds, ccd)
-    assert len(made.bonds) == len(table.bonds) + 3
-    again = apply_covalent_bonds(made, bonds[:1], ccd)
-    assert len(again.bonds) == len(made.bonds)  # known already
+    bonded = apply_covalent_bonds(table, bonds, ccd)
+    assert len(bonded.bonds) == len(table.bonds) + 3
+    again = apply_covalent_bonds(bonded, bonds[:1], ccd)
+    assert len(again.bonds) == len(bonded.bonds)  # known already
 
 
 @pytest.mark.parametrize("first, second, words", [
@@ -238,10 +238,10 @@ def test_refused_bonds(ccd, first, second, words):
     ([((2, 1, "O4"), (1, 2, "CB", 1)), ((2, 1, "O4"), (3, 1, 4))], "atom O4 of NAG .*3 bonds"),
 ])
 def test_bonds_that_no_atom_can_have_are_refused_where_checked(ccd, bonds, words):
-    made = tuple(bond(*ends) for ends in bonds)
+    wanted = tuple(bond(*ends) for ends in bonds)
     with pytest.raises(ChemistryError, match=f"(?s)covalent_bonds, entity .*{words}"):
-        apply_covalent_bonds(assembly(ccd), made, ccd, check_valence=True)
-    assert len(apply_covalent_bonds(assembly(ccd), made, ccd))
+        apply_covalent_bonds(assembly(ccd), wanted, ccd, check_valence=True)
+    assert len(apply_covalent_bonds(assembly(ccd), wanted, ccd))
 
 
 def test_selenomethionine(ccd):

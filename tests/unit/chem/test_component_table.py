@@ -41,9 +41,9 @@ def test_covers_the_dictionary(ccd, columns):
 
 
 def test_conformers_are_made_here(columns):
-    made = np.isin(columns["conformer_source"],
+    embedded = np.isin(columns["conformer_source"],
                    [ConformerSource.ETKDG, ConformerSource.RANDOM_COORDINATES])
-    assert made.mean() > 0.97
+    assert embedded.mean() > 0.97
     assert columns["mask"].mean() > 0.999
     assert (columns["position_unit"] >= 9.9e-4).all()
     assert (columns["position_unit"] > 1.1e-3).sum() < 50

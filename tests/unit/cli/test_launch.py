@@ -49,8 +49,8 @@ def test_a_built_op_is_announced_to_ranks_too(monkeypatch, tmp_path, variables, 
         k: v.format(op=tmp_path / "op") for k, v in variables.items()})
     launch.relaunch()
     assert os.environ["ASCEND_CUSTOM_OPP_PATH"] == announced.format(op=tmp_path / "op")
-    told = "{op}" not in variables.get("ASCEND_CUSTOM_OPP_PATH", "")
-    assert ("MS_COMPILER_CACHE_PATH" in os.environ) == told
+    cached = "{op}" not in variables.get("ASCEND_CUSTOM_OPP_PATH", "")
+    assert ("MS_COMPILER_CACHE_PATH" in os.environ) == cached
 
 
 def test_without_an_op_nothing_is_announced(monkeypatch, tmp_path):

@@ -71,13 +71,13 @@ def test_bad_files_are_refused(name, deposit_files, ccd):
 def test_same_draws_same_bytes(entry, ccd):
     options = ExampleOptions(CropOptions(size=30), shuffle_molecules=True, shuffle_copies=True,
                              rename_ligands=True)
-    made = [
+    examples = [
         training_example(entry, ["A"], np.random.default_rng(4), options, Symmetries(ccd))
         for _ in range(2)
     ]
-    assert made[0].features.keys() == made[1].features.keys()
-    for name, array in made[0].features.items():
-        np.testing.assert_array_equal(array, made[1].features[name], err_msg=name)
+    assert examples[0].features.keys() == examples[1].features.keys()
+    for name, array in examples[0].features.items():
+        np.testing.assert_array_equal(array, examples[1].features[name], err_msg=name)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -85,17 +85,17 @@ def test_crops_hold_whole_residues(entry, ccd, seed):
     options = ExampleOptions(CropOptions(size=40))
     rng = np.random.default_rng(seed)
     try:
-        made = training_example(entry, ["A", "C"], rng, options, Symmetries(ccd))
+        example = training_example(entry, ["A", "C"], rng, options, Symmetries(ccd))
     except EmptyCropError:
         return
-    atoms = made.atoms
-    assert 0 < len(made.tokens) <= 40
-    assert made.features["token_bonds"].shape == (len(made.tokens),) * 2
+    atoms = example.atoms
+    assert 0 < len(example.tokens) <= 40
+    assert example.features["token_bonds"].shape == (len(example.tokens),) * 2
     whole = np.bincount(entry.atoms.ref_space_uid)
     cropped = np.bincount(atoms.ref_space_uid, minlength=len(whole))
     assert ((cropped == 0) | (cropped == whole)).all()
-    assert sum(len(columns) for columns in made.permutations) == len(atoms)
-    for columns in made.permutations:
+    assert sum(len(columns) for columns in example.permutations) == len(atoms)
+    for columns in example.permutations:
         assert (np.sort(columns, axis=0) == np.arange(len(columns))[:, None]).all()
         assert (columns[:, 0] == np.arange(len(columns))).all()
 
@@ -104,18 +104,18 @@ def test_full_labels_hold_every_stand_in(entry, ccd):
     """A contiguous crop with one copy has the labels of both copies to choose from."""
     options = ExampleOptions(CropOptions(size=20, weights=(1.0, 0.0, 0.0)))
     for seed in range(20):
-        made = training_example(entry, ["A"], np.random.default_rng(seed), options,
+        example = training_example(entry, ["A"], np.random.default_rng(seed), options,
                                 Symmetries(ccd))
-        if set(made.atoms.chain_id.tolist()) == {"A"}:
+        if set(example.atoms.chain_id.tolist()) == {"A"}:
             break
-    molecules = np.unique(made.labels_full["mol_id"])
+    molecules = np.unique(example.labels_full["mol_id"])
     assert len(molecules) == 1 + (entry.atoms.entity_id[entry.atoms.chain_id == "B"][0] == "1")
 
 
 def test_reference_chains_only(entry, ccd):
     options = ExampleOptions(CropOptions(size=0), reference_chains_only=True)
-    made = training_example(entry, ["C"], np.random.default_rng(0), options, Symmetries(ccd))
-    assert set(made.atoms.chain_id.tolist()) == {"C"}
+    example = training_example(entry, ["C"], np.random.default_rng(0), options, Symmetries(ccd))
+    assert set(example.atoms.chain_id.tolist()) == {"C"}
 
 
 def test_shuffles_keep_what_belongs_together(entry):
@@ -151,18 +151,19 @@ def test_constraints_come_with_an_example(entry, ccd):
         contact=PairSampling(1.0, near, 3.0), contact_atom=PairSampling(1.0, near, 2.0)
     )
     plain = ExampleOptions(CropOptions(size=0))
-    told = replace(plain, constraints=sampling)
-    made = [
+    constrained = replace(plain, constraints=sampling)
+    examples = [
         training_example(entry, ["A"], np.random.default_rng(1), options, Symmetries(ccd))
-        for options in (plain, told)
+        for options in (plain, constrained)
     ]
-    n = [len(example.tokens) for example in made]
+    n = [len(example.tokens) for example in examples]
     assert n[1] > n[0]
-    features = made[1].features
+    features = examples[1].features
     assert features["constraint_feature/contact_atom"].shape == (n[1], n[1], 2)
     assert features["constraint_feature/contact"].any()
     assert features["pae_rep_atom_mask"].sum() == n[1] == features["token_bonds"].shape[0]
-    assert made[1].labels_full["pae_rep_atom_mask"].sum() == n[1]
+    assert examples[1].labels_full["pae_rep_atom_mask"].sum() == n[1]
     for name in ("coordinate", "coordinate_mask"):
-        np.testing.assert_array_equal(made[0].labels[name], made[1].labels[name])
-    assert made[1].labels_full["entity_mol_id"].max() > made[0].labels_full["entity_mol_id"].max()
+        np.testing.assert_array_equal(examples[0].labels[name], examples[1].labels[name])
+    last = [example.labels_full["entity_mol_id"].max() for example in examples]
+    assert last[1] > last[0]

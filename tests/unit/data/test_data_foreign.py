@@ -76,9 +76,9 @@ def test_an_atom_without_a_place_is_not_resolved(word, entry):
             if place == ("A", "5"):
                 table["Cartn_y"][row] = {"?": None, ".": False}.get(word, word)
 
-    made = entry(sites(spoil))
-    assert not seen(made, 5).any() and seen(made, 4).all() and seen(made, 6).all()
-    assert np.isfinite(made.atoms.coord).all()
+    edited = entry(sites(spoil))
+    assert not seen(edited, 5).any() and seen(edited, 4).all() and seen(edited, 6).all()
+    assert np.isfinite(edited.atoms.coord).all()
 
 
 def test_no_atom_with_a_place_is_a_reason(entry):
@@ -102,8 +102,8 @@ def test_alternatives_are_chosen_by_residue(letters, entry):
         table["label_alt_id"] = letter
         table["Cartn_z"] = [str(float(z) + k) for z, (_, k) in zip(table["Cartn_z"], copies)]
 
-    made, plain = entry(sites(double)), entry()
-    assert seen(made, 4).all() and seen(made, 5).all() and len(made.atoms) == len(plain.atoms)
+    edited, plain = entry(sites(double)), entry()
+    assert seen(edited, 4).all() and seen(edited, 5).all() and len(edited.atoms) == len(plain.atoms)
     if letters == "BC":
         assert not seen(entry(sites(double), upstream_quirks=True), 5).any()
 
@@ -121,11 +121,11 @@ def without_tables(block):
 
 @pytest.mark.parametrize("filtered", [True, False])
 def test_polymers_of_a_file_without_entities(filtered, entry):
-    made, plain = entry(without_tables, filtered=filtered), entry(filtered=filtered)
-    assert sorted(made.sequences.values()) == sorted({SEQUENCE, OTHER})
-    assert set(made.polymers.values()) == {"polypeptide(L)"}
-    assert made.n_token == plain.n_token and len(made.atoms) == len(plain.atoms)
-    assert made.atoms.is_resolved.all()
+    edited, plain = entry(without_tables, filtered=filtered), entry(filtered=filtered)
+    assert sorted(edited.sequences.values()) == sorted({SEQUENCE, OTHER})
+    assert set(edited.polymers.values()) == {"polypeptide(L)"}
+    assert edited.n_token == plain.n_token and len(edited.atoms) == len(plain.atoms)
+    assert edited.atoms.is_resolved.all()
 
 
 def test_a_gap_of_numbers_is_a_gap_of_the_sequence(entry):
@@ -135,16 +135,16 @@ def test_a_gap_of_numbers_is_a_gap_of_the_sequence(entry):
                          for number, chain in [(t["auth_seq_id"], t["auth_asym_id"])]])(block)
         without_tables(block)
 
-    made = entry(loop_missing)
-    assert OTHER[:6] + "XX" + OTHER[8:] in made.sequences.values()
-    assert not seen(made, 7, "C").any() and seen(made, 9, "C").all()
+    edited = entry(loop_missing)
+    assert OTHER[:6] + "XX" + OTHER[8:] in edited.sequences.values()
+    assert not seen(edited, 7, "C").any() and seen(edited, 9, "C").all()
 
 
 @pytest.mark.parametrize("dropped", ["_entity_poly.", "_entity_poly_seq."])
 def test_half_of_the_tables(dropped, entry):
-    made = entry(lambda block: block.set_mmcif_category(dropped, {}))
-    assert set(made.polymers.values()) == {"polypeptide(L)"}
-    assert set(made.sequences.values()) == {SEQUENCE, OTHER}
+    edited = entry(lambda block: block.set_mmcif_category(dropped, {}))
+    assert set(edited.polymers.values()) == {"polypeptide(L)"}
+    assert set(edited.sequences.values()) == {SEQUENCE, OTHER}
 
 
 @pytest.mark.parametrize("wrap", [
@@ -213,10 +213,10 @@ def test_entities_of_rows_come_from_their_chain(table, value, entry):
         if not table:
             block.set_mmcif_category("_struct_asym.", {})
 
-    made, plain = entry(edit), entry()
-    assert made.sequences == plain.sequences
-    np.testing.assert_array_equal(made.atoms.coord, plain.atoms.coord)
-    np.testing.assert_array_equal(made.atoms.chain_type, plain.atoms.chain_type)
+    edited, plain = entry(edit), entry()
+    assert edited.sequences == plain.sequences
+    np.testing.assert_array_equal(edited.atoms.coord, plain.atoms.coord)
+    np.testing.assert_array_equal(edited.atoms.chain_type, plain.atoms.chain_type)
 
 
 def test_rows_without_a_model_are_of_the_first(entry):
@@ -248,9 +248,9 @@ def test_numbers_may_have_an_uncertainty(entry):
         block.set_mmcif_category("_pdbx_struct_oper_list.", table | {"vector[1]": ["0.0(1)"]})
         block.set_pair("_refine.ls_d_res_high", "2.5(1)")
 
-    made = entry(uncertain)
-    np.testing.assert_array_equal(made.atoms.coord, entry().atoms.coord)
-    assert made.resolution == 2.5
+    edited = entry(uncertain)
+    np.testing.assert_array_equal(edited.atoms.coord, entry().atoms.coord)
+    assert edited.resolution == 2.5
 
 
 def test_a_bad_file_costs_itself_alone(text, tmp_path, capsys):

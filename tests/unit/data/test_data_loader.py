@@ -122,12 +122,12 @@ def test_nothing_left_is_refused(prepared):
 def test_example_at_a_position_is_always_the_same(options):
     """Whatever was made before it, and over the border of an epoch."""
     forward, backward = TrainingData(options), TrainingData(options)
-    made = [forward.example(position) for position in range(15)]
+    examples = [forward.example(position) for position in range(15)]
     for position in reversed(range(15)):
         again = backward.example(position)
-        assert again.row == made[position].row
-        same(again.example, made[position].example)
-    rows = [tuple(drawn.row[k] for k in ("pdb_id", "chain_1_id", "chain_2_id")) for drawn in made]
+        assert again.row == examples[position].row
+        same(again.example, examples[position].example)
+    rows = [tuple(e.row[k] for k in ("pdb_id", "chain_1_id", "chain_2_id")) for e in examples]
     assert len(set(rows)) > 2
 
 
@@ -166,10 +166,10 @@ def test_rows_of_alignments_are_sampled():
     rng = np.random.default_rng(0)
     features = {"msa": np.arange(50)[:, None] * np.ones((1, 3), int), "profile": np.ones((3, 32)),
                 "has_deletion": np.arange(50)[:, None] * np.ones((1, 3))}
-    made = sampled_rows(features, 8, rng)
-    assert made["msa"].shape == (8, 3) and made["profile"].shape == (3, 32)
-    assert made["msa"][0, 0] == 0 and (np.diff(made["msa"][:, 0]) > 0).all()
-    np.testing.assert_array_equal(made["msa"], made["has_deletion"])
+    sampled = sampled_rows(features, 8, rng)
+    assert sampled["msa"].shape == (8, 3) and sampled["profile"].shape == (3, 32)
+    assert sampled["msa"][0, 0] == 0 and (np.diff(sampled["msa"][:, 0]) > 0).all()
+    np.testing.assert_array_equal(sampled["msa"], sampled["has_deletion"])
     assert sampled_rows(features, 50, rng) is features
 
 

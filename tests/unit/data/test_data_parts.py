@@ -93,11 +93,11 @@ def test_clusters_hold_relatives_and_nobody_else():
     founders = ["".join(rng.choice(list("ARNDCQEGHILKMFPSTWYV"), 150)) for _ in range(3)]
     family = [[f, mutated(f, 0.3, 1), mutated(f, 0.2, 2), f[5:]] for f in founders]
     half = founders[0][:70]  # identical, but covers less than 80 %
-    found = cluster([s for members in family for s in members] + [half])
-    names = [{found[s] for s in members} for members in family]
+    cluster_of = cluster([s for members in family for s in members] + [half])
+    names = [{cluster_of[s] for s in members} for members in family]
     assert [len(n) for n in names] == [1, 1, 1]
     assert len(set.union(*names)) == 3
-    assert found[half] not in set.union(*names)
+    assert cluster_of[half] not in set.union(*names)
 
 
 def test_clusters_do_not_depend_on_order_or_repetition():
@@ -118,8 +118,8 @@ def test_mmseqs_is_asked_when_it_is_there(tmp_path):
     program.write_text(MMSEQS)
     program.chmod(0o755)
     sequences = ["A" * 30, "C" * 20, "D" * 10]
-    found = cluster(sequences, str(program))
-    assert found[sequences[0]] == found[sequences[2]] != found[sequences[1]]
+    cluster_of = cluster(sequences, str(program))
+    assert cluster_of[sequences[0]] == cluster_of[sequences[2]] != cluster_of[sequences[1]]
     program.write_text("#!/bin/sh\necho no space left >&2\nexit 1\n")
     with pytest.raises(ResourceError, match="no space left"):
         cluster(sequences, str(program))
@@ -134,9 +134,9 @@ def test_contacts_of_the_crop_or_of_every_interface(by_interface):
     pairs, limit = draw_contacts(sites, options, rng)
     chains = sites.chain[pairs]
     assert np.all(limit == 50) and np.all(chains[:, 0] != chains[:, 1])
-    found = {tuple(sorted(c)) for c in chains.tolist()}
+    interfaces = {tuple(sorted(c)) for c in chains.tolist()}
     assert len(pairs) == (6 if by_interface else 2)
-    assert found == {(3, 5), (3, 9), (5, 9)} if by_interface else len(found) <= 2
+    assert interfaces == {(3, 5), (3, 9), (5, 9)} if by_interface else len(interfaces) <= 2
 
 
 def test_packing_gives_the_arrays_back():

@@ -41,8 +41,8 @@ def test_a_moved_copy_is_perfect():
     assert np.abs(aligned_labels(moved, labels, weight) - moved).max() < 1e-4
     assert float(mse_loss(ms.Tensor(moved), labels, weight, np.ones(2, "f4"))) < 1e-8
     best = 1 - np.mean([1 / (1 + np.exp(-t)) for t in (0.5, 1, 2, 4)])
-    found = smooth_lddt_loss(ms.Tensor(moved), Neighbours.from_labels(labels, roles))
-    assert float(found) == pytest.approx(best, rel=1e-4)
+    value = smooth_lddt_loss(ms.Tensor(moved), Neighbours.from_labels(labels, roles))
+    assert float(value) == pytest.approx(best, rel=1e-4)
     assert np.allclose(binned.atom_lddt(moved[0], labels, roles), 1, atol=1e-5)
 
 
@@ -60,9 +60,9 @@ def test_nothing_known_gives_finite_losses():
     weight = atom_weights(roles, labels, training_config().loss.diffusion.mse)
     assert float(mse_loss(x, labels, weight, np.ones(2, "f4"))) == 0
     assert float(bond_loss(x, labels, roles, np.ones(2, "f4"))) == 0
-    found, gradient = ms.value_and_grad(
+    value, gradient = ms.value_and_grad(
         lambda v: smooth_lddt_loss(v, Neighbours.from_labels(labels, roles)))(x)
-    assert float(found) == 1 and not gradient.asnumpy().any()
+    assert float(value) == 1 and not gradient.asnumpy().any()
 
 
 def test_bins_at_their_edges():
@@ -77,18 +77,18 @@ def terms(resolution: float, denoised: bool):
     zeros = {k: ms.ops.zeros((1, N, 50) if k == "plddt" else (1, N, N, 64))
              for k in ("plddt", "pae", "pde")}
     confidence = Confidence(labels.x[None], **zeros, resolved=ms.ops.zeros((1, N, 2)))
-    given = Denoised(ms.Tensor(labels.x[None]), np.ones(1, "f4"), ms.ops.zeros((N, N, 64)))
+    prediction = Denoised(ms.Tensor(labels.x[None]), np.ones(1, "f4"), ms.ops.zeros((N, N, 64)))
     loss = TrainingLoss(training_config(), features, labels)
-    return loss(confidence, given if denoised else None)
+    return loss(confidence, prediction if denoised else None)
 
 
 def test_which_terms_there_are():
     diffusion = {"smooth_lddt", "bond", "mse", "distogram"}
     assert set(terms(-1.0, True)[1]) == diffusion
     assert set(terms(9.0, True)[1]) == diffusion
-    total, found = terms(2.0, False)
-    assert set(found) == {"plddt", "pde", "resolved", "pae"}
-    assert float(found["pae"]) == pytest.approx(np.log(64), rel=1e-5)
+    total, by_term = terms(2.0, False)
+    assert set(by_term) == {"plddt", "pde", "resolved", "pae"}
+    assert float(by_term["pae"]) == pytest.approx(np.log(64), rel=1e-5)
     assert float(total) == pytest.approx(
         1e-4 * (np.log(50) + np.log(64) + np.log(2)), rel=1e-5)
 

@@ -56,7 +56,7 @@ def test_no_matrix_of_pairs():
     done = subprocess.run([sys.executable, "-c", CODE, str(ATOMS)], cwd=ROOT, check=True,
                           env={**os.environ, "PYTHONPATH": path},
                           stdout=subprocess.PIPE, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["kernel"] < MATRIX / 4 and found["rows"] < MATRIX / 2, found
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["kernel"] < MATRIX / 4 and measured["rows"] < MATRIX / 2, measured
     # What this would show: the form that keeps all pairs, of a third of the atoms.
-    assert found["dense"] > MATRIX, found
+    assert measured["dense"] > MATRIX, measured

@@ -43,14 +43,14 @@ def test_in_place_equals_cut_out(n_atoms):
 
 def test_windows_are_cut_out_for_a_gradient():
     windows = AtomWindows.over(70)
-    given = inputs(windows)
+    arguments = inputs(windows)
 
     def loss(*x):
         return (windows.attend(*x) ** 2).sum()
 
-    ours = mindspore.grad(loss, (0, 1, 2, 3, 4))(*given)
+    ours = mindspore.grad(loss, (0, 1, 2, 3, 4))(*arguments)
     with using(replace(policy(), kernels=False)):
-        expected = mindspore.grad(loss, (0, 1, 2, 3, 4))(*given)
+        expected = mindspore.grad(loss, (0, 1, 2, 3, 4))(*arguments)
     for x, y in zip(ours, expected):
         assert np.abs(y.asnumpy()).max() > 1e-2
         np.testing.assert_allclose(x.asnumpy(), y.asnumpy(), rtol=1e-4, atol=1e-5)
@@ -58,10 +58,10 @@ def test_windows_are_cut_out_for_a_gradient():
 
 def test_the_same_in_a_graph():
     windows = AtomWindows.over(70)
-    given = inputs(windows)
+    arguments = inputs(windows)
 
     def attend(*x):
         return windows.attend(*x)
 
-    ours = mindspore.jit(attend)(*given).asnumpy()
-    np.testing.assert_allclose(ours, windows.attend(*given).asnumpy(), rtol=1e-6, atol=1e-6)
+    ours = mindspore.jit(attend)(*arguments).asnumpy()
+    np.testing.assert_allclose(ours, windows.attend(*arguments).asnumpy(), rtol=1e-6, atol=1e-6)

@@ -42,10 +42,10 @@ def test_a_block_writes_over_a_large_pair(name, monkeypatch):
     with using(Policy(kernels=False)):
         composed = cell(first, z)[1].asnumpy()
     monkeypatch.setattr(chunk, "LARGE", z.size)
-    found = cell(first, z)
-    assert all(np.array_equal(x.asnumpy(), y) for x, y in zip(found, expected))
-    assert found[1].asnumpy().ctypes.data == z.asnumpy().ctypes.data
-    assert np.abs(found[1].asnumpy() - composed).max() < 1e-5 * np.abs(composed).max()
+    actual = cell(first, z)
+    assert all(np.array_equal(x.asnumpy(), y) for x, y in zip(actual, expected))
+    assert actual[1].asnumpy().ctypes.data == z.asnumpy().ctypes.data
+    assert np.abs(actual[1].asnumpy() - composed).max() < 1e-5 * np.abs(composed).max()
 
 
 def test_zeros_are_what_they_say(monkeypatch):
@@ -58,10 +58,10 @@ def test_zeros_are_what_they_say(monkeypatch):
 
 
 def test_rows_go_into_a_given_array():
-    given = Tensor(np.zeros((7, 2), np.float32))
+    target = Tensor(np.zeros((7, 2), np.float32))
     with using(Policy(chunk=3)):
-        found = chunk.rowwise(None, lambda x: x + 1, given, cost=2, into=given)
-    assert found is given and (given.asnumpy() == 1).all()
+        result = chunk.rowwise(None, lambda x: x + 1, target, cost=2, into=target)
+    assert result is target and (target.asnumpy() == 1).all()
 
 
 def test_biases_with_and_without_our_kernels():

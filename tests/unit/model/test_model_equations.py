@@ -56,12 +56,12 @@ TRIANGLE = {"cik,cjk->cij": "batch of x y^T", "cki,ckj->cij": "batch of x^T y"}
 @pytest.fixture(scope="module")
 def plans(golden) -> dict[str, set[module.Plan]]:
     """Plans that small predictions ask for, by equation."""
-    found: dict[str, set[module.Plan]] = {}
+    by_equation: dict[str, set[module.Plan]] = {}
     original, small = module.plan, residual.SMALL
 
     def recorded_plan(equation, x, y):
-        found.setdefault(equation, set()).add(made := original(equation, x, y))
-        return made
+        by_equation.setdefault(equation, set()).add(new_plan := original(equation, x, y))
+        return new_plan
 
     module.plan = recorded_plan
     try:
@@ -71,7 +71,7 @@ def plans(golden) -> dict[str, set[module.Plan]]:
                 replay.run(recording, replay.build(recording))
     finally:
         module.plan, residual.SMALL = original, small
-    return found
+    return by_equation
 
 
 def test_every_equation_is_known(plans):
@@ -100,7 +100,7 @@ def products(path: Path) -> int:
 
 def test_no_product_avoids_the_planner():
     places = {str(path.relative_to(PACKAGE)): products(path) for path in PACKAGE.rglob("*.py")}
-    found = {place: count for place, count in places.items() if count}
-    del found["ops/einsum.py"]
-    assert found.keys() <= BY_HAND.keys()
-    assert all(count <= BY_HAND[place] for place, count in found.items())
+    counts = {place: count for place, count in places.items() if count}
+    del counts["ops/einsum.py"]
+    assert counts.keys() <= BY_HAND.keys()
+    assert all(count <= BY_HAND[place] for place, count in counts.items())

@@ -152,9 +152,9 @@ def test_a_mask_multiplies_the_update(name, served):
     assert_close(layer(z, *others, mask=mask), expected, 2e-6)
     if name not in ("outer product", "transition"):  # the lean forms of these have no mask
         _, ours = gradients(layer, lambda z: layer(z, *others, mask=mask), z)
-        _, found = gradients(layer, lambda z: z + layer.update(z, *others) * mask, z)
+        _, theirs = gradients(layer, lambda z: z + layer.update(z, *others) * mask, z)
         for parameter, g in ours.items():
-            assert_close(g, found[parameter], 2e-5)
+            assert_close(g, theirs[parameter], 2e-5)
 
 
 @pytest.mark.parametrize("name", ["outgoing", "incoming"])
@@ -171,8 +171,9 @@ def gradients(module, function, z):
     parameters = list(module.get_parameters())
     for p in parameters:
         p.requires_grad = True
-    value, _, found = value_and_gradients(lambda: (function(z).square().sum(), None), parameters)
-    return value, found
+    value, _, by_parameter = value_and_gradients(
+        lambda: (function(z).square().sum(), None), parameters)
+    return value, by_parameter
 
 
 @pytest.mark.parametrize("chunk", [None, 10])
@@ -291,14 +292,14 @@ def test_linear_layers(bias, served):
     ours = layer(x)
     assert served == {"linear"}
     served.clear()
-    _, found = gradients(layer, layer, x)
+    _, expected = gradients(layer, layer, x)
     assert not served
     layer(x[:1, :1])  # too little to pay for a call
     assert not served
     with without_kernels():
         assert_close(ours, layer(x), 2e-6)
         for parameter, g in gradients(layer, layer, x)[1].items():
-            assert_close(found[parameter], g, 1e-5)
+            assert_close(expected[parameter], g, 1e-5)
 
 
 MODES = {

@@ -96,10 +96,10 @@ def test_a_sample_does_not_depend_on_the_others(at_once):
 
 
 def test_progress_counts_steps_of_all_groups():
-    told = []
+    events = []
     sample(shrink, np.array([9, 3, 0], np.float32), SeededDraws(4),
-           SamplerOptions(samples_at_once=2), (3, 7), lambda *event: told.append(event))
-    assert told == [("step", i, 4) for i in (1, 2, 3, 4)]
+           SamplerOptions(samples_at_once=2), (3, 7), lambda *event: events.append(event))
+    assert events == [("step", i, 4) for i in (1, 2, 3, 4)]
 
 
 def test_non_finite_names_the_step():

@@ -49,14 +49,14 @@ def ion(n: int) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("n", [1, 2, 33])
 def test_ions_alone(model, n):
-    told = []
-    prediction = model.predict(ion(n), SeededDraws(1), lambda *done: told.append(done))
+    events = []
+    prediction = model.predict(ion(n), SeededDraws(1), lambda *done: events.append(done))
     assert prediction.coordinates.shape == (2, n, 3)
     assert prediction.contact_probs.shape == (n, n)
     assert np.isfinite(prediction.coordinates).all()
     assert all(np.isfinite(c.pae).all() for c in prediction.confidence)
-    assert told[:2] == [("recycle", 1, 2), ("recycle", 2, 2)]
-    assert {stage for stage, _, _ in told} == {"recycle", "step", "sample"}
+    assert events[:2] == [("recycle", 1, 2), ("recycle", 2, 2)]
+    assert {stage for stage, _, _ in events} == {"recycle", "step", "sample"}
 
 
 def test_the_seed_decides(model):

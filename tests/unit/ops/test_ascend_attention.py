@@ -70,9 +70,9 @@ def values_and_gradients(attention, inputs, mask, dtype):
 
 def compare(attention, bias_shape, masked):
     inputs, mask = arguments(bias_shape, masked)
-    found = values_and_gradients(attention, inputs, mask, ms.float16)
+    actual = values_and_gradients(attention, inputs, mask, ms.float16)
     exact = values_and_gradients(reference_attention, inputs, mask, ms.float32)
-    for name, x, y in zip(("out", "dq", "dk", "dv", "dbias"), found, exact):
+    for name, x, y in zip(("out", "dq", "dk", "dv", "dbias"), actual, exact):
         assert np.abs(y).max() > 1e-3
         np.testing.assert_allclose(x, y, atol=5e-3 * np.abs(y).max(), err_msg=name)
 
@@ -94,9 +94,9 @@ def test_our_ops_take_bf16(emulated_ops, bias_shape, masked):
     inputs, mask = arguments(bias_shape, masked)
     inputs = tuple(x.astype(ms.bfloat16) for x in inputs)
     assert ascend.ascend_attention(*inputs, mask, SCALE).dtype == ms.bfloat16
-    found = values_and_gradients(ascend.ascend_attention, inputs, mask, ms.bfloat16)
+    actual = values_and_gradients(ascend.ascend_attention, inputs, mask, ms.bfloat16)
     exact = values_and_gradients(reference_attention, inputs, mask, ms.float32)
-    for name, x, y in zip(("out", "dq", "dk", "dv", "dbias"), found, exact):
+    for name, x, y in zip(("out", "dq", "dk", "dv", "dbias"), actual, exact):
         assert np.abs(y).max() > 1e-3
         np.testing.assert_allclose(x, y, atol=2e-2 * np.abs(y).max(), err_msg=name)
 
@@ -105,17 +105,17 @@ def test_our_ops_take_bf16(emulated_ops, bias_shape, masked):
 def test_our_ops_have_gradients_in_a_graph(emulated_ops):
     """A gradient that silently becomes zero in graphs is what other bindings suffer from."""
     inputs, mask = arguments()
-    found = values_and_gradients(ms.jit(ascend.ascend_attention), inputs, mask, ms.float16)
+    actual = values_and_gradients(ms.jit(ascend.ascend_attention), inputs, mask, ms.float16)
     exact = values_and_gradients(reference_attention, inputs, mask, ms.float32)
-    for x, y in zip(found, exact):
+    for x, y in zip(actual, exact):
         np.testing.assert_allclose(x, y, atol=5e-3 * np.abs(y).max())
 
 
 def test_the_vendor_path_has_gradients_in_a_graph(emulated_vendor):
     inputs, mask = arguments()
-    found = values_and_gradients(ms.jit(vendor.vendor_attention), inputs, mask, ms.float16)
+    actual = values_and_gradients(ms.jit(vendor.vendor_attention), inputs, mask, ms.float16)
     exact = values_and_gradients(reference_attention, inputs, mask, ms.float32)
-    for x, y in zip(found, exact):
+    for x, y in zip(actual, exact):
         np.testing.assert_allclose(x, y, atol=5e-3 * np.abs(y).max())
 
 
@@ -128,9 +128,9 @@ def test_a_bias_that_forbids_keys_as_atom_windows_do(emulated_ops, emulated_vend
     forbidden[..., :66] = -1e9
     inputs = (*(x.astype(ms.float32) for x in (q, k, v)), ms.Tensor(forbidden))
     exact = reference_attention(*inputs, None, SCALE).asnumpy()
-    found = form(q, k, v, inputs[3], None, SCALE).asnumpy()
-    np.testing.assert_allclose(found, exact, atol=5e-3)
-    assert np.isfinite(found).all()
+    actual = form(q, k, v, inputs[3], None, SCALE).asnumpy()
+    np.testing.assert_allclose(actual, exact, atol=5e-3)
+    assert np.isfinite(actual).all()
 
 
 @needs_compiler
@@ -144,9 +144,9 @@ def test_long_launches_are_cut(emulated_ops, monkeypatch):
 @needs_compiler
 def test_another_scale_is_folded_into_the_queries(emulated_ops):
     inputs, mask = arguments()
-    found = ascend.ascend_attention(*inputs, mask, 0.5).asnumpy()
+    actual = ascend.ascend_attention(*inputs, mask, 0.5).asnumpy()
     wide = tuple(x.astype(ms.float32) for x in inputs)
-    np.testing.assert_allclose(found, reference_attention(*wide, mask, 0.5).asnumpy(), atol=1e-2)
+    np.testing.assert_allclose(actual, reference_attention(*wide, mask, 0.5).asnumpy(), atol=1e-2)
 
 
 @pytest.mark.parametrize("bias_shape, masked", SHARING)
@@ -164,17 +164,17 @@ def test_the_vendor_path_in_chunks_and_without_bias(emulated_vendor, monkeypatch
     )
     wide = (x.astype(ms.float32) for x in (q, k, v))
     exact = reference_attention(*wide, None, mask, SCALE).asnumpy()
-    found = vendor.vendor_attention(q, k, v, None, mask, SCALE).asnumpy()
-    np.testing.assert_allclose(found, exact, atol=5e-3)
+    actual = vendor.vendor_attention(q, k, v, None, mask, SCALE).asnumpy()
+    np.testing.assert_allclose(actual, exact, atol=5e-3)
 
 
 @pytest.mark.parametrize("keys", [1, 63, 64, 65, 200])
 def test_tile_flags(keys):
     keep = np.random.default_rng(keys).random((4, keys)) < 0.9
     keep[0], keep[1] = True, False
-    found = layout.tile_flags(ms.Tensor(keep)).asnumpy()
-    np.testing.assert_array_equal(found, device.tile_flags(keep))
-    assert (found[0] == 2).all() and not found[1].any()
+    flags = layout.tile_flags(ms.Tensor(keep)).asnumpy()
+    np.testing.assert_array_equal(flags, device.tile_flags(keep))
+    assert (flags[0] == 2).all() and not flags[1].any()
 
 
 REGISTERED = [
@@ -188,8 +188,8 @@ def test_host_kernel_and_registration_agree(file, name, inputs, outputs):
     """The order of arguments is written in three places."""
     host = (SOURCES / "op_host" / f"{file}.cpp").read_text(encoding="utf-8")
     for kind, expected in (("Input", inputs), ("Output", outputs)):
-        found = [part.split('"')[0] for part in host.split(f'this->{kind}("')[1:]]
-        assert tuple(found) == expected
+        names = [part.split('"')[0] for part in host.split(f'this->{kind}("')[1:]]
+        assert tuple(names) == expected
     assert f"OP_ADD({name.removeprefix('aclnn')})" in host
     kernel = (SOURCES / "op_kernel" / f"{file}.cpp").read_text(encoding="utf-8")
     entry = kernel.split(f"{file}(")[1].split(")")[0]
@@ -286,14 +286,14 @@ def test_signatures_of_other_projects():
     expected = evoformer_attention(q, k, v, bias, mask).asnumpy()
     kept = np.broadcast_to(mask.asnumpy(), (B, R, 1, 1, K))
     additive = ms.Tensor(np.where(kept, 0, -1e9), ms.float32)
-    found = compatible.DS4Sci_EvoformerAttention(q, k, v, [additive, bias]).asnumpy()
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    actual = compatible.DS4Sci_EvoformerAttention(q, k, v, [additive, bias]).asnumpy()
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
     with pytest.raises(ConfigError, match="shape"):
         compatible.DS4Sci_EvoformerAttention(q, k, v, [q])
     gone = ms.Tensor(1 - mask.asnumpy()[0].reshape(R, 1, 1, K).astype(np.uint8))
     for form in ("BSND", "BNSD", "BSH", "SBH"):
-        given = [compatible._from_bsnd(x[0], form) for x in (q, k, v)]
-        out = compatible.evo_attention(*given, H, bias[0], gone, SCALE, form)
+        tensors = [compatible._from_bsnd(x[0], form) for x in (q, k, v)]
+        out = compatible.evo_attention(*tensors, H, bias[0], gone, SCALE, form)
         out = compatible._to_bsnd(out, H, form).asnumpy()
         np.testing.assert_allclose(out, expected[0], atol=1e-5)
     with pytest.raises(ConfigError, match="layout"):

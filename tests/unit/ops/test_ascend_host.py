@@ -46,13 +46,13 @@ def numbers(shapes):
 
 def tile(host, sizes, bias_groups, masked, backward, dtype=HALF):
     """Status, tiling, and blocks, key, schedule mode and workspace."""
-    shapes, found = shapes_of(sizes, bias_groups, masked, backward), (ctypes.c_uint64 * 4)()
+    shapes, schedule = shapes_of(sizes, bias_groups, masked, backward), (ctypes.c_uint64 * 4)()
     tiling = device.Tiling()
     host.host_tiling.restype = ctypes.c_uint32
     status = host.host_tiling(
         (BACKWARD if backward else FORWARD).encode(), len(shapes), numbers(shapes), dtype,
-        ctypes.c_uint64(UB), CORES, ctypes.byref(tiling), found)
-    return status, tiling, list(found)
+        ctypes.c_uint64(UB), CORES, ctypes.byref(tiling), schedule)
+    return status, tiling, list(schedule)
 
 
 CASES = [
@@ -68,13 +68,13 @@ def test_host_reads_shapes_as_the_tests_of_the_kernels_do(
     host, sizes, bias_groups, masked, backward
 ):
     g, h, sq, sk, d = sizes
-    status, found, (blocks, key, mode, workspace) = tile(
+    status, tiling, (blocks, key, mode, workspace) = tile(
         host, sizes, bias_groups, masked, backward)
     shape = device.Shape(
         g, h, sq, sk, d, g // (bias_groups or 1), bool(bias_groups), masked,
         np.float32(1) / np.sqrt(np.float32(d)))
     expected = device.tiling_of(shape, backward, CORES, UB - RESERVED)
-    assert status == 0 and bytes(found) == bytes(expected)
+    assert status == 0 and bytes(tiling) == bytes(expected)
     assert blocks == expected.blocks and key == 1 and mode == int(backward)
     assert workspace == LIBRARY_WORKSPACE + expected.blocks * expected.workspacePerBlock
     assert tile(host, sizes, bias_groups, masked, backward, BF16)[2][1] == 2
@@ -89,13 +89,13 @@ def test_host_refuses_what_the_kernels_do_not_serve(host, sizes, bias_groups):
 
 
 def inferred(host, op, shapes, dtype, outputs):
-    found = (ctypes.c_int64 * 64)()
+    buffer = (ctypes.c_int64 * 64)()
     assert host.host_inference(
-        op.encode(), len(shapes), numbers(shapes), dtype, outputs, found) == 0
+        op.encode(), len(shapes), numbers(shapes), dtype, outputs, buffer) == 0
     results, at = [], 0
     for _ in range(outputs):
-        rank = found[at]
-        results.append((tuple(found[at + 1 : at + 1 + rank]), found[at + 1 + rank]))
+        rank = buffer[at]
+        results.append((tuple(buffer[at + 1 : at + 1 + rank]), buffer[at + 1 + rank]))
         at += rank + 2
     return results
 
@@ -107,9 +107,9 @@ def test_host_and_registration_infer_the_same_shapes(host, bias_groups):
     kinds = ((FORWARD, ascend.forward_shapes, 6, (HALF, FLOAT)),
              (BACKWARD, ascend.backward_shapes, 9, (FLOAT,) * 4))
     for op, rule, count, types in kinds:
-        found = inferred(host, op, shapes[:count], HALF, len(types))
+        outputs = inferred(host, op, shapes[:count], HALF, len(types))
         expected = [tuple(s) for s in rule(*(list(s) for s in shapes[:count]))]
-        assert [s for s, _ in found] == expected and tuple(t for _, t in found) == types
+        assert [s for s, _ in outputs] == expected and tuple(t for _, t in outputs) == types
 
 
 @pytest.mark.parametrize("op, inputs, outputs", [

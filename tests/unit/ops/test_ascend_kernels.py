@@ -19,9 +19,9 @@ TOLERANCE = {HALF: 2e-3, BF16: 1.6e-2}
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_forward_and_backward(case):
     sizes, groups, masked, dtype, cores = case
-    found = errors(case)
-    assert set(found) == set(NAMES) - (set() if groups else {"dbias"})
-    for name, error in found.items():
+    error_of = errors(case)
+    assert set(error_of) == set(NAMES) - (set() if groups else {"dbias"})
+    for name, error in error_of.items():
         assert error < (TOLERANCE[dtype] if name not in ("lse", "dbias") else 1e-5), name
 
 
@@ -31,8 +31,8 @@ def test_a_row_without_keys_is_zero_and_so_are_its_gradients():
     trial = Trial(case, 2)
     out, lse = device.forward(case, Machine())
     assert not out[1].any() and (lse[1] > 1e29).all() and out[0].any()
-    found = trial.run(True, Machine())
-    assert all(not found[n][1].any() for n in ("dq", "dk", "dv")) and found["dq"][0].any()
+    results = trial.run(True, Machine())
+    assert all(not results[n][1].any() for n in ("dq", "dk", "dv")) and results["dq"][0].any()
 
 
 def test_result_does_not_depend_on_the_number_of_cores():
@@ -48,11 +48,11 @@ def test_every_ablation_computes_the_same(tmp_path):
     trial = Trial(device.random_case((3, 1, 70, 200, 24)), 2)
     fast, plain = Machine(), Machine()
     expected = device.forward(trial.case, fast)[0]
-    found = device.forward(trial.case, plain, slow)[0]
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    actual = device.forward(trial.case, plain, slow)[0]
+    np.testing.assert_allclose(actual, expected, atol=2e-3)
     assert plain.counters.vector_calls > 3 * fast.counters.vector_calls
-    given = (trial.dout, trial.answer["lse"], trial.answer["delta"])
-    for x, name in zip(device.backward(trial.case, *given, Machine(), slow), ("dq", "dk", "dv")):
+    saved = (trial.dout, trial.answer["lse"], trial.answer["delta"])
+    for x, name in zip(device.backward(trial.case, *saved, Machine(), slow), ("dq", "dk", "dv")):
         assert relative_error(x, trial.answer[name]) < 2e-3
 
 
@@ -90,11 +90,11 @@ def test_events_that_tpipe_owns_are_not_ours(movable_events, grad, first, set_fi
     ctypes.c_int32.in_dll(movable_events, "EVO_L0_FREE").value = first
     ctypes.c_int32.in_dll(movable_events, "EVO_L0_SET").value = set_first
     trial = Trial(device.random_case((1, 1, 32, 64, 16)), 1)
-    given = (trial.dout, trial.answer["lse"], trial.answer["delta"])
+    saved = (trial.dout, trial.answer["lse"], trial.answer["delta"])
 
     def run() -> None:
         if grad:
-            device.backward(trial.case, *given, Machine(cores=1), movable_events)
+            device.backward(trial.case, *saved, Machine(cores=1), movable_events)
         else:
             device.forward(trial.case, Machine(cores=1), movable_events)
 

@@ -108,9 +108,9 @@ def test_where_bf16_meets_fp32_the_product_is_fp32():
     """At the edge of an fp32 island; MindSpore multiplies tensors of one type only."""
     x, y = (Tensor(np.full((4, 4), v, np.float32)) for v in (0.5, 1.001))
     for pair in ((x.astype(mindspore.bfloat16), y), (y, x.astype(mindspore.bfloat16))):
-        found = einsum("ik,jk->ij", *pair)
-        assert found.dtype == mindspore.float32
-        np.testing.assert_allclose(found.asnumpy(), 2.002, rtol=1e-6)
+        product = einsum("ik,jk->ij", *pair)
+        assert product.dtype == mindspore.float32
+        np.testing.assert_allclose(product.asnumpy(), 2.002, rtol=1e-6)
 
 
 @pytest.mark.parametrize("equation,x,y,words", [

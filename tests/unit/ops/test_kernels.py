@@ -59,21 +59,21 @@ def some_mask(*shape):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("given", ["bias", "bias, mask, gate", "nothing"])
-def test_attention_gradients(mode, given):
+@pytest.mark.parametrize("parts", ["bias", "bias, mask, gate", "nothing"])
+def test_attention_gradients(mode, parts):
     from protenix_ms.ops.evoformer_attention.cpu import kernel_attention
 
     q, k, v, gate, target = (normal(2, 3, 9, 2, 24) for _ in range(5))
-    mask = some_mask(1, 3, 9) if "mask" in given else None
+    mask = some_mask(1, 3, 9) if "mask" in parts else None
     inputs = [q, k, v]
-    inputs += [normal(1, 1, 2, 9, 9)] if "bias" in given else []
-    inputs += [gate] if "gate" in given else []
+    inputs += [normal(1, 1, 2, 9, 9)] if "bias" in parts else []
+    inputs += [gate] if "gate" in parts else []
 
     def loss(function):
-        def of(q, k, v, bias=None, gate=None):
+        def weighted_sum(q, k, v, bias=None, gate=None):
             return (function(q, k, v, bias, mask, 0.2, gate) * target).sum()
 
-        return of
+        return weighted_sum
 
     at = tuple(range(len(inputs)))
     ours = MODES[mode](loss(kernel_attention), at)(*inputs)
@@ -89,14 +89,14 @@ def test_attention_reads_an_ending_node_in_place():
     bias = ops.transpose(normal(1, 1, 4, 11, 11), (0, 1, 2, 4, 3))
 
     def loss(function):
-        def of(*tensors):
+        def weighted_sum(*tensors):
             views = [ops.expand_dims(ops.transpose(t, (1, 0, 2, 3)), 0) for t in tensors]
             assert all(swapped(x) for x in views)
             o = function(*views[:3], bias, None, 0.2, views[3])
             assert o.shape == (1, 5, 11, 4, 32)
             return (o * ops.expand_dims(ops.transpose(buffers[0], (1, 0, 2, 3)), 0)).sum()
 
-        return of
+        return weighted_sum
 
     ours = mindspore.grad(loss(kernel_attention), (0, 1, 2, 3))(*buffers)
     assert_close(ours, mindspore.grad(loss(composed), (0, 1, 2, 3))(*buffers))

@@ -73,8 +73,8 @@ sleep 0.05; cp {real} "$2"'''
     monkeypatch.setenv("CXX", fake_compiler(fresh, script))
     folder = fresh / "home/kernels"
     with ThreadPoolExecutor(4) as pool:
-        made = set(pool.map(lambda _: native._compiled(folder), range(4)))
-    (library,) = made
+        paths = set(pool.map(lambda _: native._compiled(folder), range(4)))
+    (library,) = paths
     assert library.parent == folder and library.suffix == ".so"
     calls = (fresh / "calls").read_text().splitlines()
     assert sum("-shared" in line for line in calls) == 1

@@ -33,11 +33,11 @@ def test_kernel_equals_float64(kernels, shape, channel_first, isa):
     if isa not in kernels.isas():
         pytest.skip(f"this machine has no {isa}")
     x, weight, bias, dy = arrays(*shape)
-    given = np.ascontiguousarray(x.T) if channel_first else x
-    y = kernels.layer_norm(given, weight, bias, channel_first, isa)
+    source = np.ascontiguousarray(x.T) if channel_first else x
+    y = kernels.layer_norm(source, weight, bias, channel_first, isa)
     np.testing.assert_allclose(y, exact(x, weight, bias), atol=5e-6)
     dy = np.ascontiguousarray(dy)
-    dx, dweight, dbias = kernels.layer_norm_backward(given, weight, dy, channel_first, isa)
+    dx, dweight, dbias = kernels.layer_norm_backward(source, weight, dy, channel_first, isa)
     for ours, expected in zip(
         (dx.T if channel_first else dx, dweight, dbias), exact_gradients(x, weight, dy)
     ):

@@ -31,10 +31,10 @@ def arrays(samples: int, atoms: int) -> tuple[np.ndarray, ...]:
     return x, known, resolved, reach
 
 
-def run(library, given, isa: int = 0, threads: int = 1) -> list[np.ndarray]:
-    x, (samples, atoms) = given[0], given[0].shape[:2]
+def run(library, inputs, isa: int = 0, threads: int = 1) -> list[np.ndarray]:
+    x, (samples, atoms) = inputs[0], inputs[0].shape[:2]
     out = [np.full(s, np.nan, "f4") for s in ((samples, atoms), x.shape, (atoms,))]
-    args = SmoothLddtArgs(*(a.ctypes.data for a in (*given, *out)), samples, atoms)
+    args = SmoothLddtArgs(*(a.ctypes.data for a in (*inputs, *out)), samples, atoms)
     assert library.pms_smooth_lddt(ctypes.byref(args), isa, threads) == 0
     return out
 
@@ -57,9 +57,9 @@ def exact(x, known, resolved, reach) -> tuple[np.ndarray, ...]:
 def test_equals_float64(kernels, isa, atoms):
     if isa not in kernels.isas():
         pytest.skip(f"this machine has no {isa}")
-    given = arrays(3, atoms)
-    score, gradient, pairs = run(kernels.library, given, ISA[isa])
-    true_score, true_gradient, true_pairs = exact(*given)
+    inputs = arrays(3, atoms)
+    score, gradient, pairs = run(kernels.library, inputs, ISA[isa])
+    true_score, true_gradient, true_pairs = exact(*inputs)
     assert np.array_equal(pairs, true_pairs)
     # sums of up to 131 numbers of order one in fp32
     np.testing.assert_allclose(score, true_score, rtol=2e-6, atol=1e-5)
@@ -67,6 +67,6 @@ def test_equals_float64(kernels, isa, atoms):
 
 
 def test_threads_do_not_change_a_bit(kernels):
-    given = arrays(4, 300)
-    found = [[a.tobytes() for a in run(kernels.library, given, threads=t)] for t in (1, 2, 5)]
-    assert found[0] == found[1] == found[2]
+    inputs = arrays(4, 300)
+    outputs = [[a.tobytes() for a in run(kernels.library, inputs, threads=t)] for t in (1, 2, 5)]
+    assert outputs[0] == outputs[1] == outputs[2]

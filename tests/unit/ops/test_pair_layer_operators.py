@@ -80,12 +80,12 @@ def test_shapes_that_do_not_fit_are_refused(name):
     shapes = SHAPES[name]
     assert np.isfinite(run(name, shapes)).all()
     for i, wrong in misfits(shapes):
-        given = (*shapes[:i], wrong, *shapes[i + 1 :])
+        changed = (*shapes[:i], wrong, *shapes[i + 1 :])
         if (name, i, wrong) in FITTING:
-            assert np.isfinite(run(name, given)).all()
+            assert np.isfinite(run(name, changed)).all()
             continue
         with pytest.raises((RuntimeError, ValueError, IndexError)):
-            run(name, given)
+            run(name, changed)
             pytest.fail(f"{name} took {wrong} as input {i}")
 
 

@@ -331,8 +331,8 @@ def jobs():
         yield "attention", lambda k, threads, e=ending: [attention.run(k, e, threads=threads)]
     a, b = normal(np.random.default_rng(0), 2, 5, 130, 130)
     yield "product", lambda k, threads: [k.product(a, b, threads=threads)]
-    given = outer_arguments(50, 37, 20, 48)
-    yield "outer product", lambda k, threads: [k.outer_product(*given, threads=threads)]
+    arguments = outer_arguments(50, 37, 20, 48)
+    yield "outer product", lambda k, threads: [k.outer_product(*arguments, threads=threads)]
 
 
 def test_threads_do_not_change_a_bit(kernels):

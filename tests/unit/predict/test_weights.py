@@ -60,11 +60,11 @@ def test_the_rule_is_that_of_the_recordings(golden):
 
 def test_every_parameter_but_fixed_ones_gets_its_own_numbers():
     shapes = {n: s for n, s in released_shapes(MODEL).items() if len(s) == 1}
-    made = dict(random_arrays(shapes, seed=1))
-    assert set(shapes) - set(made) == {n for n in shapes if "fourier" in n or n.endswith("_bins")}
-    assert all(np.abs(array).min() > 0 for array in made.values())
-    name = next(iter(made))
-    assert not np.array_equal(made[name], rule_array(name, shapes[name], 2))
+    arrays = dict(random_arrays(shapes, seed=1))
+    assert set(shapes) - set(arrays) == {n for n in shapes if "fourier" in n or n.endswith("_bins")}
+    assert all(np.abs(array).min() > 0 for array in arrays.values())
+    name = next(iter(arrays))
+    assert not np.array_equal(arrays[name], rule_array(name, shapes[name], 2))
 
 
 def test_a_checkpoint_beside_random_weights_is_refused(tmp_path):

@@ -68,11 +68,11 @@ def test_parts_and_their_gradient_are_those_of_the_whole(rows):
         return (rowwise(None, some, a, b, axes=(0, 1), cost=1) * weight).sum(), {}
 
     with using(Policy(chunk=rows)):
-        _, _, found = value_and_gradients(forward, [a, b])
+        _, _, gradient = value_and_gradients(forward, [a, b])
     a, b, weight = (x.asnumpy() for x in (a, b, weight))
     assert sum(seen) == 16 and max(seen) == (rows or 16)
-    np.testing.assert_allclose(found["a"].asnumpy(), weight * 2 * a * b.T, rtol=1e-6)
-    np.testing.assert_allclose(found["b"].asnumpy(), (weight * a * a).T, rtol=1e-6)
+    np.testing.assert_allclose(gradient["a"].asnumpy(), weight * 2 * a * b.T, rtol=1e-6)
+    np.testing.assert_allclose(gradient["b"].asnumpy(), (weight * a * a).T, rtol=1e-6)
 
 
 class Transition(nn.Cell):
@@ -103,13 +103,13 @@ def test_everything_that_a_function_reads_gets_its_gradient(axis, kinds):
         return y.sum(), {}
 
     with using(Policy(chunk=3, recompute=frozenset(kinds))):
-        _, _, found = value_and_gradients(forward, [x, shared, owner.weight])
+        _, _, gradient = value_and_gradients(forward, [x, shared, owner.weight])
     assert len(calls) == (6 if kinds else 3)
     along = np.expand_dims(scale, (1 - axis, 2))
     values = x.asnumpy()
-    np.testing.assert_allclose(found["x"].asnumpy(), 4 * values * along, rtol=1e-5)
-    np.testing.assert_allclose(found["shared"].asnumpy(), np.full(5, 49), rtol=1e-6)
-    np.testing.assert_allclose(found["weight"].asnumpy(), (values**2 * along).sum((0, 1)),
+    np.testing.assert_allclose(gradient["x"].asnumpy(), 4 * values * along, rtol=1e-5)
+    np.testing.assert_allclose(gradient["shared"].asnumpy(), np.full(5, 49), rtol=1e-6)
+    np.testing.assert_allclose(gradient["weight"].asnumpy(), (values**2 * along).sum((0, 1)),
                                rtol=1e-4)
 
 

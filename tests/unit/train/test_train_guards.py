@@ -71,8 +71,8 @@ def test_settings_at_their_limits_are_taken():
 ])
 def test_a_damaged_checkpoint_is_passed_over_and_set_aside(damage, three):
     damage(three / "00000003")
-    found, reasons = latest_snapshot(three)
-    assert found.step == 2 and len(reasons) == 1 and "00000003" in reasons[0]
+    latest, reasons = latest_snapshot(three)
+    assert latest.step == 2 and len(reasons) == 1 and "00000003" in reasons[0]
     assert (three / "00000003.set-aside").is_dir()
     write_snapshot(three, snapshot(4), "m", keep=2)
     assert [p.name for p in snapshots(three)] == ["00000002", "00000004"]

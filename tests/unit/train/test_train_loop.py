@@ -34,8 +34,8 @@ def test_interrupted_and_not_give_the_same_bits(new_model, training, examples, t
     second = Trainer(new_model(), training, examples, tmp_path / "parts")
     assert second.resume() and second.step == 2
     second.run()
-    expected, found = weights(whole), weights(second)
-    assert all(np.array_equal(expected[n], found[n]) for n in expected)
+    expected, actual = weights(whole), weights(second)
+    assert all(np.array_equal(expected[n], actual[n]) for n in expected)
     kept = [snapshots(tmp_path / p / "checkpoints") for p in ("whole", "parts")]
     assert [[p.name for p in k] for k in kept] == [["00000002", "00000003"]] * 2
     one, other = (read_snapshot(k[-1]) for k in kept)

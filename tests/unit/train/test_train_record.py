@@ -57,8 +57,8 @@ def test_running_mean_leaves_out_what_is_unknown():
 
 
 def test_tensorboard_gets_the_numbers(tmp_path, monkeypatch):
-    told = []
-    writer = SimpleNamespace(add_scalar=lambda *a: told.append(a), flush=lambda: None)
+    lines = []
+    writer = SimpleNamespace(add_scalar=lambda *a: lines.append(a), flush=lambda: None)
     module = SimpleNamespace(Writer=lambda folder: writer)
     monkeypatch.setitem(sys.modules, "tensorboard.summary", module)
     monkeypatch.setattr(record, "find_spec", lambda name: name == "tensorboard")
@@ -66,8 +66,8 @@ def test_tensorboard_gets_the_numbers(tmp_path, monkeypatch):
     run.add(LOG, log_line(7))
     run.add(EVALUATION, judged(8))
     run.add(EVALUATION, judged(8) | {"entry": "1abc"})
-    assert ("log/loss", 2.0, 7) in told and ("evaluation/lddt/best", 0.5, 8) in told
-    assert len(told) == 6 + 6  # undefined scores and single entries are not shown
+    assert ("log/loss", 2.0, 7) in lines and ("evaluation/lddt/best", 0.5, 8) in lines
+    assert len(lines) == 6 + 6  # undefined scores and single entries are not shown
 
 
 def test_without_tensorboard_nothing_is_made(tmp_path, monkeypatch):
