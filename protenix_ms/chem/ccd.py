@@ -20,6 +20,7 @@ from protenix_ms.files import file_sha256
 from protenix_ms.typing import Array, Bool, Float, Int, Shaped
 
 SHIPPED = Path(__file__).with_name("ccd.npz")
+KEKULE = Path(__file__).with_name("ccd_kekule.npz")  # made by scripts/pack_kekule.py
 FORMAT = 1
 _COLUMNS = (
     "about atom_name atom_start atom_stereo bond bond_aromatic bond_order bond_start bond_stereo "
@@ -51,6 +52,7 @@ class Component:
         ref_pos: reference conformer in angstrom, zero where unknown.
         ref_mask: 1 where `ref_pos` is known.
         conformer_source: a `conformer.ConformerSource` value.
+        kekule: aromatic bonds that RDKit 2025 calls double; None where that is not known.
     """
 
     code: str
@@ -72,6 +74,7 @@ class Component:
     ref_pos: Float[Array, "a 3"]
     ref_mask: Int[Array, "a"]
     conformer_source: int
+    kekule: Bool[Array, "p"] | None = None
 
     def __len__(self) -> int:
         return len(self.atom_name)
@@ -205,6 +208,7 @@ class ComponentDictionary:
             ref_pos=table["position"][a] * table["position_unit"][row],
             ref_mask=table["mask"][a].astype(np.int64),
             conformer_source=int(table["conformer_source"][row]),
+            kekule=table["kekule"][b] if "kekule" in table else None,
         )
 
     def _with_override(self, component: Component, arrays: dict[str, Array]) -> Component:
@@ -246,4 +250,9 @@ def _read(path: Path, what: str) -> dict[str, Array]:
 
 @functools.cache
 def _load(path: Path) -> ComponentDictionary:
-    return ComponentDictionary(path, _read(path, "component table"))
+    columns = _read(path, "component table")
+    if path == SHIPPED and KEKULE.exists():
+        rings = _read(KEKULE, "table of aromatic bonds")
+        if int(rings["bonds"]) == len(columns["bond"]):
+            columns["kekule"] = np.unpackbits(rings["double"], count=len(columns["bond"])) > 0
+    return ComponentDictionary(path, columns)

@@ -81,10 +81,28 @@ def component_molecule(component: Component) -> Chem.Mol:
     if mol is None:
         graph.UpdatePropertyCache(strict=False)
         mol = graph
-    elif len(component) and component.ref_mask.all():
+    elif component.kekule is not None:
+        _alternate(mol, component.bonds[component.kekule])
+    if mol is not graph and len(component) and component.ref_mask.all():
         assign_stereo(mol, component.ref_pos)
     add_conformer(mol, component.ref_pos)
     return mol.GetMol()
+
+
+def _alternate(mol: Chem.RWMol, double: Int[Array, "p 2"]) -> None:
+    """Choose the double bonds of aromatic rings, where RDKit's leave the same atoms without one.
+
+    RDKit 2026 chooses others than the versions that upstream's components were made with.
+    """
+    aromatic = [bond for bond in mol.GetBonds() if bond.GetIsAromatic()]
+    ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in aromatic]
+    present = [pair for pair, bond in zip(ends, aromatic)
+               if bond.GetBondType() == Chem.BondType.DOUBLE]
+    chosen = {frozenset(pair) for pair in double.tolist()}
+    if sorted(i for pair in present for i in pair) == sorted(i for pair in chosen for i in pair):
+        for pair, bond in zip(ends, aromatic):
+            kind = Chem.BondType.DOUBLE if frozenset(pair) in chosen else Chem.BondType.SINGLE
+            bond.SetBondType(kind)
 
 
 def sanitized(mol: Chem.RWMol) -> Chem.RWMol | None:

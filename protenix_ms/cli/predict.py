@@ -23,6 +23,7 @@ from protenix_ms.io.atomic import make_folder
 from protenix_ms.io.confidence_write import FULL_DATA_CHOICES, JSON_TOKENS
 from protenix_ms.job import MAX_SEED, Job
 from protenix_ms.predict.settings import (
+    RANK_BY,
     Settings,
     default_options,
     require_device,
@@ -64,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--full-data", choices=FULL_DATA_CHOICES, default="auto",
         help="aligned errors, contacts and atom pLDDT: npz (unrounded), json (upstream's form), "
         f"both, none; auto: npz, and json up to {JSON_TOKENS} tokens")
+    add("--rank-by", choices=RANK_BY, default="score",
+        help="order of ranking.csv and the best model; valid: without wrong chemistry first")
     add("--no-plots", action="store_true", help="draw no pictures")
     add("--memory", type=gibibytes, metavar="GIB",
         help="memory a job may take (default: what is free)")
@@ -97,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings(
         args.output, config, weights, _dictionary(args),
         default_options(config, args.upstream_quirks), args.seeds, args.device, args.dtype,
-        args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data)
+        args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data, args.rank_by)
     console = Console(args.quiet, args.debug)
     launch.configure(args.device)
     launch.stop_softly()

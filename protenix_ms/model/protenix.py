@@ -61,12 +61,17 @@ class Prediction:
         contact_probs: probability that two tokens are within 8 angstrom.
         confidence: one per sample.
         seconds: wall time of trunk, diffusion and confidence.
+        energies: one per sample if guidance was on: its terms' weighted energies `before` and
+            `after` the last step's guidance (`guidance.guide.Account`).
+        lost: number of a sample that guidance had to end, and why; the other fields lack it.
     """
 
     coordinates: Float[Array, "b a 3"]
     contact_probs: Float[Array, "n n"]
     confidence: tuple[ConfidenceOutput, ...]
     seconds: dict[str, float] = field(default_factory=dict)
+    energies: tuple[dict[str, dict[str, float]], ...] = ()
+    lost: Mapping[int, str] = field(default_factory=dict)
 
 
 class ModelInputs:
@@ -254,11 +259,12 @@ class Protenix(nn.Cell):
 
     def sample(
         self, inputs: ModelInputs, trunk: Trunk, draws: Draws, progress: Progress | None = None,
+        guide: Guide | None = None,
     ) -> Float[Array, "b a 3"]:
-        """Sample coordinates in angstrom (line 15)."""
+        """Sample coordinates in angstrom (line 15); see `roll_out`."""
         c = self.config.sample_diffusion
         job = self.diffusion_module.prepare(inputs.atoms, inputs.positions, *trunk)
-        return self.roll_out(job, draws, (c.N_step, c.N_sample), progress, self.guide(inputs))
+        return self.roll_out(job, draws, (c.N_step, c.N_sample), progress, guide)
 
     def guide(self, inputs: ModelInputs) -> Guide | None:
         """Make what guides the samples of a job; None where guidance is off.
@@ -315,7 +321,9 @@ class Protenix(nn.Cell):
             set_precision(self, inputs.positions.n_tokens, self.config.model_name)
             trunk = self.trunk(inputs, draws, progress)
         with _timed(seconds, "diffusion"):
-            coordinates = self.sample(inputs, trunk, draws, progress)
+            guide = self.guide(inputs)
+            coordinates = self.sample(inputs, trunk, draws, progress, guide)
+            coordinates, energies, lost = _kept(coordinates, guide)
             trace("pred/coordinate", coordinates)
         with _timed(seconds, "confidence"):
             if tracing():
@@ -324,7 +332,27 @@ class Protenix(nn.Cell):
             trace("pred/contact_probs", contacts)
             scored = ConfidenceFeatures.from_features(features)
             confidence = self.confidence_head(scored, tuple(trunk), coordinates, progress)
-        return Prediction(coordinates, contacts, confidence, seconds)
+        return Prediction(coordinates, contacts, confidence, seconds, energies, lost)
+
+
+def _kept(
+    coordinates: Float[Array, "b a 3"], guide: Guide | None
+) -> tuple[Float[Array, "k a 3"], tuple[dict[str, dict[str, float]], ...], dict[int, str]]:
+    """Drop samples that guidance has lost; return the others, their energies and why.
+
+    Raises:
+        NonFiniteError: all are lost.
+    """
+    if guide is None:
+        return coordinates, (), {}
+    finite, account = np.isfinite(coordinates).all(axis=(1, 2)), guide.account
+    lost = {i: account.lost.get(i, "coordinates are not finite")
+            for i in np.flatnonzero(~finite).tolist()}
+    if not finite.any():
+        raise NonFiniteError(f"guidance has lost every sample ({next(iter(lost.values()))})")
+    energies = tuple({"before": account.before[i], "after": account.after[i]}
+                     for i in np.flatnonzero(finite).tolist())
+    return coordinates[finite], energies, lost
 
 
 @contextmanager

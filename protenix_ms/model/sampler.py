@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.guidance.guide import Normal, StepPlace
 from protenix_ms.runtime.draws import Draws
-from protenix_ms.typing import Array, Float
+from protenix_ms.typing import Array, Float, Int
 
 Denoise = Callable[[Float[Array, "b a 3"], Float[Array, "1"]], Float[Array, "b a 3"]]
 """Noisy coordinates and one noise level, both in angstrom -> denoised coordinates."""
@@ -114,32 +114,38 @@ def sample(
             ``guidance_noise`` and ``guidance_perturbation``.
 
     Returns:
-        Coordinates in angstrom, float32.
+        Coordinates in angstrom, float32; NaN for samples that a guide has lost.
 
     Raises:
-        NonFiniteError: coordinates are not finite; the error names the step.
+        NonFiniteError: coordinates are not finite without a guide; the error names the step.
     """
     n_samples, n_atoms = size
     groups = range(0, n_samples, options.samples_at_once)
     n_steps, finished = len(schedule) - 1, []
     for g, first in enumerate(groups):
         group = min(options.samples_at_once, n_samples - first)
-        x = schedule[0] * draws.normal("initial_noise", (group, n_atoms, 3), first)
+        shape, alive = (group, n_atoms, 3), np.arange(group)
+        x = schedule[0] * draws.normal("initial_noise", shape, first)
         for i in range(n_steps):
             noise = StepNoise(
-                draws.rotations("rotation", group, first),
-                draws.normal("translation", (group, 3), first),
-                draws.normal("step_noise", x.shape, first),
+                draws.rotations("rotation", group, first)[alive],
+                draws.normal("translation", (group, 3), first)[alive],
+                draws.normal("step_noise", shape, first)[alive],
             )
             x = _step(denoise, x, schedule[i : i + 2], noise, options, _bound(
-                guide, i, n_steps, draws, first))
-            if not np.isfinite(x).all():
+                guide, (i, n_steps), draws, (first, group), alive))
+            finite = np.isfinite(x).all(axis=(1, 2))
+            if guide is None and not finite.all():
                 raise NonFiniteError(
                     "coordinates are not finite", where=f"diffusion step {i + 1} of {n_steps}"
                 )
+            alive, x = alive[finite], x[finite]
             if progress is not None:
                 progress("step", g * n_steps + i + 1, len(groups) * n_steps)
-        finished.append(x)
+            if not len(x):
+                break
+        finished.append(np.full(shape, np.nan, np.float32))
+        finished[-1][alive] = x
     return np.concatenate(finished)
 
 
@@ -149,17 +155,21 @@ BoundGuide = Callable[
 
 
 def _bound(
-    guide: Guide | None, step: int, steps: int, draws: Draws, first: int
+    guide: Guide | None, step: tuple[int, int], draws: Draws, group: tuple[int, int],
+    alive: Int[Array, "b"],
 ) -> BoundGuide | None:
-    """Tell a guide its step and its draws."""
+    """Tell a guide its step of how many, its draws, and the samples of a group that it has."""
     if guide is None:
         return None
+    first, size = group
+
+    def normal(site: str, shape: tuple[int, ...]) -> Array:
+        return draws.normal(site, (size, *shape[1:]), first)[alive]
 
     def bound(denoise: Denoise, x: Array, levels: tuple[float, float], scale: float) -> Array:
         raised = np.array([levels[0]], np.float32)
-        moved = guide(lambda x: denoise(x.astype(np.float32), raised), x,
-                      StepPlace(step, steps, *levels, scale),
-                      lambda site, shape: draws.normal(site, shape, first))
+        place = StepPlace(*step, *levels, scale, tuple((first + alive).tolist()))
+        moved = guide(lambda x: denoise(x.astype(np.float32), raised), x, place, normal)
         return moved.astype(np.float32)
 
     return bound

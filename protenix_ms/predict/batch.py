@@ -49,7 +49,10 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a job's seed: "done", "there already", "failed", "interrupted" or "busy"."""
+    """The end of a job's seed.
+
+    "done", "there already", "incomplete" (some samples are lost), "failed", "interrupted", "busy".
+    """
 
     job: str
     seed: int | None
@@ -145,8 +148,10 @@ class Batch:
         mark = self._mark(job, seed)
         flaw = "" if self.settings.overwrite else folder.flaw(seed, mark)
         if flaw is None:
-            self.reporter.line(f"{job.name}, seed {seed}: there already")
-            return Outcome(job.name, seed, "there already")
+            state, detail = self._whole(folder, seed)
+            state = "there already" if state == "done" else state
+            self.reporter.line(f"{job.name}, seed {seed}: {detail or state}")
+            return Outcome(job.name, seed, state, detail)
         if flaw:
             self.reporter.line(f"{job.name}, seed {seed}: made again, since {flaw}")
         folder.forget(seed)
@@ -158,17 +163,26 @@ class Batch:
         predictor = self._loaded()
         progress = self.reporter.progress(job.name, seed)
         result = predictor.predict(job, seed, progress, example)
-        outcome = Outcome(job.name, seed, "done", seconds=result.seconds)
+        lost = "; ".join(result.lost.values())
+        outcome = Outcome(job.name, seed, "incomplete" if lost else "done", lost, result.seconds)
         self._write(folder, result, outcome, mark)
         best = result.samples[0].summary
         self.reporter.line(
             f"{job.name}, seed {seed}: {_counted(len(result.samples), 'sample')} in "
             f"{sum(result.seconds.values()):.1f} s, best ranking score "
             f"{best['ranking_score']:.3f} (pLDDT {best['plddt']:.1f})"
+            + (f"; lost: {lost}" if lost else "")
         )
         for constraint in best.get("constraints", ()):
             self.reporter.line(f"{job.name}, seed {seed}: {describe(constraint)}")
         return outcome
+
+    def _whole(self, folder: JobFolder, seed: int) -> tuple[str, str]:
+        """Tell state and detail of a finished seed: whether it has all samples, or lost some."""
+        present = sum(1 for _ in folder.sample(seed, "", 0, ".cif").parent.glob("*.cif"))
+        lost = self.settings.config.sample_diffusion.N_sample - present
+        return ("incomplete", f"there already, but {_counted(lost, 'sample')} lost"
+                ) if lost > 0 and present else ("done", "")
 
     def _write(self, folder: JobFolder, result: SeedResult, outcome: Outcome, mark: str) -> None:
         """Write all files of a seed, its entry in `run.json`, last its mark; or none of them."""
@@ -215,10 +229,12 @@ class Batch:
             with folder.lock(None, _RANKING_PATIENCE):
                 finished = self._finished(folder, job)
                 if finished:
-                    rows = write_ranking(folder, finished)
+                    rows = write_ranking(folder, finished, self.settings.rank_by)
                     entries = {o.seed: _entry(o) for o in outcomes
-                               if o.state in ("done", "failed", "interrupted")}
-                    entries |= {s: _entry(Outcome(job.name, s, "done")) for s in finished}
+                               if o.state in ("done", "incomplete", "failed", "interrupted")}
+                    entries |= {s: _entry(Outcome(job.name, s, *self._whole(folder, s)))
+                                for s in finished if s not in entries
+                                or entries[s]["state"] != "incomplete"}
                     update_record(folder, self._record(job), entries, rows[0])
         except KeyboardInterrupt:
             again = self._finish(folder, job, outcomes)

@@ -103,8 +103,22 @@ def interface_columns(summary: dict) -> dict:
                       for score, value in scores.items()}
 
 
-def ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
-    """Read every sample of finished seeds, best first: `RANKING`, then the scores of all pairs.
+def energy_columns(summary: dict) -> dict:
+    """Make the columns of a ranking that tell of guidance: `energy_before`, the weighted total,
+    `energy_before_TERM` of every term, and the same after it; none without guidance."""
+    return {f"energy_{when}" + ("" if term == "total" else f"_{term}"): energies[term]
+            for when, energies in summary.get("guidance_energy", {}).items()
+            for term in sorted(energies, key=lambda term: term != "total")}
+
+
+def ranking(folder: JobFolder, seeds: Sequence[int], rank_by: str = "score") -> list[dict]:
+    """Read every sample of finished seeds, best first.
+
+    Args:
+        rank_by: "score", or "valid" to put samples without wrong chemistry before all others.
+
+    Returns:
+        Rows of `RANKING`, energies of guidance, and the scores of all pairs.
 
     Raises:
         OutputError: a summary cannot be read.
@@ -117,7 +131,7 @@ def ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
             scores = {"seed": seed, "sample": rank, "file": place.as_posix()}
             rows.append(_read_summary(path) | scores)
             rank += 1
-    rows.sort(key=lambda row: -row["ranking_score"])
+    rows.sort(key=lambda row: (rank_by == "valid" and not row["valid"], -row["ranking_score"]))
     columns = dict.fromkeys((*RANKING, *(key for row in rows for key in row)))
     return [{key: {**row, "rank": i}.get(key) for key in columns} for i, row in enumerate(rows)]
 
@@ -127,14 +141,18 @@ def _read_summary(path: Path) -> dict:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         faults = {key: summary.get(key) for key in VALIDITY}
-        return {key: summary[key] for key in FROM_SUMMARY} | faults | interface_columns(summary)
+        scores = {key: summary[key] for key in FROM_SUMMARY} | faults
+        return scores | energy_columns(summary) | interface_columns(summary)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise OutputError(f"this is no summary of a sample ({error})", where=str(path),
                           fix="add --overwrite to make the seed again") from error
 
 
-def write_ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
+def write_ranking(folder: JobFolder, seeds: Sequence[int], rank_by: str = "score") -> list[dict]:
     """Write `ranking.csv`, and copies of the best model and its summary at the top.
+
+    Args:
+        rank_by: see `ranking`.
 
     Returns:
         The table's rows.
@@ -142,7 +160,7 @@ def write_ranking(folder: JobFolder, seeds: Sequence[int]) -> list[dict]:
     Raises:
         OutputError: a file cannot be read or written.
     """
-    rows = ranking(folder, seeds)
+    rows = ranking(folder, seeds, rank_by)
     if rows:
         write_table(folder.path / "ranking.csv", list(rows[0]), rows)
         seed, sample = rows[0]["seed"], rows[0]["sample"]

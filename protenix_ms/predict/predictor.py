@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
@@ -43,7 +43,8 @@ class Sample:
         coordinates: angstrom, rows of `SeedResult.atoms`.
         summary: upstream's summary confidence (`metrics.confidence.KEYS`), then the scores of
             interfaces (`metrics.interface.INTERFACE_KEYS`), NaN where a pair has none, then
-            `guidance.validity.COUNTS` and whether they are all 0, `valid`.
+            `guidance.validity.COUNTS` and whether they are all 0, `valid`; with guidance
+            `guidance_energy`, energies of its terms `before` and `after` the last step's.
         full_data: arrays of `io.confidence_write.FULL_DATA`.
     """
 
@@ -67,6 +68,7 @@ class SeedResult:
         atoms: the atoms, as predicted coordinates number them.
         samples: ranked.
         seconds: wall time by stage.
+        lost: number of a sample that guidance had to end, counted from 0, and why.
     """
 
     job: Job
@@ -74,6 +76,7 @@ class SeedResult:
     atoms: AtomTable
     samples: tuple[Sample, ...]
     seconds: dict[str, float]
+    lost: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class Predictor:
             else example.features | guidance_features(job, example.atoms, self.ccd))
         samples = rank(prediction, example, job, self.config, lists)
         seconds["scores"] = time.perf_counter() - start
-        return SeedResult(job, seed, example.atoms, samples, seconds)
+        return SeedResult(job, seed, example.atoms, samples, seconds, prediction.lost)
 
 
 def featurize(
@@ -176,7 +179,7 @@ def rank(
     residues = Residues.from_atoms(example.atoms, features["atom_to_token_idx"], kinds)
     used = takes_constraints(config)
     samples = []
-    for x, confidence in zip(prediction.coordinates, prediction.confidence):
+    for i, (x, confidence) in enumerate(zip(prediction.coordinates, prediction.confidence)):
         summary = summarize(confidence, x, prediction.contact_probs, layout,
                             int(config.model.N_cycle))
         summary |= score_interfaces(confidence.pae, x, confidence.atom_plddt * 100, residues,
@@ -186,6 +189,8 @@ def rank(
         if example.restraints:
             summary["constraints"] = [
                 restraint.measure(x) | {"used": used} for restraint in example.restraints]
+        if prediction.energies:
+            summary["guidance_energy"] = prediction.energies[i]
         arrays = full_data(confidence, prediction.contact_probs, features)
         samples.append(Sample(x, summary, arrays))
     return tuple(sorted(samples, key=lambda sample: -sample.summary["ranking_score"]))

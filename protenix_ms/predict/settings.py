@@ -17,6 +17,7 @@ from protenix_ms.job import Job
 from protenix_ms.predict.weights import Weights
 
 DEFAULT_SEED = 101
+RANK_BY = ("score", "valid")
 
 
 def default_options(config: ConfigDict, upstream_quirks: bool = False) -> FeatureOptions:
@@ -79,6 +80,8 @@ class Settings:
         plots: draw pictures.
         check_memory: refuse jobs that cannot fit.
         full_data: which files hold it, one of `io.confidence_write.FULL_DATA_CHOICES`.
+        rank_by: order of `ranking.csv`, one of `RANK_BY`; it changes no result, so finished seeds
+            stay.
     """
 
     output: Path
@@ -93,6 +96,7 @@ class Settings:
     plots: bool = True
     check_memory: bool = True
     full_data: str = "auto"
+    rank_by: str = "score"
 
     @property
     def label(self) -> str:

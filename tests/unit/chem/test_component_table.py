@@ -175,3 +175,10 @@ def test_conformers_with_missing_atoms(ccd, tmp_path):
         ccd.with_conformers(path)["ALA"]
     with pytest.raises(ChemistryError, match="there is no conformer file"):
         ccd.with_conformers(tmp_path / "absent.npz")
+
+
+def test_knows_the_double_bonds_of_aromatic_rings(ccd):
+    tyrosine = ccd["TYR"]
+    double = {tuple(tyrosine.atom_name[pair]) for pair in tyrosine.bonds[tyrosine.kekule]}
+    assert double == {("CG", "CD1"), ("CD2", "CE2"), ("CE1", "CZ")}
+    assert not ccd["EDO"].kekule.any()

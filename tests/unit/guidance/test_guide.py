@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from protenix_ms.config.guidance import guidance_settings
-from protenix_ms.errors import ConfigError, NonFiniteError
+from protenix_ms.errors import ConfigError
 from protenix_ms.guidance.guide import Guide, StepPlace
 from protenix_ms.guidance.lists import GeometryLists
-from protenix_ms.guidance.potentials import POTENTIALS, clashes
+from protenix_ms.guidance.potentials import POTENTIALS, Evaluation, clashes
 from protenix_ms.guidance.settings import GuidanceSettings, Schedule
 from protenix_ms.guidance.validity import count_faults
 
@@ -93,6 +93,11 @@ def test_total_energy_falls(apart, lists):
     x = apart + 0.5 * rng.standard_normal((10, *apart.shape))
     after = guide(lambda noisy: x, x, LAST, lambda site, shape: np.zeros(shape))
     assert (guide.total(after, LAST).energy < guide.total(x, LAST).energy).sum() >= 9
+    account = guide.account
+    assert set(account.before[0]) == {*POTENTIALS, "total"}
+    for i in range(10):
+        assert account.before[i]["total"] == pytest.approx(guide.total(x, LAST).energy[i])
+        assert account.after[i]["total"] == pytest.approx(guide.total(after, LAST).energy[i])
 
 
 def test_samples_do_not_meet(apart, lists):
@@ -145,11 +150,25 @@ def test_what_is_unknown_is_refused(changes, word):
         settings(**changes)
 
 
-def test_non_finite_coordinates_name_sample_and_stage(apart, lists):
-    x = np.stack([apart, apart])
-    x[1, 3] = np.nan
-    with pytest.raises(NonFiniteError, match="sample 2.*denoiser"):
-        Guide(settings(), lists)(lambda noisy: x, x, LAST, lambda site, shape: np.zeros(shape))
+@pytest.mark.parametrize("factor, stage", [
+    (np.nan, "the denoiser"), (1e160, "the denoiser"), (1e5, "LinearBondPotential")])
+def test_a_sample_that_is_not_finite_ends_alone(apart, lists, factor, stage, monkeypatch):
+    def overflowing(x, lists, parameters):
+        slope = np.where(np.abs(x).max(axis=(1, 2)) > 1e5, np.inf, 0.0)
+        return Evaluation(np.zeros(len(x)), np.zeros_like(x) + slope[:, None, None])
+
+    monkeypatch.setitem(POTENTIALS, "LinearBondPotential", overflowing)
+    good = apart + np.random.default_rng(5).standard_normal(apart.shape)
+    x = np.stack([good, good * factor, good])
+    guide = Guide(settings(), lists)
+    place = replace(LAST, samples=(4, 5, 6))
+    moved = guide(lambda noisy: x, x, place, lambda site, shape: np.zeros(shape))
+    assert np.isnan(moved[1]).all()
+    assert np.array_equal(moved[0], guided(Guide(settings(), lists), good))
+    assert np.array_equal(moved[0], moved[2])
+    assert list(guide.account.lost) == [5]
+    assert f"guidance of sample 6: {stage} gives" in guide.account.lost[5]
+    assert set(guide.account.after) == {4, 6}
 
 
 def test_interval_zero_switches_a_term_off(apart, lists):

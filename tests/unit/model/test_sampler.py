@@ -110,6 +110,24 @@ def test_non_finite_names_the_step():
         sample(denoise, np.array([9, 3, 1, 0], np.float32), SeededDraws(4), ODE, (1, 7))
 
 
+def test_a_sample_that_a_guide_loses_ends_alone():
+    places = []
+
+    def guide(denoise, x, place, normal):
+        places.append(place)
+        moved = denoise(x) + normal("guidance_noise", x.shape)
+        return np.where((place.number == 1) & (np.array(place.samples) == 1)[:, None, None],
+                        np.nan, moved)
+
+    schedule, draws = np.array([9, 3, 1, 0], np.float32), (SeededDraws(4), SeededDraws(4))
+    whole = sample(shrink, schedule, draws[0], ODE, (3, 7), guide=lambda f, x, place, normal: (
+        f(x) + normal("guidance_noise", x.shape)))
+    left = sample(shrink, schedule, draws[1], ODE, (3, 7), guide=guide)
+    assert np.isnan(left[1]).all()
+    assert np.array_equal(left[[0, 2]], whole[[0, 2]])
+    assert [place.samples for place in places] == [(0, 1, 2), (0, 1, 2), (0, 2)]
+
+
 @pytest.mark.parametrize("n_steps", [1, 5, 200])
 def test_schedule(n_steps):
     levels = noise_schedule(get_config("protenix-v2").inference_noise_scheduler, n_steps)

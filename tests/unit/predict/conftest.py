@@ -80,7 +80,8 @@ def make_settings(tmp_path):
     from protenix_ms.features import FeatureOptions
 
     def make(**changes) -> Settings:
-        config: ConfigDict = get_config("protenix_tiny_default_v0.5.0")
+        config: ConfigDict = get_config("protenix_tiny_default_v0.5.0",
+                                        {"sample_diffusion.N_sample": 2})
         chosen = {"seeds": (101, 102), "plots": False, **changes}
         return Settings(tmp_path / "out", config, Weights(random_seed=0), FakeDictionary(),
                         FeatureOptions(), **chosen)

@@ -125,6 +125,47 @@ def test_ranking_names_the_best_interface(run, predictor, tmp_path):
     assert {rows[-1][key] for key in columns} == {""}
 
 
+def test_valid_samples_can_come_first(run, predictor, tmp_path):
+    sample = predictor.sample
+    energy = {"total": 3.0, "VinaStericPotential": 2.0}
+    object.__setattr__(predictor, "sample", lambda score: replace(
+        sample(score), summary=sample(score).summary | {
+            "valid": score < 0.5, "guidance_energy": {"before": energy, "after": energy}}))
+    run()
+    path = tmp_path / "out/first/ranking.csv"
+    rows = list(csv.DictReader(path.open()))
+    assert [row["ranking_score"] for row in rows] == ["0.9", "0.8", "0.5", "0.4"]
+    assert rows[0]["energy_before"] == rows[0]["energy_after"] == "3.0"
+    assert rows[0]["energy_after_VinaStericPotential"] == "2.0"
+    calls = len(predictor.state.calls)
+    run(rank_by="valid")
+    assert len(predictor.state.calls) == calls, "finished seeds stay"
+    rows = list(csv.DictReader(path.open()))
+    assert [row["ranking_score"] for row in rows] == ["0.4", "0.9", "0.8", "0.5"]
+    best = tmp_path / "out/first/first_summary_confidence.json"
+    assert json.loads(best.read_text())["ranking_score"] == 0.4
+
+
+def test_a_lost_sample_is_told_and_stays_told(run, predictor, tmp_path):
+    predict = predictor.predict
+
+    def losing(*args):
+        result = predict(*args)
+        return replace(result, samples=result.samples[:1], lost={1: "guidance of sample 2: bad"})
+
+    object.__setattr__(predictor, "predict", losing)
+    outcomes, lines, _ = run()
+    assert {state for *_, state in outcomes} == {"incomplete"}
+    assert any(line.endswith("lost: guidance of sample 2: bad") for line in lines)
+    record = tmp_path / "out/first/run.json"
+    told = json.loads(record.read_text())["seeds"]["101"]
+    assert told["state"] == "incomplete"
+    assert "sample 2" in told["detail"]
+    outcomes, *_ = run()
+    assert {state for *_, state in outcomes} == {"incomplete"}
+    assert json.loads(record.read_text())["seeds"]["101"] == told
+
+
 def test_ranking_of_a_single_chain_has_no_pairs(run, tmp_path):
     run()
     assert (tmp_path / "out/first/ranking.csv").read_text().splitlines()[0].endswith(",lis,file")
