@@ -44,6 +44,7 @@ class TemplateStructure:
     Attributes:
         text: content of an mmCIF file.
         source: where it came from, for messages.
+        name: of its file, for tables.
         chain: the author's name of its chain; "" where it has one protein chain only.
         query_indices, template_indices: pairs of residues, from 0, by position in the sequence of
             the job and in the whole sequence of the structure's chain; empty: aligned here.
@@ -51,9 +52,15 @@ class TemplateStructure:
 
     text: str
     source: str = field(compare=False)
+    name: str = field(compare=False)
     chain: str = ""
     query_indices: tuple[int, ...] = ()
     template_indices: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        return f"{self.name} {self.chain}".strip()
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,17 @@ def iso_date(text: str) -> datetime.date:
             f"expected a date like 2021-09-30, got {text!r}") from None
 
 
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
+
+
 def gibibytes(text: str) -> int:
     """Read a positive number of GiB as bytes."""
     try:

@@ -109,10 +109,11 @@ PSEUDO_BETA_INDEX = tuple(
 )
 
 # Atoms of amino acids, in the order in which structures of templates hold them.
-ATOM37 = tuple(
-    "N CA C CB O CG CG1 CG2 OG OG1 SG CD CD1 CD2 ND1 ND2 OD1 OD2 SD CE CE1 CE2 CE3 NE NE1 NE2 "
-    "OE1 OE2 CH2 NH1 NH2 OH CZ CZ2 CZ3 NZ OXT".split()
-)
+ATOM37 = (
+    "N", "CA", "C", "CB", "O", "CG", "CG1", "CG2", "OG", "OG1", "SG", "CD", "CD1", "CD2", "ND1",
+    "ND2", "OD1", "OD2", "SD", "CE", "CE1", "CE2", "CE3", "NE", "NE1", "NE2", "OE1", "OE2", "CH2",
+    "NH1", "NH2", "OH", "CZ", "CZ2", "CZ3", "NZ", "OXT",
+)  # fmt: skip
 # Per restype index, the place in `ATOM37` of every dense atom. Unused places hold N, as upstream.
 ATOM37_OF_DENSE = tuple(
     tuple(ATOM37.index(atom) if atom in ATOM37 else 0

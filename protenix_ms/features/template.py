@@ -140,4 +140,5 @@ def _directions(
 
 def _unit(vectors: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
     length = np.sqrt(np.einsum("...k,...k->...", vectors, vectors))[..., None]
-    return vectors / (length + _EPSILON)
+    scaled: Array = vectors / (length + _EPSILON)
+    return scaled

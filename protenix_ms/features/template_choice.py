@@ -11,7 +11,7 @@ import datetime
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -102,11 +102,11 @@ class ChosenTemplates:
 
 
 class _RejectedError(Exception):
-    """Says why a hit is not used, and what is known of it."""
+    """Says why a hit is not used; `row` is what is known of it, None if it was never aligned."""
 
-    def __init__(self, reason: str, **known: object) -> None:
+    def __init__(self, reason: str, row: TemplateRow | None = None) -> None:
         super().__init__(reason)
-        self.known = known
+        self.row = row
 
 
 @lru_cache(maxsize=64)
@@ -131,8 +131,7 @@ def choose_templates(
                                       "without templates",))
     choice, notes = _Choice(chain.sequence, options, upstream_quirks), []
     for structure in chain.template_structures:
-        choice.take(f"{Path(structure.source).name} {structure.chain}".strip(),
-                    lambda s=structure: _own_template(s, chain.sequence))
+        choice.take(structure.label, partial(_own_template, structure, chain.sequence))
     if chain.templates:
         listed = read_hits(chain.templates)
         choice.take_hits(listed.hits)
@@ -158,10 +157,9 @@ class _Choice:
                 raise _RejectedError(f"{NUM_TEMPLATES} templates are kept already")
             template, row = lay()
             if any(np.array_equal(template.restype, other.restype) for other in self.templates):
-                raise _RejectedError("the same aligned residues as a template before",
-                                     aligned=row.aligned, identity=row.identity)
+                raise _RejectedError("the same aligned residues as a template before", row)
         except _RejectedError as rejected:
-            self.rows.append(TemplateRow(name, str(rejected), **rejected.known))
+            self.rows.append(replace(rejected.row or TemplateRow(name), reason=str(rejected)))
         else:
             self.templates.append(template)
             self.rows.append(row)
@@ -189,7 +187,7 @@ class _Choice:
             return _template_of_hit(hit, file, sha256, self._sequence, self._options)
 
         for hit in sorted(useful, key=lambda hit: -hit.sum_probs):
-            self.take(hit.name, lambda hit=hit: lay(hit))
+            self.take(hit.name, partial(lay, hit))
 
     def _open(self, hit: TemplateHit) -> tuple[TemplateFile, str]:
         """Read the structure of a hit, if there is one that is old enough."""
@@ -219,7 +217,7 @@ def _flaw(hit: TemplateHit, sequence: str) -> str:
     if not hit.entry:
         return "its name is not like 1abc_A"
     if hit.aligned <= MIN_ALIGNED * len(sequence):
-        return f"{hit.aligned} aligned columns, at most {MIN_ALIGNED:.0%} of the query"
+        return f"its aligned columns are at most {MIN_ALIGNED:.0%} of the query"
     if hit.sequence in sequence and len(hit.sequence) > MAX_COPY * len(sequence):
         return "a copy of the query"
     return f"under {MIN_HIT} residues" if len(hit.sequence) < MIN_HIT else ""
@@ -237,14 +235,13 @@ def _template_of_hit(
         raise _RejectedError(f"{shortest} and {len(chain.sequence)} residues cannot be aligned")
     matched = align_pair(sequence, chain.sequence)
     row = _row(hit.name, sequence, chain, matched)
-    known = {"aligned": row.aligned, "identity": row.identity}
     if row.identity is not None and row.identity < options.min_identity:
-        raise _RejectedError(f"identity under {options.min_identity:.0%}", **known)
+        raise _RejectedError(f"identity under {options.min_identity:.0%}", row)
     if chain.largest_step() > MAX_STEP:
-        raise _RejectedError(f"neighbours over {MAX_STEP:.0f} angstrom apart", **known)
+        raise _RejectedError(f"neighbours over {MAX_STEP:.0f} angstrom apart", row)
     template = _laid(hit.name, chain, matched, sha256)
     if template.mask.sum() < MIN_ATOMS:
-        raise _RejectedError(f"under {MIN_ATOMS} atoms at the aligned residues", **known)
+        raise _RejectedError(f"under {MIN_ATOMS} atoms at the aligned residues", row)
     inside = hit.query_positions < len(sequence)
     own = matched[hit.query_positions[inside]] == hit.hit_positions[inside]
     return template, replace(row, chance=own.sum() < MIN_CONFIRMED * len(hit.query_positions))
@@ -261,11 +258,11 @@ def _own_template(structure: TemplateStructure, sequence: str) -> tuple[Template
                              "aligned; give queryIndices and templateIndices")
     else:
         matched = align_pair(sequence, chain.sequence)
-    name = f"{Path(structure.source).name} {chain.name}"
-    template = _laid(name, chain, matched, hashlib.sha256(structure.text.encode()).hexdigest())
-    row = _row(name, sequence, chain, matched)
+    sha256 = hashlib.sha256(structure.text.encode()).hexdigest()
+    template = _laid(structure.label, chain, matched, sha256)
+    row = _row(structure.label, sequence, chain, matched)
     if not template.mask.any():
-        raise _RejectedError("no atoms at the aligned residues", aligned=row.aligned)
+        raise _RejectedError("no atoms at the aligned residues", row)
     return template, row
 
 

@@ -7,6 +7,7 @@ import datetime
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from protenix_ms.errors import InputError
 from protenix_ms.files import file_sha256
@@ -73,7 +74,7 @@ def open_structure(path: Path, upstream_quirks: bool) -> tuple[TemplateFile, str
     return TemplateFile(read_text(path), str(path), upstream_quirks), file_sha256(path)
 
 
-def _table(folder: Path, name: str) -> dict:
+def _table(folder: Path, name: str) -> dict[str, Any]:
     """Read a table of JSON, empty where there is none."""
     places = [folder / name, folder.parent / "common" / name]
     path = next((place for place in places if place.is_file()), None)

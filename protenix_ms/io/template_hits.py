@@ -28,7 +28,7 @@ class TemplateHit:
     """A chain of a deposited structure that a search found for a query.
 
     Attributes:
-        name: as the file has it, like "102m_A".
+        name: entry and chain as the file has them, like "102m_A".
         entry: lower-case entry id; "" if the name tells none.
         chain: the author's chain name.
         aligned: number of aligned columns.
@@ -89,11 +89,12 @@ def _hit(name: str, aligned: int, sum_probs: float, rows: tuple[str, str, int, i
     """
     matched = _ENTRY.match(name)
     entry, chain = (matched["entry"].lower(), matched["chain"]) if matched else ("", "")
+    letters = rows[1].replace("-", "").upper()
     query, hit = (np.frombuffer(row.encode("ascii", "replace"), "S1") for row in rows[:2])
     places = [np.cumsum(row != b"-") - 1 + start for row, start in zip((query, hit), rows[2:])]
     both = (query != b"-") & (hit != b"-")
-    return TemplateHit(name, entry, chain, aligned, sum_probs, rows[1].replace("-", "").upper(),
-                       places[0][both], places[1][both])
+    return TemplateHit(matched[0] if matched else name[:40], entry, chain, aligned, sum_probs,
+                       letters, places[0][both], places[1][both])
 
 
 def _read_hmmsearch(text: str) -> HitList:
