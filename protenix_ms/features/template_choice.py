@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import chain as joined
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +113,7 @@ class _RejectedError(Exception):
 
 @lru_cache(maxsize=64)
 def choose_templates(
-    chain: Polymer, options: TemplateOptions, upstream_quirks: bool = False
+    polymer: Polymer, options: TemplateOptions, upstream_quirks: bool = False
 ) -> ChosenTemplates:
     """Choose at most four templates of a protein: the job's own structures first, then hits.
 
@@ -124,37 +126,63 @@ def choose_templates(
     Raises:
         InputError: unreadable hits, or a structure of the job that does not fit.
     """
-    if not (options.use and (chain.templates or chain.template_structures)):
+    if not (options.use and (polymer.templates or polymer.template_structures)):
         return ChosenTemplates()
-    if len(chain.sequence) < SHORTEST_TEMPLATED:
+    if len(polymer.sequence) < SHORTEST_TEMPLATED:
         return ChosenTemplates(notes=(f"chains under {SHORTEST_TEMPLATED} residues are run "
                                       "without templates",))
-    choice, notes = _Choice(chain.sequence, options, upstream_quirks), []
-    for structure in chain.template_structures:
-        choice.take(structure.label, partial(_own_template, structure, chain.sequence))
-    if chain.templates:
-        listed = read_hits(chain.templates)
-        choice.take_hits(listed.hits)
+    choice, notes = _Choice(polymer.sequence, options, upstream_quirks), []
+    for structure in polymer.template_structures:
+        choice.take(structure.label, partial(_own_template, structure, polymer.sequence))
+    if polymer.templates:
+        listed = read_hits(polymer.templates)
+        choice.take_hits(choice.candidates(listed.hits))
         if listed.skipped:
-            notes.append(f"{listed.skipped} rows of {chain.templates.name} are no template hits, "
+            notes.append(f"{listed.skipped} rows of {polymer.templates.name} are no template hits, "
                          f"the first is {listed.first_skipped[:60]!r}")
     return ChosenTemplates(tuple(choice.templates), tuple(choice.rows), tuple(notes))
 
 
-class _Choice:
-    """Templates that are kept so far, and a row for everything that was looked at."""
+def draw_templates(
+    sequence: str, hits: Path, options: TemplateOptions, rng: np.random.Generator
+) -> tuple[Template, ...]:
+    """Draw up to four templates of a training example among the first twenty candidates.
 
-    def __init__(self, sequence: str, options: TemplateOptions, upstream_quirks: bool) -> None:
+    The number is drawn first, so that examples without templates occur, as upstream trains.
+    """
+    choice = _Choice(sequence, options, most_candidates=None)
+    waiting = choice.candidates(read_hits(hits).hits)
+    first = list(islice(waiting, MAX_CANDIDATES))
+    choice.most = min(NUM_TEMPLATES, int(rng.integers(len(first) + 1)))
+    choice.take_hits(joined([first[i] for i in rng.permutation(len(first))], waiting))
+    return tuple(choice.templates)
+
+
+class _Choice:
+    """Templates that are kept so far, and a row for everything that was looked at.
+
+    Args:
+        most_candidates: hits that are tried at most; None for all.
+
+    Attributes:
+        most: templates that are kept at most.
+    """
+
+    def __init__(
+        self, sequence: str, options: TemplateOptions, upstream_quirks: bool = False,
+        most_candidates: int | None = MAX_CANDIDATES,
+    ) -> None:  # fmt: skip
         self._sequence, self._options, self._quirks = sequence, options, upstream_quirks
         self._folder = read_folder(options.folder) if options.folder else None
+        self._most_candidates = most_candidates
+        self.most = NUM_TEMPLATES
         self.templates: list[Template] = []
         self.rows: list[TemplateRow] = []
 
     def take(self, name: str, lay: Callable[[], tuple[Template, TemplateRow]]) -> None:
         """Add a template, or a row that says why not."""
         try:
-            if len(self.templates) == NUM_TEMPLATES:
-                raise _RejectedError(f"{NUM_TEMPLATES} templates are kept already")
+            self._require_place()
             template, row = lay()
             if any(np.array_equal(template.restype, other.restype) for other in self.templates):
                 raise _RejectedError("the same aligned residues as a template before", row)
@@ -164,8 +192,8 @@ class _Choice:
             self.templates.append(template)
             self.rows.append(row)
 
-    def take_hits(self, hits: Sequence[TemplateHit]) -> None:
-        """Add templates of hits, best first, hits of equal residues once."""
+    def candidates(self, hits: Sequence[TemplateHit]) -> Iterator[TemplateHit]:
+        """Yield the hits that may be templates, best first, those of equal residues once."""
         useful = []
         for hit in hits:
             if flaw := _flaw(hit, self._sequence):
@@ -173,21 +201,29 @@ class _Choice:
             else:
                 useful.append(hit)
         seen: set[str] = set()
-        candidates = 0
-
-        def lay(hit: TemplateHit) -> tuple[Template, TemplateRow]:
-            nonlocal candidates
-            if hit.sequence in seen:
-                raise _RejectedError("the same residues as a hit before")
-            file, sha256 = self._open(hit)
-            seen.add(hit.sequence)
-            candidates += 1
-            if candidates > MAX_CANDIDATES:
-                raise _RejectedError(f"not among the first {MAX_CANDIDATES} candidates")
-            return _template_of_hit(hit, file, sha256, self._sequence, self._options)
-
         for hit in sorted(useful, key=lambda hit: -hit.sum_probs):
-            self.take(hit.name, partial(lay, hit))
+            try:
+                self._require_place()
+                if hit.sequence in seen:
+                    raise _RejectedError("the same residues as a hit before")
+                self._open(hit)
+                if len(seen) == self._most_candidates:
+                    raise _RejectedError(f"not among the first {len(seen)} candidates")
+            except _RejectedError as rejected:
+                self.rows.append(TemplateRow(hit.name, str(rejected)))
+            else:
+                seen.add(hit.sequence)
+                yield hit
+
+    def take_hits(self, candidates: Iterable[TemplateHit]) -> None:
+        """Add templates of hits in their order."""
+        for hit in candidates:
+            self.take(hit.name, partial(_template_of_hit, hit, self._open, self._sequence,
+                                        self._options.min_identity))
+
+    def _require_place(self) -> None:
+        if len(self.templates) >= self.most:
+            raise _RejectedError(f"{self.most} templates are kept already")
 
     def _open(self, hit: TemplateHit) -> tuple[TemplateFile, str]:
         """Read the structure of a hit, if there is one that is old enough."""
@@ -224,9 +260,11 @@ def _flaw(hit: TemplateHit, sequence: str) -> str:
 
 
 def _template_of_hit(
-    hit: TemplateHit, file: TemplateFile, sha256: str, sequence: str, options: TemplateOptions
-) -> tuple[Template, TemplateRow]:
+    hit: TemplateHit, open_file: Callable[[TemplateHit], tuple[TemplateFile, str]], sequence: str,
+    min_identity: float,
+) -> tuple[Template, TemplateRow]:  # fmt: skip
     """Align the whole chain of a hit with the query; the hit's own alignment is not used."""
+    file, sha256 = open_file(hit)
     chain = file.chain(hit.chain)
     if chain is None or chain.name != hit.chain:
         raise _RejectedError(f"no protein chain {hit.chain}, there are {', '.join(file.names)}")
@@ -235,8 +273,8 @@ def _template_of_hit(
         raise _RejectedError(f"{shortest} and {len(chain.sequence)} residues cannot be aligned")
     matched = align_pair(sequence, chain.sequence)
     row = _row(hit.name, sequence, chain, matched)
-    if row.identity is not None and row.identity < options.min_identity:
-        raise _RejectedError(f"identity under {options.min_identity:.0%}", row)
+    if row.identity is not None and row.identity < min_identity:
+        raise _RejectedError(f"identity under {min_identity:.0%}", row)
     if chain.largest_step() > MAX_STEP:
         raise _RejectedError(f"neighbours over {MAX_STEP:.0f} angstrom apart", row)
     template = _laid(hit.name, chain, matched, sha256)
