@@ -38,6 +38,32 @@ class Alignment:
 
 
 @dataclass(frozen=True)
+class TemplateStructure:
+    """A structure that the job gives as a template of a protein.
+
+    Attributes:
+        text: content of an mmCIF file.
+        source: where it came from, for messages.
+        name: of its file, for tables.
+        chain: the author's name of its chain; "" where it has one protein chain only.
+        query_indices, template_indices: pairs of residues, from 0, by position in the sequence of
+            the job and in the whole sequence of the structure's chain; empty: aligned here.
+    """
+
+    text: str
+    source: str = field(compare=False)
+    name: str = field(compare=False)
+    chain: str = ""
+    query_indices: tuple[int, ...] = ()
+    template_indices: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        return f"{self.name} {self.chain}".strip()
+
+
+@dataclass(frozen=True)
 class Polymer:
     """A protein, DNA or RNA chain, present `count` times.
 
@@ -50,6 +76,7 @@ class Polymer:
         paired_msa: rows pairable across chains by species (protein only).
         unpaired_msa: rows of this chain alone (protein, RNA).
         templates: template hits (a3m from hmmsearch, or hhr), protein only.
+        template_structures: structures that are templates as they are, protein only.
         keep_rows: rows of the alignments stay as written, duplicates included, so that row k of
             one chain stands beside row k of the others (AlphaFold 3's pairing by hand).
         labels: what the user calls the copies (headers of FASTA), one per copy, or empty.
@@ -63,6 +90,7 @@ class Polymer:
     paired_msa: Alignment | None = None
     unpaired_msa: Alignment | None = None
     templates: Path | None = None
+    template_structures: tuple[TemplateStructure, ...] = ()
     keep_rows: bool = False
     labels: tuple[str, ...] = field(default=(), compare=False)
 

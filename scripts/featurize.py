@@ -24,7 +24,7 @@ from comparison import compare, with_recorded_ligands  # noqa: E402
 
 from protenix_ms.chem.atom_table import AtomTable  # noqa: E402
 from protenix_ms.chem.ccd import ComponentDictionary  # noqa: E402
-from protenix_ms.cli.arguments import whole  # noqa: E402
+from protenix_ms.cli.arguments import iso_date, whole  # noqa: E402
 from protenix_ms.data import (  # noqa: E402
     CropOptions,
     ExampleOptions,
@@ -34,6 +34,7 @@ from protenix_ms.data import (  # noqa: E402
 )
 from protenix_ms.errors import ProtenixError  # noqa: E402
 from protenix_ms.features import Example, FeatureOptions, assemble, featurize  # noqa: E402
+from protenix_ms.features.template_choice import DEFAULT_DATE, TemplateOptions  # noqa: E402
 from protenix_ms.io import read_jobs  # noqa: E402
 from protenix_ms.job import MAX_SEED  # noqa: E402
 
@@ -59,6 +60,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=whole(0, MAX_SEED), default=0)
     parser.add_argument("--ccd", type=Path, help="another component table")
     parser.add_argument("--conformers", type=Path, help="npz of reference conformers by component")
+    parser.add_argument("--template-structures", type=Path, metavar="DIR",
+                        help="structures of template hits, <id>.cif or <id>.cif.gz")
+    parser.add_argument("--template-date", type=iso_date, default=DEFAULT_DATE,
+                        metavar="YYYY-MM-DD", help="last release date of a hit (%(default)s)")
     parser.add_argument("--compare", type=Path, metavar="DIR",
                         help="folder with features.npz, or train_inputs.npz for an entry")
     parser.add_argument("--ignore", nargs="*", default=[], metavar="KEY",
@@ -75,9 +80,10 @@ def parse_arguments() -> argparse.Namespace:
 def job_example(arguments: argparse.Namespace, ccd: ComponentDictionary) -> Example:
     """Make the features of a job; take conformers of its own ligands from the recording."""
     job = read_jobs(arguments.job)[arguments.index]
-    options = FeatureOptions(
-        use_msa=not arguments.no_msa, upstream_quirks=not arguments.no_quirks
-    )
+    templates = TemplateOptions(folder=arguments.template_structures,
+                                latest=arguments.template_date)
+    options = FeatureOptions(use_msa=not arguments.no_msa, upstream_quirks=not arguments.no_quirks,
+                             templates=templates)
     rng = np.random.default_rng(arguments.seed)
     atoms = assemble(job, ccd, rng, options.upstream_quirks)
     recording = arguments.compare and arguments.compare / "atoms.npz"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -110,6 +111,26 @@ def seeds(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(
             f"{text!r} names {count} seeds; one command takes at most {MOST_SEEDS}")
     return tuple(seed for part in ranges for seed in part)
+
+
+def iso_date(text: str) -> datetime.date:
+    """Read a date like 2021-09-30."""
+    try:
+        return datetime.datetime.strptime(text.strip(), "%Y-%m-%d").date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a date like 2021-09-30, got {text!r}") from None
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
 
 
 def gibibytes(text: str) -> int:

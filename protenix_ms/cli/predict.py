@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -13,11 +14,14 @@ from ml_collections import ConfigDict
 
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
-from protenix_ms.cli.arguments import add_shared, gibibytes, seeds, whole
+from protenix_ms.cli.arguments import add_shared, gibibytes, iso_date, seeds, share, whole
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.report import Console, table
 from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import InputError, OutputError, ProtenixError
+from protenix_ms.features import FeatureOptions
+from protenix_ms.features.template_choice import DEFAULT_DATE
+from protenix_ms.features.template_folder import read_folder
 from protenix_ms.io import say_skipped, scan_jobs, validate
 from protenix_ms.io.atomic import make_folder
 from protenix_ms.io.confidence_write import FULL_DATA_CHOICES, JSON_TOKENS
@@ -58,6 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--guidance", action="store_true",
         help="hold ligands and modified residues to their chemistry while sampling")
     add("--upstream-quirks", action="store_true", help="keep upstream's bugs, for comparison")
+    templates = parser.add_argument_group("templates")
+    add = templates.add_argument
+    add("--template-structures", type=Path, metavar="DIR",
+        help="structures of template hits: <id>.cif or <id>.cif.gz")
+    add("--template-date", type=iso_date, default=DEFAULT_DATE, metavar="YYYY-MM-DD",
+        help="last release date of a hit that is used (default %(default)s)")
+    add("--min-template-identity", type=share, default=0.0, metavar="X",
+        help="smallest share of equal residues in a hit, from 0 to 1 (default 0)")
     add_shared(parser.add_argument_group("chemistry"), "--ccd", "--conformers")
     running = parser.add_argument_group("running")
     add = running.add_argument
@@ -95,12 +107,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"protenix-ms predict: {error}", file=sys.stderr)
     if not jobs:
         return 2
+    options = _feature_options(args, config)
     weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
     _require_writable(args.output)
     settings = Settings(
-        args.output, config, weights, _dictionary(args),
-        default_options(config, args.upstream_quirks), args.seeds, args.device, args.dtype,
-        args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data, args.rank_by)
+        args.output, config, weights, _dictionary(args), options, args.seeds, args.device,
+        args.dtype, args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
+        args.rank_by)
     console = Console(args.quiet, args.debug)
     launch.configure(args.device)
     launch.stop_softly()
@@ -127,6 +140,16 @@ def _configuration(args: argparse.Namespace) -> ConfigDict:
     short["sample_diffusion.guidance.enable"] = args.guidance or None
     return load_config(args.model, args.config, args.overrides,
                        {key: value for key, value in short.items() if value is not None})
+
+
+def _feature_options(args: argparse.Namespace, config: ConfigDict) -> FeatureOptions:
+    """Choose features by model and options. Raises InputError for a folder that is not there."""
+    options = default_options(config, args.upstream_quirks)
+    if args.template_structures:
+        read_folder(args.template_structures)
+    return replace(options, templates=replace(
+        options.templates, folder=args.template_structures, latest=args.template_date,
+        min_identity=args.min_template_identity))
 
 
 def _dictionary(args: argparse.Namespace) -> ComponentDictionary:

@@ -14,7 +14,9 @@ from tqdm import tqdm
 
 from protenix_ms.cli.arguments import add_shared, whole
 from protenix_ms.data.clusters import find_mmseqs
+from protenix_ms.data.entry import SUFFIX
 from protenix_ms.data.preparation import (
+    ENTRIES,
     Outcome,
     Preparation,
     mmcif_files,
@@ -22,6 +24,8 @@ from protenix_ms.data.preparation import (
     write_alignments,
     write_index,
 )
+from protenix_ms.data.templates import write_templates
+from protenix_ms.errors import InputError
 from protenix_ms.io.atomic import make_folder, write_text
 
 DROPPED = "dropped.csv"
@@ -38,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder of the entries and their index")
     parser.add_argument("--msa", type=Path, metavar="DIR",
                         help="alignments (*.a3m), matched by their first sequence")
+    parser.add_argument("--template-hits", type=Path, metavar="DIR", help="template hits named "
+                        "<entry>_<entity>.a3m or .hhr, or in upstream's layout")
+    parser.add_argument("--template-structures", type=Path, metavar="DIR",
+                        help="structures of template hits: <id>.cif or <id>.cif.gz")
     parser.add_argument("--processes", type=whole(1), default=os.cpu_count() or 1, metavar="N",
                         help="processes that make entries (default: one per core, %(default)s)")
     parser.add_argument("--no-filters", action="store_true",
@@ -54,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError, OutputError, ResourceError: nothing could start, or the index not be made.
     """
+    if (args.template_hits is None) != (args.template_structures is None):
+        raise InputError("--template-hits and --template-structures go together",
+                         where="protenix-ms prepare-data", fix="give both or neither")
     files = mmcif_files(args.folder)
     make_folder(args.output)
     preparation = Preparation(args.output, filtered=not args.no_filters, ccd=args.ccd,
@@ -70,6 +81,11 @@ def run(args: argparse.Namespace) -> int:
     if args.msa:
         aligned, total = write_alignments(args.msa, outcomes, args.output)
         print(f"{aligned} of {total} polymer sequences have an alignment")
+    if args.template_hits:
+        entries = [args.output / ENTRIES / f"{o.name}{SUFFIX}" for o in outcomes if o.rows]
+        templated, total = write_templates(args.template_hits, args.template_structures, entries,
+                                           args.output)
+        print(f"{templated} of {total} protein sequences have template hits")
     _report(outcomes, args.output)
     kinds = Counter(row["type"] for row in rows)
     clusters = len({row["cluster_id"] for row in rows})

@@ -107,3 +107,16 @@ def dense_index(restype: str, atom: str) -> int:
 PSEUDO_BETA_INDEX = tuple(
     dense_index(name, DISTOGRAM_ATOM.get(name, "")) for name in RESTYPE_INDEX
 )
+
+# Atoms of amino acids, in the order in which structures of templates hold them.
+ATOM37 = (
+    "N", "CA", "C", "CB", "O", "CG", "CG1", "CG2", "OG", "OG1", "SG", "CD", "CD1", "CD2", "ND1",
+    "ND2", "OD1", "OD2", "SD", "CE", "CE1", "CE2", "CE3", "NE", "NE1", "NE2", "OE1", "OE2", "CH2",
+    "NH1", "NH2", "OH", "CZ", "CZ2", "CZ3", "NZ", "OXT",
+)  # fmt: skip
+# Per restype index, the place in `ATOM37` of every dense atom. Unused places hold N, as upstream.
+ATOM37_OF_DENSE = tuple(
+    tuple(ATOM37.index(atom) if atom in ATOM37 else 0
+          for atom in DENSE_ATOMS[name] + ("N",) * (MAX_DENSE_ATOMS - len(DENSE_ATOMS[name])))
+    for name in RESTYPES
+)

@@ -31,6 +31,7 @@ from protenix_ms.data.index import (
 )
 from protenix_ms.data.preparation import ENTRIES, INDEX, read_alignments, worker_pool
 from protenix_ms.data.symmetry import Symmetries
+from protenix_ms.data.templates import read_templates
 from protenix_ms.errors import InputError, ProtenixError
 from protenix_ms.typing import Array, Float, Int, Shaped
 
@@ -146,6 +147,7 @@ class TrainingData:
         self.weights: Float[Array, "r"] = np.concatenate(weights)
         files = [read_alignments(source.folder) for source in options.sources]
         self._alignments = [Alignments(f, options.use_rna_msa) if f else None for f in files]
+        self._templates = [read_templates(source.folder) for source in options.sources]
         self._entry = lru_cache(_CACHED_ENTRIES)(lambda path: read_prepared(path, ccd))
         self._order = lru_cache(1)(
             lambda epoch: epoch_order(self.weights, options.epoch_size, options.seed, epoch))
@@ -185,7 +187,7 @@ class TrainingData:
         source = self.options.sources[number]
         entry = self._entry(source.folder / ENTRIES / f"{row['pdb_id']}{SUFFIX}")
         example = training_example(entry, chains_of(row), rng, source.example, self._symmetries,
-                                   self._alignments[number])
+                                   self._alignments[number], self._templates[number])
         return DrawnExample(row, example)
 
 

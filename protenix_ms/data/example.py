@@ -14,6 +14,7 @@ from protenix_ms.data.constraints import ConstraintSampling, sample_constraints
 from protenix_ms.data.crop import Crop, CropOptions, EmptyCropError, draw_crop
 from protenix_ms.data.entry import Entry
 from protenix_ms.data.symmetry import Symmetries, permutation_lists
+from protenix_ms.data.templates import TrainingTemplates, crop_template_features
 from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.features.build import structure_features
 from protenix_ms.features.msa import empty_msa_features, merged_msa_features
@@ -41,7 +42,7 @@ class ExampleOptions:
 
     Attributes:
         crop: size and kinds of crops.
-        use_msa: whether alignments are read, where there are any.
+        use_msa, use_templates: whether alignments and templates are read, where there are any.
         msa_rows: at most so many rows, drawn at random beside the query (the first row).
         rename_ligands, shuffle_molecules, shuffle_copies: vary names and orders, which must not
             change the answer.
@@ -52,6 +53,7 @@ class ExampleOptions:
 
     crop: CropOptions = field(default_factory=CropOptions)
     use_msa: bool = True
+    use_templates: bool = True
     msa_rows: int = 16384
     rename_ligands: bool = False
     shuffle_molecules: bool = False
@@ -112,6 +114,7 @@ class Alignments:
 def training_example(
     entry: Entry, chains: Sequence[str], rng: np.random.Generator, options: ExampleOptions,
     symmetries: Symmetries, alignments: Alignments | None = None,
+    templates: TrainingTemplates | None = None,
 ) -> TrainingExample:  # fmt: skip
     """Make an example around the sampled chain or interface.
 
@@ -123,7 +126,7 @@ def training_example(
 
     Raises:
         EmptyCropError: the drawn crop holds nothing to learn from; draw another.
-        InputError: an unusable alignment.
+        InputError: an unusable alignment, or template hits.
     """
     whole = entry.atoms
     if options.reference_chains_only:
@@ -150,8 +153,11 @@ def training_example(
     features["resolution"] = np.array([resolution], np.float32)
     features["is_distillation"] = np.array([options.distillation])
     features |= empty_template_features(len(tokens)) | empty_msa_features(tokens.restype)
+    entities = atoms.entity_id[tokens.centre_atom]
+    if options.use_templates and templates is not None:
+        features |= crop_template_features(entry, tokens, entities, templates, rng,
+                                           options.distillation)
     if options.use_msa and alignments is not None:
-        entities = atoms.entity_id[tokens.centre_atom]
         rows = crop_msa_features(entry, tokens, entities, alignments)
         features |= sampled_rows(rows, options.msa_rows, rng)
     return TrainingExample(

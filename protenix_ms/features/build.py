@@ -20,8 +20,8 @@ from protenix_ms.features.constraints import (
 from protenix_ms.features.frames import frame_features
 from protenix_ms.features.guidance import guidance_features
 from protenix_ms.features.msa import FeatureOptions, msa_features
-from protenix_ms.features.optional import empty_template_features
 from protenix_ms.features.reference import reference_features
+from protenix_ms.features.template import template_features
 from protenix_ms.features.tokens import TokenTable, role_features, token_features, tokenize
 from protenix_ms.job import Job
 from protenix_ms.typing import Array
@@ -77,7 +77,7 @@ def featurize(
     tokens = tokenize(atoms)
     features = structure_features(atoms, tokens, rng)
     features |= constraint_features(used, tokens)
-    features |= empty_template_features(len(tokens))
+    features |= template_features(job, tokens, options)
     features |= msa_features(job, tokens, options)
     return Example(features, atoms, tokens, restraints)
 

@@ -17,6 +17,7 @@ from protenix_ms.features.msa_chain import (
     species_of,
 )
 from protenix_ms.features.msa_pairing import merge, number_rows, pairs_by_row, without_partner
+from protenix_ms.features.template_choice import TemplateOptions
 from protenix_ms.features.tokens import TokenTable
 from protenix_ms.io.a3m import parse_a3m
 from protenix_ms.job import Job, Polymer
@@ -35,6 +36,7 @@ class FeatureOptions:
         guidance: add the geometry lists that guidance reads.
         use_constraints: off, constraints change neither tokens nor features (models without
             constraint embedders).
+        templates: how templates are chosen.
     """
 
     use_msa: bool = True
@@ -42,6 +44,7 @@ class FeatureOptions:
     upstream_quirks: bool = False
     guidance: bool = False
     use_constraints: bool = True
+    templates: TemplateOptions = TemplateOptions()
 
 
 def msa_features(job: Job, tokens: TokenTable, options: FeatureOptions) -> dict[str, Array]:
@@ -81,7 +84,8 @@ def merged_msa_features(
         pairing: whether rows of different chains pair by species.
     """
     merged = merge(chains, pairing=pairing)
-    columns = _columns(chains, chain_index, residue_index)
+    widths = np.array([chain.unpaired.shape[1] for chain in chains])
+    columns = token_columns(widths, chain_index, residue_index)
     deletions = merged.deletions[:, columns]
     counts = np.arange(128)
     value = (np.arctan(counts / 3.0) * (2.0 / np.pi)).astype(np.float32)
@@ -169,17 +173,19 @@ def note_pairing(job: Job, options: FeatureOptions) -> Iterator[str]:
                "of rows and no species")
 
 
-def _columns(
-    chains: list[ChainMsa], asym_id: Int[Array, "n"], residue_index: Int[Array, "n"]
+def token_columns(
+    widths: Int[Array, "c"], asym_id: Int[Array, "n"], residue_index: Int[Array, "n"]
 ) -> Int[Array, "n"]:
-    """Find the column of every token in the merged alignment (upstream `map_to_standard`).
+    """Find the column of every token among those of all chains (upstream `map_to_standard`).
 
     A residue beyond its chain's columns (ligands have one) reads the chain's first column; a
     chain beyond the last one (under `upstream_quirks`) reads the very last column.
+
+    Args:
+        widths: number of columns of every chain.
     """
-    widths = np.array([chain.unpaired.shape[1] for chain in chains])
     starts = np.cumsum(widths) - widths
-    chain = np.minimum(asym_id, len(chains) - 1)
+    chain = np.minimum(asym_id, len(widths) - 1)
     inside = (residue_index >= 1) & (residue_index <= widths[chain])
     columns = starts[chain] + np.where(inside, residue_index - 1, 0)
-    return np.where(asym_id < len(chains), columns, widths.sum() - 1)
+    return np.where(asym_id < len(widths), columns, widths.sum() - 1)

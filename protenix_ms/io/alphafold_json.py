@@ -4,9 +4,9 @@
 In both, entries of equal content are copies of one entity, letters that AlphaFold 3 does not know
 are unknown residues, and any other key is refused. AlphaFold 3's chains are named, bonds address
 chains by name, a file is one job, and rows of alignments stay as written; user-defined components
-and explicit templates have no counterpart here and are refused rather than dropped. The server's
-jobs (``"dialect": "alphafoldserver"``, version 1) look like those of Protenix, have fewer keys, and
-their codes stand with or without ``CCD_``.
+have no counterpart here and are refused rather than dropped. The server's jobs (``"dialect":
+"alphafoldserver"``, version 1) look like those of Protenix, have fewer keys, and their codes stand
+with or without ``CCD_``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from protenix_ms.io.json_model import (
     walk_entities,
     within,
 )
+from protenix_ms.io.protenix_templates import TemplateEntry, read_templates
 from protenix_ms.job import (
     Alignment,
     AtomAddress,
@@ -50,12 +51,6 @@ from protenix_ms.job import (
 
 _NO_CCD = unsupported("userCCD is not supported",
                       "give the component as SMILES, or as a ligand FILE_ in a Protenix JSON")
-
-
-def _refuse_templates(templates: list[Any]) -> list[Any]:
-    if templates:
-        raise FieldError("explicit templates are not supported", fix='write "templates": []')
-    return templates
 
 
 def _check_end(end: Any) -> Any:
@@ -108,7 +103,7 @@ class ProteinEntry(_Entry):
     unpaired_msa_path: Text | None = None
     paired_msa: str | None = None
     paired_msa_path: Text | None = None
-    templates: Annotated[list[Any], AfterValidator(_refuse_templates)] = []
+    templates: list[TemplateEntry] = []
 
 
 class LigandEntry(_Entry):
@@ -209,7 +204,7 @@ def read_alphafold3_job(value: Any, folder: Path, source: str) -> Job:
     """Read the job of an AlphaFold 3 document.
 
     Raises:
-        InputError: anything AlphaFold 3 would refuse, user CCD, explicit templates.
+        InputError: anything AlphaFold 3 would refuse, user CCD.
     """
     return _read_job(AlphaFold3Job, _read_entity, value, folder, source)
 
@@ -275,8 +270,9 @@ def _read_entity(entry: Any, place: EntityPlace) -> Entity:
                              fix="keep one of them")
         alignment = protenix_json.read_alignment(key, text, path, place)
         alignments.append(alignment and check_alignment(alignment, sequence, kind, place.where))
+    structures = read_templates(entry.value_of("templates") or (), sequence, place)
     return Polymer(kind, sequence, len(ids), ids, changes, alignments[0], alignments[1],
-                   keep_rows=any(alignments))
+                   template_structures=structures, keep_rows=any(alignments))
 
 
 def _read_ligand(entry: LigandEntry, ids: tuple[str, ...], place: EntityPlace) -> Ligand:

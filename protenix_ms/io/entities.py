@@ -151,7 +151,9 @@ def merge_equal_entities(job: Job) -> Job:
                          f"that of entity {group[lender]} is used")
         for number, entity in zip(group, same):
             copy = replace(same[0], count=entity.count, ids=entity.ids)
-            if isinstance(copy, Polymer):
+            if isinstance(copy, Polymer) and isinstance(entity, Polymer):
+                copy = replace(copy, templates=entity.templates,
+                               template_structures=entity.template_structures)
                 copy = replace(copy, **{key: getattr(same[lender], key) for key in
                                         ("paired_msa", "unpaired_msa", "keep_rows")})
             entities[number - 1] = copy

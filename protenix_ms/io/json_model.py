@@ -30,7 +30,7 @@ _EXPECTED = {"string_type": "text", "list_type": "a list", "int_type": "a whole 
              "model_type": "an object"}
 # places that people number, by the key of their list
 _LABELS = {"sequences": "entity", "covalent_bonds": "covalent bond", "chains": "chain",
-           "bondedAtomPairs": "bonded atom pair"}
+           "bondedAtomPairs": "bonded atom pair", "templates": "template"}
 _BLANK: tuple[Any, ...] = ("", [], {})  # upstream takes them, like null, for absent
 Model = TypeVar("Model", bound="JsonModel")
 Number = int | float

@@ -35,6 +35,8 @@ from protenix_ms.io.protenix_links import (
     read_bonds,
     read_constraints,
 )
+from protenix_ms.io.protenix_templates import TemplateEntry, read_templates
+from protenix_ms.io.template_hits import read_hits
 from protenix_ms.io.text_file import find_file
 from protenix_ms.job import (
     LIGAND_SUFFIXES,
@@ -124,6 +126,7 @@ class ProteinChain(_Named, ProteinBase):
     unpaired_msa: str | None = None
     unpaired_msa_path: Text | None = None
     templates_path: Text | None = None
+    templates: list[TemplateEntry] = []
     msa: OldAlignments | None = None
     glycans: Annotated[Any, unsupported(
         "glycans are not supported", "write ligands and covalent_bonds")] = None
@@ -248,9 +251,10 @@ def _read_polymer(entry: Any, ids: tuple[str, ...], place: EntityPlace) -> Polym
     paired, unpaired = (alignment and check_alignment(alignment, sequence, kind, place.where)
                         for alignment in alignments)
     name = entry.value_of("templatesPath")
+    structures = read_templates(entry.value_of("templates") or (), sequence, place)
     return Polymer(kind, sequence, entry.count, ids,
                    read_changes(entry.modifications, len(sequence), place.where, "CCD_"),
-                   paired, unpaired, name and _find_templates(name, place))
+                   paired, unpaired, name and _find_templates(name, place), structures)
 
 
 def read_changes(
@@ -294,8 +298,8 @@ def _read_old_alignments(msa: OldAlignments, place: EntityPlace) -> list[Alignme
 
 
 def _find_templates(name: str, place: EntityPlace) -> Path:
-    path = find_file(name, place.folder, f"{place.where}, templatesPath")
-    if path.suffix not in (".a3m", ".hhr"):
-        raise InputError(f"templatesPath ends in {path.suffix!r}", where=place.where,
-                         fix="give .a3m or .hhr")
+    """Find the file of template hits, and check that it is one."""
+    where = f"{place.where}, templatesPath"
+    path = find_file(name, place.folder, where)
+    read_hits(path, where)
     return path

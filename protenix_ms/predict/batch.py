@@ -24,6 +24,7 @@ from protenix_ms.predict.predictor import (
     load_predictor,
 )
 from protenix_ms.predict.settings import Settings
+from protenix_ms.predict.templates import template_content, template_lines, template_record
 from protenix_ms.runtime.resources import forget_shapes
 
 # What a defect or a broken library raises; a job that meets one fails, the others go on.
@@ -92,7 +93,8 @@ class Batch:
             self.reporter.line("no pictures: matplotlib is not installed (extra 'plot')")
         for job in jobs:
             folder = JobFolder(self.settings.output, job.name)
-            for note in collect_notes(job, self.settings):
+            for note in (*collect_notes(job, self.settings),
+                         *template_lines(job, self.settings.options)):
                 self.reporter.line(f"{job.name}: {note}")
             mine = self._seeds(folder, job)
             outcomes += mine + self._finish(folder, job, mine)
@@ -142,7 +144,9 @@ class Batch:
     def _mark(self, job: Job, seed: int) -> str:
         if self._content is None:
             self._content = self.settings.content()
-        return fingerprint(job, seed, self._content)
+        templates = template_content(job, self.settings.options)
+        chosen = {"templates": templates} if templates else {}
+        return fingerprint(job, seed, self._content | chosen)
 
     def _seed(self, folder: JobFolder, job: Job, seed: int) -> Outcome:
         mark = self._mark(job, seed)
@@ -269,6 +273,7 @@ class Batch:
             "ccd_file": str(settings.ccd.path),
             "notes": list(collect_notes(job, settings)),
             "chains": name_chains(job),
+            "templates": template_record(job, settings.options),
         }
 
 

@@ -212,6 +212,8 @@ def job_content(job: Job) -> dict:
         for key in ("paired_msa", "unpaired_msa"):
             if entity.get(key) is not None:
                 entity[key] = hashlib.sha256(entity[key]["text"].encode()).hexdigest()
+        for structure in entity.get("template_structures", ()):
+            structure["source"] = structure["name"] = ""
     return _content(tree)
 
 

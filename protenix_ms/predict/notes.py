@@ -21,6 +21,7 @@ from protenix_ms.features.msa import note_pairing
 from protenix_ms.features.msa_chain import SHORTEST_ALIGNED
 from protenix_ms.job import Job, Ligand, Polymer
 from protenix_ms.predict.settings import Settings, default_options, takes_constraints
+from protenix_ms.predict.templates import note_templates
 
 _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
 
@@ -28,8 +29,8 @@ _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
 def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     """List the notes of a job under `settings`, each once, those of its reader first."""
     notes = (*job.notes, *unused_input(job, settings.config), *_note_missing_alignments(job),
-             *note_pairing(job, settings.options), *_note_gaps(job, settings),
-             *_note_least_distances(job, settings.config),
+             *note_pairing(job, settings.options), *note_templates(job, settings.options),
+             *_note_gaps(job, settings), *_note_least_distances(job, settings.config),
              *_note_loose_parts(job))
     return tuple(dict.fromkeys(notes))
 
@@ -40,17 +41,17 @@ def unused_input(job: Job, config: ConfigDict) -> list[str]:
     aligned = [chain for chain in polymers if chain.paired_msa or chain.unpaired_msa]
     short = [chain for chain in aligned if len(chain.sequence) < SHORTEST_ALIGNED]
     rna = [chain for chain in aligned if chain.kind == "rna"]
-    templates = [chain for chain in polymers if chain.templates]
+    hits = sum(bool(chain.templates) for chain in polymers)
+    structures = sum(len(chain.template_structures) for chain in polymers)
     options, blind = default_options(config), not takes_constraints(config)
     none = "this model takes none; ignored"
     only = f"this model takes none, only {_CONSTRAINT_MODEL} does; ignored"
-    unread = "this program does not read templates yet; ignored"
-    takes_templates = config.model.template_embedder.n_blocks > 0
     unused = [
         ("contact constraint", blind * len(job.contacts), only),
         ("pocket constraint", int(blind and job.pocket is not None), only),
-        ("template file", len(templates), unread if takes_templates else none),
     ]
+    if not options.templates.use:
+        unused += [("template file", hits, none), ("template structure", structures, none)]
     if not options.use_msa:
         unused.append(("alignment", len(aligned), none))
     else:

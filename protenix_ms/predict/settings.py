@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -12,6 +12,7 @@ from protenix_ms import __version__
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import ConfigError
 from protenix_ms.features import FeatureOptions
+from protenix_ms.features.template_choice import TemplateOptions
 from protenix_ms.guidance.settings import GuidanceSettings
 from protenix_ms.job import Job
 from protenix_ms.predict.weights import Weights
@@ -27,8 +28,9 @@ def default_options(config: ConfigDict, upstream_quirks: bool = False) -> Featur
     """
     rna = "v0.5.0" not in config.model_name
     guidance = config.sample_diffusion.guidance.enable
+    templates = TemplateOptions(use=config.model.template_embedder.n_blocks > 0)
     return FeatureOptions(use_msa=config.use_msa, use_rna_msa=rna, upstream_quirks=upstream_quirks,
-                          guidance=guidance,
+                          guidance=guidance, templates=templates,
                           use_constraints=takes_constraints(config) or upstream_quirks)
 
 
@@ -108,14 +110,18 @@ class Settings:
         return tuple(dict.fromkeys(self.seeds or job.seeds or (DEFAULT_SEED,)))
 
     def content(self) -> dict:
-        """Collect what a result depends on beside job and seed, for its fingerprint."""
+        """Collect what a result depends on beside job and seed, for its fingerprint.
+
+        Of templates only the choice counts, see `predict.templates.template_content`.
+        """
+        options = replace(self.options, templates=TemplateOptions(self.options.templates.use))
         return {
             "version": __version__,
             "config": self.config.to_dict(),
             "weights": self.weights.fingerprint(),
             "ccd": self.ccd.sha256,
             "conformers": self.ccd.conformers_sha256,
-            "options": asdict(self.options),
+            "options": asdict(options),
             "device": self.device,
             "dtype": self.dtype,
             "full_data": self.full_data,

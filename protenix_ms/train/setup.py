@@ -70,6 +70,7 @@ def example_options(config: ConfigDict, crop_size: int, **data: object) -> Examp
     constrained = config.model.constraint_embedder.contact_embedder.enable
     return ExampleOptions(
         crop=replace(CropOptions(), size=crop_size), use_msa=config.use_msa,
+        use_templates=config.model.template_embedder.n_blocks > 0,
         constraints=ConstraintSampling() if constrained else None, **data)
 
 

@@ -18,6 +18,7 @@ from protenix_ms.job import (
     Modification,
     Pocket,
     Polymer,
+    TemplateStructure,
 )
 from protenix_ms.predict.notes import _note_loose_parts, collect_notes, describe, unused_input
 from protenix_ms.predict.outputs import structure_info
@@ -70,10 +71,13 @@ def test_a_constraint_in_words(least, said):
 @pytest.mark.parametrize("model", VARIANTS)
 def test_no_model_drops_templates_in_silence(model, tmp_path):
     chain = Polymer("protein", "MKTAY", templates=tmp_path / "hits.a3m", unpaired_msa=MSA)
-    note = unused_input(Job("j", (chain, chain)), get_config(model))[0]
+    own = TemplateStructure("data_x", "here", "x.cif")
+    other = replace(chain, templates=None, template_structures=(own, own))
     takes = "v1.0.0" in model or "v2" in model
-    assert note == ("2 template files: this program does not read templates yet; ignored" if takes
-                    else "2 template files: this model takes none; ignored")
+    none = "this model takes none; ignored"
+    assert unused_input(Job("j", (chain, chain, other)), get_config(model)) == (
+        [] if takes else [f"2 template files: {none}", f"2 template structures: {none}"]) + (
+        [f"3 alignments: {none}"] if "esm" in model or "ism" in model else [])
 
 
 def test_alignments_that_a_model_does_not_take():
