@@ -37,7 +37,7 @@ def write_job(job: Job, results: Sequence[ChainResult], folder: Path) -> dict[st
         OutputError: no room or no permission.
     """
     document, is_copy = _document(job)
-    written: dict[tuple[str, str], str] = {}  # folders by sequence: chains of one sequence share their files
+    written: dict[tuple[str, str], str] = {}  # folder by sequence: equal chains share files
     for result in results:
         polymer = result.polymer
         place = written.setdefault((polymer.kind, polymer.sequence),
