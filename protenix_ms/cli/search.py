@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,7 +16,7 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, whole
 from protenix_ms.cli.report import Console, table
 from protenix_ms.config.home import databases_dir
-from protenix_ms.errors import ConfigError, InputError, OutputError, ProtenixError
+from protenix_ms.errors import ConfigError, OutputError, ProtenixError
 from protenix_ms.io import say_skipped, scan_jobs
 from protenix_ms.io.atomic import make_folder
 from protenix_ms.job import Job
@@ -74,22 +75,23 @@ def add_options(parser: argparse._ActionsContainer) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Search; 0 every job was written, 1 some were not, 2 nothing could start.
+    """Search; 0 every job was written, 1 some were not, 2 none was.
 
     Raises:
         ProtenixError: nothing could start, or the searches themselves fail.
     """
     launch.stop_softly()
-    return len(search_jobs(args, args.output, not args.overwrite)) and 1
+    written, refused = search_jobs(args, args.output, not args.overwrite)
+    return (1 if written else 2) if refused else 0
 
 
 def search_jobs(
     args: argparse.Namespace, output: Path, reads_cache: bool = True
-) -> list[ProtenixError]:
+) -> tuple[list[Path], list[ProtenixError]]:
     """Search for the jobs of ``--input``, write them to `output`, and print a table.
 
     Returns:
-        why jobs were not written.
+        the files of the jobs, and why others were not written.
 
     Raises:
         ProtenixError: nothing could start, or the searches themselves fail.
@@ -107,27 +109,38 @@ def search_jobs(
     if skipped := say_skipped(args.input):
         console.line(f"{args.input}: {skipped.removesuffix(';')}.")
     make_folder(output)
-    rows: list[Sequence[object]] = []
-    written = 0
-    with tqdm(desc="searches", disable=True if args.quiet else None) as bar:
-        def progress(running: Sequence[str], done: int, total: int) -> None:
-            bar.total, bar.n = total, done
-            bar.set_postfix_str(", ".join(running[:3]))
-
-        searcher.local.progress = progress
-        searcher.prepare(jobs)
-        for job in jobs:
-            try:
-                rows += _rows(write_job(job, searcher.search(job), output), console)
-                written += 1
-            except InputError as error:
-                refused.append(error)
+    written, rows = [], []
+    try:
+        with _shown(searcher.local, args.quiet):
+            searcher.prepare(jobs)
+            for job in jobs:
+                try:
+                    path, report = write_job(job, searcher.search(job), output)
+                    written.append(path)
+                    rows += _rows(report, console)
+                except ProtenixError as error:
+                    refused.append(error)
+    except KeyboardInterrupt:
+        console.line("what is finished is kept; the same command goes on from there")
+        raise
     if rows:
         console.line(table(HEAD, rows))
     for error in refused:
         print(f"protenix-ms search: {error}", file=sys.stderr)
-    console.line(f"{written} of {written + len(refused)} jobs written to {output}")
-    return refused
+    console.line(f"{len(written)} of {len(written) + len(refused)} jobs written to {output}")
+    return written, refused
+
+
+@contextmanager
+def _shown(local: LocalSearch, quiet: bool) -> Iterator[None]:
+    """Show on a terminal how many searches are done and which are running."""
+    with tqdm(desc="searches", disable=True if quiet else None) as bar:
+        def progress(running: Sequence[str], done: int, total: int) -> None:
+            bar.total, bar.n = total, done
+            bar.set_postfix_str(", ".join(running[:3]))
+
+        local.progress = progress
+        yield
 
 
 def _searcher(args: argparse.Namespace, console: Console, reads_cache: bool) -> Searcher:
@@ -152,7 +165,7 @@ def _searcher(args: argparse.Namespace, console: Console, reads_cache: bool) -> 
     if args.msa_server:
         connection = Connection(require_url(args.msa_server),
                                 read_credentials(args.msa_server_auth_env), PACE, console.line)
-        server = Server(connection, cache, args.max_wait)
+        server = Server(connection, cache, float(args.max_wait))
     local = LocalSearch(cache, args.cpus)
     for database in databases:
         local.tool_for(database)  # a missing program is refused before any work

@@ -19,7 +19,8 @@ _FASTA = (".fa", ".fasta", ".faa", ".fna", ".fas")
 _PARTS = re.compile(r"(_seq|_aln|_h|\.idx|_tmp|_clu)$")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _LOOKED_AT = 1 << 16  # bytes of a file that tell what letters it holds
-_NUCLEOTIDES = frozenset("ACGTUNRYKMSWBDHV")
+_BASES = frozenset("ACGTUN")
+_NUCLEOTIDES = _BASES | frozenset("RYKMSWBDHVX-")  # with those that stand for several
 
 
 @dataclass(frozen=True)
@@ -149,12 +150,14 @@ def _check(database: Database) -> Database:
         packed = database.path.suffix in (".gz", ".zst", ".xz")
         raise InputError("it is no FASTA file", where=where,
                          fix="unpack it first" if packed else "it must begin with '>'")
-    lines = start.decode("ascii", "replace").splitlines()[:-1] or [start.decode("ascii", "replace")]
+    lines = start.decode("ascii", "replace").splitlines()
+    if len(start) == _LOOKED_AT:  # the last line may be cut
+        lines = lines[:-1]
     letters = {letter for line in lines if line[:1] != ">" for letter in line.strip().upper()}
-    if letters <= _NUCLEOTIDES and letters and not database.kind.nucleotides:
+    if letters <= _BASES and letters and not database.kind.nucleotides:
         raise InputError("it holds nucleotides, but this kind is of proteins", where=where,
                          fix="give a protein database, or name it rfam, rnacentral or nt_rna")
-    if database.kind.nucleotides and not letters <= _NUCLEOTIDES | {"-", "X"}:
+    if database.kind.nucleotides and not letters <= _NUCLEOTIDES:
         odd = min(letters - _NUCLEOTIDES)
         raise InputError(f"it holds proteins (letter {odd!r}), but this kind is of nucleotides",
                          where=where, fix="give a nucleotide database, or another kind")

@@ -71,7 +71,8 @@ class HmmerLibrary:
             pyhmmer.easel.TextSequence(name=QUERY.encode(), sequence=sequence)])
         profile, _, _ = builder.build_msa(text.digitize(alphabet),
                                           pyhmmer.plan7.Background(alphabet))
-        aligned = parse_a3m(_write(pyhmmer.hmmer.hmmalign(profile, bare, digitize=True), "a2m"))
+        msa = pyhmmer.hmmer.hmmalign(profile, bare, digitize=True, all_consensus_cols=True)
+        aligned = parse_a3m(_write(msa, "a2m"))
         return A3m([*rows.names, *found.names[:most]],
                    [*rows.rows, *without_padding(aligned).rows])
 
@@ -95,7 +96,7 @@ def _included(hits: Any, alphabet: Any) -> A3m:
     """Align the hits that count, of which there may be none."""
     if not any(domain.included for hit in hits for domain in hit.domains):
         return A3m([], [])
-    return parse_stockholm(_write(hits.to_msa(alphabet)))
+    return parse_stockholm(_write(hits.to_msa(alphabet, all_consensus_cols=True)))
 
 
 def _digital(sequence: str, alphabet: Any, name: str = QUERY) -> Any:

@@ -98,7 +98,9 @@ class LocalSearch:
             done, waiting = wait(waiting, _GLANCE, FIRST_COMPLETED)
             for future in done:
                 future.result()
-            self.progress(list(self._running), len(futures) - len(waiting), len(futures))
+            with self._lock:
+                running = list(self._running)
+            self.progress(running, len(futures) - len(waiting), len(futures))
 
     def _one(self, query: Query, tool: Tool, cpus: int) -> Hits:
         key = ("local", _VERSION, tool.name, query.database.kind.name, query.database.identity(),

@@ -46,7 +46,7 @@ class Server:
 
     connection: Connection
     cache: Cache
-    max_wait: float = MAX_WAIT
+    max_wait: float = float(MAX_WAIT)
     status: str = field(default="no answer", init=False)
     seconds: float = field(default=0.0, init=False)  # of waiting, all in all
 

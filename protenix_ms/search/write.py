@@ -21,29 +21,32 @@ from protenix_ms.search.searcher import ChainResult, notes_of
 from protenix_ms.search.stockholm import a3m_text
 
 REPORT = "search.json"
+_OWN = frozenset(("pairedMsa", "pairedMsaPath", "unpairedMsa", "unpairedMsaPath", "msa"))
 _TEMPLATE_WIDTH = 60  # letters a line, as upstream writes hits
 
 
-def write_job(job: Job, results: Sequence[ChainResult], folder: Path) -> dict[str, Any]:
+def write_job(
+    job: Job, results: Sequence[ChainResult], folder: Path
+) -> tuple[Path, dict[str, Any]]:
     """Write ``<job>.json``, and in ``<job>/`` the alignments that it names and a report.
 
     The JSON comes last, so that one that is there is whole.
 
     Returns:
-        the report.
+        the path of the JSON and the report.
 
     Raises:
         InputError: rows that do not fit their chain, a job that the format cannot hold.
         OutputError: no room or no permission.
     """
-    document, is_copy = _document(job)
+    document = _document(job)
     written: dict[tuple[str, str], str] = {}  # folder by sequence: equal chains share files
     for result in results:
         polymer = result.polymer
         place = written.setdefault((polymer.kind, polymer.sequence),
                                    f"{job.name}/msa/{result.number}")
         entry = next(v for v in document["sequences"][result.number - 1].values() if v is not None)
-        for key, name, text in _texts(result, is_copy):
+        for key, name, text in _texts(result, entry):
             if key == "templatesPath" and "dialect" in document:
                 continue  # AlphaFold 3's format has no place for hits; the file is there
             if key != "templatesPath":
@@ -55,12 +58,17 @@ def write_job(job: Job, results: Sequence[ChainResult], folder: Path) -> dict[st
     summary = report(job, results)
     write_text(folder / job.name / REPORT, json.dumps(summary, indent=1) + "\n")
     content = document if "dialect" in document else [document]
-    write_text(folder / f"{job.name}.json", json.dumps(content, indent=1) + "\n")
-    return summary
+    path = folder / f"{job.name}.json"
+    write_text(path, json.dumps(content, indent=1) + "\n")
+    return path, summary
 
 
-def _texts(result: ChainResult, is_copy: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield key, file name and text of what the JSON is to name for a chain."""
+def _texts(result: ChainResult, entry: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield key, file name and text of what the JSON is to name for a chain.
+
+    An alignment that the entry names itself stays where it is.
+    """
+    names_its_own = not _OWN.isdisjoint(entry)
     polymer = result.polymer
     given = (polymer.paired_msa, polymer.unpaired_msa)
     for key, name, rows, own in zip(
@@ -68,14 +76,14 @@ def _texts(result: ChainResult, is_copy: bool) -> Iterator[tuple[str, str, str]]
             (result.paired, result.unpaired), given):
         if result.searched and rows.rows:
             yield key, name, result.text(rows)
-        elif own and not is_copy:
+        elif own and not names_its_own:
             yield key, name, a3m_text(parse_a3m(own.text))
     if result.templates is not None and result.templates.rows:
         yield "templatesPath", "hmmsearch.a3m", a3m_text(result.templates, _TEMPLATE_WIDTH)
 
 
-def _document(job: Job) -> tuple[dict[str, Any], bool]:
-    """Return the document to write for a job, and whether it is a copy of the one that was read.
+def _document(job: Job) -> dict[str, Any]:
+    """Return the document to write for a job: a copy of its own, with absolute paths.
 
     A job of another format becomes one of Protenix, unless something would be lost.
 
@@ -88,11 +96,12 @@ def _document(job: Job) -> tuple[dict[str, Any], bool]:
         made = job_document(job)
         bare = replace(job, entities=tuple(_bare(entity) for entity in job.entities))
         if same_job(read_protenix_job(made, folder, job.source), bare):
-            return made, False
+            return made
         if document is None:
             raise InputError("this job cannot be written as Protenix JSON", where=job.source,
                              fix="write it as Protenix or AlphaFold 3 JSON yourself")
-    return relocate(document, folder, job.source), True
+    moved: dict[str, Any] = relocate(document, folder, job.source)
+    return moved
 
 
 def _bare(entity: Entity) -> Entity:
