@@ -80,7 +80,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ProtenixError: nothing could start, or the searches themselves fail.
     """
-    launch.stop_softly()
     written, refused = search_jobs(args, args.output, not args.overwrite)
     return (1 if written else 2) if refused else 0
 
@@ -96,6 +95,7 @@ def search_jobs(
     Raises:
         ProtenixError: nothing could start, or the searches themselves fail.
     """
+    launch.stop_softly()
     console = Console(args.quiet, args.debug)
     folder = args.input if args.input.is_dir() else args.input.parent
     if output.resolve() == folder.resolve():

@@ -14,6 +14,7 @@ from own_relatives import PROTEINS, RNA, write_databases
 from protenix_ms.cli.main import main
 from protenix_ms.features import FeatureOptions, build
 from protenix_ms.io import read_jobs
+from protenix_ms.io.a3m import parse_a3m
 
 FASTA = f">A|protein\n{PROTEINS[0]}\n>B|protein\n{PROTEINS[1]}\n>R|rna\n{RNA}\n"
 
@@ -79,8 +80,9 @@ def test_real_databases(tmp_path, upstream_features, ccd):
         pytest.skip("no databases: set PROTENIX_MS_DATA_SEARCH")
     data = Path(os.environ["PROTENIX_MS_DATA_SEARCH"])
     queries = ("UniRef90_A0A651EH65", "UniRef90_UPI00210E2C07")
-    (tmp_path / "job.fasta").write_text("".join(
-        (data / f"queries/{name}.fa").read_text() for name in queries))
+    sequences = [parse_a3m((data / f"queries/{name}.fa").read_text()).rows[0].decode()[-210:]
+                 for name in queries]
+    (tmp_path / "job.fasta").write_text("".join(f">x\n{s}\n" for s in sequences))
     assert main(["search", "--input", str(tmp_path / "job.fasta"), "--output",
                  str(tmp_path / "out"), "--databases", str(data)]) == 0
     features = require_equal(tmp_path / "out" / "job.json", upstream_features, ccd)

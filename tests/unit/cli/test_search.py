@@ -10,6 +10,7 @@ import fake_msa_server as fakes
 import pytest
 from own_relatives import PROTEINS, RNA, write_databases
 
+from protenix_ms.cli import doctor
 from protenix_ms.cli.main import main
 from protenix_ms.features.msa_chain import species_of
 from protenix_ms.io import read_jobs
@@ -231,3 +232,26 @@ def test_output_beside_the_input_is_refused(own, tmp_path, capsys):
     assert main(["search", "--input", str(path), "--output", str(tmp_path),
                  "--databases", str(own)]) == 2
     assert "it holds the input, which stays as it is" in capsys.readouterr().err
+
+
+def test_fetch_says_what_to_download(capsys):
+    assert main(["fetch", "databases"]) == 0
+    out = capsys.readouterr().out
+    assert "uniref90         71.8 GB" in out and "CC BY 4.0, The UniProt Consortium" in out
+    assert main(["fetch", "databases", "mmcif_files", "--output", "/data"]) == 0
+    out = capsys.readouterr().out
+    assert "pdb_2022_09_28_mmcif_files.tar.zst | tar" in out and "-C /data" in out
+    for words, sentence in ((["databases", "unirf90"], "did you mean uniref90?"),
+                            (["protenix_tiny_default_v0.5.0", "x"], "fetch one model at a time")):
+        assert main(["fetch", *words]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_doctor_lists_databases(own, tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    own.rename(tmp_path / "home" / "databases")
+    (finding,) = doctor.databases()
+    assert finding.state.startswith("uniref90 (uniref90.fasta), uniprot (") and not finding.fix
+    (tmp_path / "home" / "databases" / "bfd.fa").write_text("")
+    (finding,) = doctor.databases()
+    assert finding.fix == "it is empty; download it again" and not finding.needed
