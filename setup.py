@@ -40,6 +40,7 @@ TEST = [
     "pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "jaxtyping>=0.3", "beartype>=0.18",
     "ruff>=0.6", "mypy>=1.11", "matplotlib>=3.8",
 ]
+SEARCH = ["pyhmmer>=0.12"]
 # The environment in which upstream Protenix runs beside MindSpore (see tests/README.md).
 ORACLE = [
     "torch==2.13.0", "biotite==1.4.0", "icecream==2.2.0", "modelcif==1.8", "networkx==3.6.1",
@@ -74,7 +75,8 @@ setup(
     ],
     extras_require={
         "plot": ["matplotlib>=3.8"],
-        "test": TEST + ORACLE,
+        "search": SEARCH,
+        "test": TEST + ORACLE + SEARCH,
         "tools": ["biotite==1.4.0"],
         "lint": ["ruff>=0.6", "mypy>=1.11", "pre-commit>=3"],
     },

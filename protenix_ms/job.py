@@ -7,10 +7,10 @@ outputs) reads only this. Positions are 1-based, as people write them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -178,6 +178,7 @@ class Job:
             is none); empty: no entity is a copy of another. Bonds address the first one.
         source: file the job was read from, and its index there, for messages.
         notes: sentences about what the reader changed or left out, for the run and `run.json`.
+        document: the JSON object of Protenix or AlphaFold 3 that it was read from; None for others.
     """
 
     name: str
@@ -189,6 +190,7 @@ class Job:
     entity_numbers: tuple[int, ...] = ()
     source: str = field(default="", compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    document: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def numbered_entities(self) -> Iterator[tuple[int, Entity]]:
         """List the entities with the numbers under which the model knows them."""

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from protenix_ms.cli.arguments import add_shared
-from protenix_ms.config.home import ascend_op_folder, weights_dir
+from protenix_ms.config.home import ascend_op_folder, databases_dir, weights_dir
 from protenix_ms.errors import ProtenixError
 from protenix_ms.files import file_sha256
+from protenix_ms.search.databases import find_databases
+from protenix_ms.search.programs import PACKAGES
 
 _LEAST_MEMORY = 4e9  # bytes; protenix_tiny on a small job
 
@@ -49,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     """Print every finding as it comes; 0 when nothing needed is missing, 1 otherwise."""
     failed = False
     for check in (python(), numpy(), memory(), compiler(), plots(), dictionary(), weights(),
-                  mindspore(args.device), attention(args.device)):  # what takes seconds comes last
+                  search_tools(), databases(),  # what takes seconds comes last
+                  mindspore(args.device), attention(args.device)):
         for finding in check:
             print(finding, flush=True)
             failed |= bool(finding.fix) and finding.needed
@@ -148,6 +151,29 @@ def plots() -> Iterator[Finding]:
     number = _version("matplotlib")
     yield Finding("plots", f"matplotlib {number}" if number else "no matplotlib",
                   "" if number else "pip install matplotlib to get pictures", needed=False)
+
+
+def search_tools() -> Iterator[Finding]:
+    """Look for the programs and the package that `search` calls."""
+    programs = [name for name in PACKAGES if shutil.which(name)]
+    number = _version("pyhmmer")
+    there = [*programs, *([f"pyhmmer {number}"] if number else [])]
+    needed = "jackhmmer" in programs or number
+    yield Finding("search", ", ".join(there) or "no HMMER, no MMseqs2", "" if needed else
+                  "pip install pyhmmer, or apt-get install hmmer mmseqs2, to search for alignments",
+                  needed=False)
+
+
+def databases() -> Iterator[Finding]:
+    """List the sequence databases of the default folder."""
+    folder = databases_dir()
+    try:
+        found = find_databases(folder) if folder.is_dir() else []
+        fix = "" if found else "protenix-ms fetch databases says what to download"
+        yield Finding("databases", ", ".join(database.name for database in found) or
+                      f"none in {folder}", fix, needed=False)
+    except ProtenixError as error:
+        yield Finding("databases", error.where, f"{error.message}; {error.fix}", needed=False)
 
 
 def weights() -> Iterator[Finding]:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`protenix-ms fetch MODEL`: the official checkpoint, converted, in the weights folder."""
+"""`protenix-ms fetch MODEL`: the official checkpoint, converted, in the weights folder.
+
+`protenix-ms fetch databases [NAME]` fetches nothing: it says what to download for `search`.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,21 @@ from ckpt_convert.convert import Options, convert
 from ckpt_convert.download import DEADLINE, Download
 from ckpt_convert.official import BASE_URL, FILES, address
 from protenix_ms.cli.arguments import whole
+from protenix_ms.cli.report import table
 from protenix_ms.config import require_variant
-from protenix_ms.config.home import weights_dir
+from protenix_ms.config.home import databases_dir, weights_dir
+from protenix_ms.errors import ConfigError
 from protenix_ms.io.atomic import make_folder
+from protenix_ms.search.catalogue import CATALOGUE, require_download
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Fetch upstream's official checkpoint and convert it."
-    parser.add_argument("model", metavar="MODEL", help=", ".join(FILES))
+    parser.description = ("Fetch upstream's official checkpoint and convert it, or say which "
+                          "sequence databases to download, and how.")
+    parser.add_argument("model", metavar="MODEL|databases", help=", ".join(FILES))
+    parser.add_argument("database", nargs="?", metavar="NAME",
+                        help=f"after 'databases', one of {', '.join(CATALOGUE)}")
     parser.add_argument("--output", type=Path, metavar="DIR",
                         help="default: the weights folder, ~/.cache/protenix_ms/weights")
     parser.add_argument("--base-url", default=BASE_URL, metavar="URL",
@@ -37,9 +46,15 @@ def run(args: Namespace) -> int:
 
     Raises:
         CheckpointError: the file is refused.
-        ConfigError: no such model.
+        ConfigError: no such model or database.
         OutputError, ResourceError: no room, no permission, no connection, no time left.
     """
+    if args.model == "databases":
+        _print_databases(args.output or databases_dir(), args.database)
+        return 0
+    if args.database:
+        raise ConfigError(f"{args.database[:40]!r} stands behind a model",
+                          fix="fetch one model at a time")
     require_variant(args.model)
     result = (args.output or weights_dir()) / f"{args.model}.safetensors"
     if result.exists() and not args.overwrite:
@@ -61,3 +76,19 @@ def run(args: Namespace) -> int:
     for remark in report.remarks:
         print(f"  {remark}")
     return 0
+
+
+def _print_databases(folder: Path, name: str | None) -> None:
+    """Say what to download, how large it is, under which terms, and where to put it."""
+    if name is None:
+        rows = [(name, entry.size, entry.use, entry.terms) for name, entry in CATALOGUE.items()]
+        print(table(("name", "size", "serves", "terms"), rows))
+        print(f"\nPut them into {folder}, or name their folder by --databases. How to download "
+              "one:\n  protenix-ms fetch databases NAME\nSmall ones that help most: pdb_seqres, "
+              "bfd, rfam. A server needs none: --msa-server URL.")
+        return
+    entry = require_download(name)
+    print(f"{name}: {entry.file}, {entry.size} unpacked, for {entry.use}\nterms: {entry.terms}\n\n"
+          f"  mkdir -p {folder}")
+    for command in entry.commands(folder):
+        print(f"  {command}")

@@ -17,6 +17,7 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, iso_date, seeds, share, whole
 from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.report import Console, table
+from protenix_ms.cli.search import add_options, search_jobs
 from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.features import FeatureOptions
@@ -36,6 +37,7 @@ from protenix_ms.predict.settings import (
 )
 from protenix_ms.predict.weights import find_weights
 
+SEARCHED = "searched"  # folder of the output that takes searched jobs
 JIT = {"on": True, "off": False, "auto": None}  # values of the policy
 
 
@@ -52,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: structures then mean nothing")
+    searching = parser.add_argument_group("search")
+    searching.add_argument("--search", action="store_true", help="first find alignments and "
+                           "templates that jobs lack, as the command search does; implied by "
+                           "--database, --databases and --msa-server")
+    add_options(searching)
     sampling = parser.add_argument_group("sampling")
     add = sampling.add_argument
     add("--seeds", type=seeds, default=(), metavar="101,102|1-5",
@@ -102,9 +109,15 @@ def run(args: argparse.Namespace) -> int:
     require_embeddings(config)
     require_predictable(config)
     require_guidance(config)
-    jobs, refused = _read_jobs(args)
-    for error in refused:
+    searched, refused = None, []
+    if args.search or args.database or args.databases or args.msa_server:
+        find_weights(config.model_name, args.checkpoint, args.random_weights)  # before the wait
+        _require_writable(args.output)
+        searched, refused = search_jobs(args, args.output / SEARCHED)
+    jobs, unread = _read_jobs(args, searched)
+    for error in unread:
         print(f"protenix-ms predict: {error}", file=sys.stderr)
+    refused += unread
     if not jobs:
         return 2
     options = _feature_options(args, config)
@@ -157,10 +170,18 @@ def _dictionary(args: argparse.Namespace) -> ComponentDictionary:
     return table.with_conformers(args.conformers) if args.conformers else table
 
 
-def _read_jobs(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]]:
-    """Return the jobs that can be built, and why the others cannot."""
+def _read_jobs(
+    args: argparse.Namespace, searched: list[Path] | None
+) -> tuple[list[Job], list[ProtenixError]]:
+    """Return the jobs that can be built, and why the others cannot.
+
+    Args:
+        searched: files of jobs that hold everything, in place of ``--input``.
+    """
     jobs, refused = [], []
-    for job in scan_jobs(args.input, args.msa):
+    scanned = scan_jobs(args.input, args.msa) if searched is None else (
+        job for path in searched for job in scan_jobs(path))
+    for job in scanned:
         try:
             if isinstance(job, InputError):
                 raise job
@@ -169,7 +190,7 @@ def _read_jobs(args: argparse.Namespace) -> tuple[list[Job], list[ProtenixError]
             jobs.append(job)
         except InputError as error:
             refused.append(error)
-    if skipped := say_skipped(args.input):
+    if searched is None and (skipped := say_skipped(args.input)):
         print(f"{args.input}: {skipped.removesuffix(';')}.", file=sys.stderr)
     return jobs, refused
 

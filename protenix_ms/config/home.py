@@ -35,6 +35,16 @@ def kernels_dir() -> Path:
     return home_dir() / "kernels"
 
 
+def search_dir() -> Path:
+    """Return the folder of finished searches for alignments and of open tickets."""
+    return home_dir() / "search"
+
+
+def databases_dir() -> Path:
+    """Return the folder where sequence databases are looked for when none is named."""
+    return home_dir() / "databases"
+
+
 def ascend_op_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
     """Find the first folder of ASCEND_CUSTOM_OPP_PATH that holds our op: the one that serves."""
     for entry in environ.get("ASCEND_CUSTOM_OPP_PATH", "").split(":"):

@@ -133,7 +133,8 @@ def _read_document(value: Any, folder: Path, source: str) -> Job:
     dialect = value.get("dialect") if isinstance(value, dict) else None
     readers = {"alphafold3": read_alphafold3_job, "alphafoldserver": read_server_job}
     if dialect in tuple(readers):
-        return readers[dialect](value, folder, source)
+        job = readers[dialect](value, folder, source)
+        return replace(job, document=value) if dialect == "alphafold3" else job
     if dialect is not None:
         raise InputError(f"unknown dialect {ascii(dialect)[:40]}", where=source,
                          fix=f"use {' or '.join(readers)}, or leave dialect out")
@@ -141,7 +142,8 @@ def _read_document(value: Any, folder: Path, source: str) -> Job:
         raise InputError("this looks like AlphaFold 3", where=source,
                          fix='add "dialect": "alphafold3"')
     try:
-        return note_equal_entities(read_protenix_job(value, folder, source))
+        return replace(note_equal_entities(read_protenix_job(value, folder, source)),
+                       document=value)
     except InputError:
         if looks_like_server(value):
             with suppress(InputError):

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from io import BufferedWriter
@@ -205,8 +205,8 @@ def _content(value: object) -> object:
 
 def job_content(job: Job) -> dict:
     """Collect what a result depends on of its job: all but its source, seeds and notes."""
-    tree = asdict(job)
-    for key in ("source", "seeds", "notes"):
+    tree = asdict(replace(job, document=None))
+    for key in ("source", "seeds", "notes", "document"):
         tree.pop(key)
     for entity in tree["entities"]:
         for key in ("paired_msa", "unpaired_msa"):

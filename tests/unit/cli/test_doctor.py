@@ -12,8 +12,8 @@ from protenix_ms.config.home import ASCEND_HEADER
 from protenix_ms.ops.evoformer_attention import dispatch
 
 CPU = argparse.Namespace(device="CPU")
-SUBJECTS = ["python", "numpy", "memory", "compiler", "plots", "ccd", "weights", "mindspore",
-            "device", "ascend"]
+SUBJECTS = ["python", "numpy", "memory", "compiler", "plots", "ccd", "weights", "search",
+            "databases", "mindspore", "device", "ascend"]
 
 
 @pytest.fixture(autouse=True)
