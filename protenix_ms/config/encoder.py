@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import numpy as np
 
 from protenix_ms.constants.protein_tokens import TOKENS
 from protenix_ms.errors import CheckpointError
+from protenix_ms.typing import Array, Float
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -59,6 +62,16 @@ RELEASED = {
 
 OF_VARIANT = {"esm2-3b": "esm2_t36_3B_UR50D", "esm2-3b-ism": "esm2_t36_3B_UR50D_ism"}
 """Encoder that a Protenix variant reads, by the `esm.model_name` of its configuration."""
+
+
+def plain_frequencies(width: int) -> Float[Array, "_"]:
+    """Compute the rotary frequencies ``10000^(-2i/d)`` of a head width d, i below d/2, in float32.
+
+    Files of released models hold others, rounded to fp16 (see docs/encoder.md): these serve only
+    where a file has none.
+    """
+    exponents = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
+    return (1.0 / 10000.0 ** exponents).astype(np.float32)
 
 
 def layer_shapes(width: int) -> Shapes:
@@ -146,8 +159,3 @@ def _require_shapes(
             raise CheckpointError(f"'{name}' has shape {shapes[name]}, an encoder of these sizes "
                                   f"has {shape}", where=where,
                                   fix="give files of one and the same model")
-
-
-def shortened(sizes: EncoderSizes, layers: int | None) -> EncoderSizes:
-    """Return the same sizes with another number of layers."""
-    return sizes if layers is None else replace(sizes, layers=layers)

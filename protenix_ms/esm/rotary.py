@@ -6,20 +6,9 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
+from protenix_ms.config.encoder import plain_frequencies
 from protenix_ms.ops.functional import rotate, widened
 from protenix_ms.typing import Array, Float, Int
-
-BASE = 10000.0
-
-
-def plain_frequencies(width: int) -> Float[Array, "_"]:
-    """Compute the frequencies ``10000^(-2i/d)``, i below d/2, in float32.
-
-    Files of released models hold others, rounded to fp16 (see docs/encoder.md): these serve only
-    where a file has none.
-    """
-    exponents = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
-    return (1.0 / BASE ** exponents).astype(np.float32)
 
 
 class RotaryEmbedding(nn.Cell):

@@ -15,10 +15,10 @@ from protenix_ms.config.encoder import (
     EncoderSizes,
     encoder_shapes,
     layer_shapes,
+    plain_frequencies,
 )
 from protenix_ms.esm.encoder import Encoder
 from protenix_ms.esm.layers import EncoderLayer
-from protenix_ms.esm.rotary import plain_frequencies
 from protenix_ms.model.weights import load_weights, rule_array
 from protenix_ms.typing import Array
 
