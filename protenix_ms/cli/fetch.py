@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`protenix-ms fetch MODEL`: the official checkpoint, converted, in the weights folder."""
+"""`protenix-ms fetch MODEL`: an official checkpoint, converted, in the weights folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ckpt_convert.convert import Options, convert
 from ckpt_convert.download import DEADLINE, Download
-from ckpt_convert.official import BASE_URL, FILES, address
+from ckpt_convert.official import BASE_URL, ENCODERS, FILES, address
 from protenix_ms.cli.arguments import whole
 from protenix_ms.config import require_variant
 from protenix_ms.config.home import weights_dir
@@ -20,7 +20,8 @@ from protenix_ms.io.atomic import make_folder
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Fetch upstream's official checkpoint and convert it."
-    parser.add_argument("model", metavar="MODEL", help=", ".join(FILES))
+    parser.add_argument("model", metavar="MODEL",
+                        help=", ".join([*FILES, *ENCODERS]))
     parser.add_argument("--output", type=Path, metavar="DIR",
                         help="default: the weights folder, ~/.cache/protenix_ms/weights")
     parser.add_argument("--base-url", default=BASE_URL, metavar="URL",
@@ -40,24 +41,37 @@ def run(args: Namespace) -> int:
         ConfigError: no such model.
         OutputError, ResourceError: no room, no permission, no connection, no time left.
     """
-    require_variant(args.model)
+    if args.model not in ENCODERS:
+        require_variant(args.model)
     result = (args.output or weights_dir()) / f"{args.model}.safetensors"
     if result.exists() and not args.overwrite:
         print(f"{result} is there already; --overwrite fetches it again")
         return 0
     make_folder(result.parent)
-    url, source = address(args.model, args.base_url), result.with_suffix(".pt")
-    with tqdm(desc=args.model, unit="B", unit_scale=True, disable=None) as bar:
-        def progress(done: int, total: int) -> None:
-            bar.total = total or None
-            bar.update(done - bar.n)
-
-        Download(url, source, args.model, FILES[args.model], progress,
-                 deadline=60 * args.deadline).run()
-    report = convert(source, result, Options(model=args.model, provenance=url))
-    if not args.keep:
+    if args.model in ENCODERS:
+        own = args.base_url if args.base_url != BASE_URL else ""
+        urls = [f"{own.rstrip('/')}/{url.rpartition('/')[2]}" if own else url
+                for url in ENCODERS[args.model]]
+    else:
+        urls = [address(args.model, args.base_url)]
+    sources = [result.with_name(url.rpartition("/")[2]) for url in urls]
+    for url, source in zip(urls, sources):
+        _download(args, url, source)
+    report = convert(sources[0], result, Options(model=args.model, provenance=urls[0]))
+    for source in sources if not args.keep else ():
         source.unlink()
     print(f"{result}: {report.parameters:,} parameters, sha256 {report.result['sha256']}")
     for remark in report.remarks:
         print(f"  {remark}")
     return 0
+
+
+def _download(args: Namespace, url: str, target: Path) -> None:
+    """Fetch one file, with a bar."""
+    with tqdm(desc=target.name, unit="B", unit_scale=True, disable=None) as bar:
+        def progress(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        known = FILES.get(args.model)
+        Download(url, target, args.model, known, progress, deadline=60 * args.deadline).run()

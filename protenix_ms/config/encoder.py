@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from protenix_ms.constants.protein_tokens import TOKENS
-from protenix_ms.errors import CheckpointError
+from protenix_ms.errors import CheckpointError, ConfigError
 from protenix_ms.typing import Array, Float
 
 Shapes = dict[str, tuple[int, ...]]
 
+_FLOAT = 4  # bytes
 EXPANSION = 4
 """Channels of a transition, over the width."""
 
@@ -159,3 +160,71 @@ def _require_shapes(
             raise CheckpointError(f"'{name}' has shape {shapes[name]}, an encoder of these sizes "
                                   f"has {shape}", where=where,
                                   fix="give files of one and the same model")
+
+
+@dataclass(frozen=True)
+class EncoderWeights:
+    """Where an encoder's weights are read from.
+
+    Attributes:
+        sizes: of the encoder.
+        names: the parameters that are there, by fair-esm's names.
+        read: returns one of them.
+        digest: sha256 of the file, or what made the numbers.
+        label: what to call them in logs and errors.
+        remarks: sentences about what the file lacks.
+    """
+
+    sizes: EncoderSizes
+    names: frozenset[str]
+    read: Callable[[str], Array]
+    digest: str
+    label: str
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def shapes(self) -> Shapes:
+        """List the parameters that the encoder will have."""
+        return encoder_shapes(self.sizes, LM_BIAS in self.names, CONTACT_WEIGHT in self.names)
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Return the size of all parameters in fp32."""
+        return _FLOAT * sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+    def array(self, name: str) -> Array:
+        """Read a parameter as float32; frequencies that the file lacks follow the formula."""
+        if name not in self.names and name.endswith("inv_freq"):
+            return plain_frequencies(self.sizes.head_width)
+        return np.asarray(self.read(name), np.float32)
+
+    def require_heads(self, contacts: bool, logits: bool) -> None:
+        """Refuse a wish that these weights have no head for. Raises CheckpointError."""
+        if contacts and CONTACT_WEIGHT not in self.names:
+            raise absent_head(contacts=True, where=self.label)
+        if logits and LM_BIAS not in self.names:
+            raise absent_head(contacts=False, where=self.label)
+
+
+def absent_head(contacts: bool, where: str = "") -> CheckpointError:
+    """Make the refusal for weights without a head, for contacts or else for logits."""
+    if contacts:
+        return CheckpointError(
+            "the encoder's file has no regression for contacts", where=where,
+            fix="put <name>-contact-regression.pt beside the official file and convert it again, "
+            "or leave the contacts out")
+    return CheckpointError("the encoder's file has no head for logits (lm_head)", where=where,
+                           fix="give the official file, or leave the logits out")
+
+
+def number_layers(wanted: Sequence[int], layers: int) -> tuple[int, ...]:
+    """Number representations from 0 to `layers`; negative ones count from the end.
+
+    Raises:
+        ConfigError: there is none of that number.
+    """
+    for number in wanted:
+        if not -layers - 1 <= number <= layers:
+            raise ConfigError(f"the encoder has no layer {number}", where="--layers",
+                              fix=f"choose among 0 to {layers}, or -1 to {-layers - 1}")
+    return tuple(dict.fromkeys(number % (layers + 1) for number in wanted))

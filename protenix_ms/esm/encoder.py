@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from mindspore import Tensor, nn, ops
 
-from protenix_ms.config.encoder import EncoderSizes
-from protenix_ms.errors import CheckpointError, ConfigError
+from protenix_ms.config.encoder import EncoderSizes, absent_head, number_layers
 from protenix_ms.esm.contacts import ContactHead, ContactMaps
 from protenix_ms.esm.layers import Embedding, EncoderLayer, TokenHead
 from protenix_ms.esm.tokens import Packing, pack, tokenize
@@ -80,8 +79,7 @@ class Encoder(nn.Cell):
             CheckpointError: the weights have no such head.
         """
         if self.lm_head is None:
-            raise CheckpointError("the encoder's file has no head for logits (lm_head)",
-                                  fix="give the official file, or leave the logits out")
+            raise absent_head(contacts=False)
         return self.lm_head(x, self.embed_tokens.weight)
 
     def contact_maps(self, packing: Packing) -> ContactMaps:
@@ -91,10 +89,7 @@ class Encoder(nn.Cell):
             CheckpointError: the weights have no regression.
         """
         if self.contact_head is None:
-            raise CheckpointError(
-                "the encoder's file has no regression for contacts",
-                fix="put <name>-contact-regression.pt beside the official file and convert it "
-                "again, or leave the contacts out")
+            raise absent_head(contacts=True)
         return ContactMaps(self.contact_head, packing)
 
 
@@ -122,19 +117,6 @@ class Encoding:
     def mean(self, layer: int) -> Float[Array, "c"]:
         """Return the mean over the residues."""
         return self.residues(layer).mean(0)
-
-
-def number_layers(wanted: Sequence[int], layers: int) -> tuple[int, ...]:
-    """Number representations from 0 to `layers`; negative ones count from the end.
-
-    Raises:
-        ConfigError: there is none of that number.
-    """
-    for number in wanted:
-        if not -layers - 1 <= number <= layers:
-            raise ConfigError(f"the encoder has no layer {number}", where="--layers",
-                              fix=f"choose among 0 to {layers}, or -1 to {-layers - 1}")
-    return tuple(dict.fromkeys(number % (layers + 1) for number in wanted))
 
 
 def encode(

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from protenix_ms.constants.protein_tokens import BEGIN, END, INSIDE, MASK, NUMBER
-from protenix_ms.errors import InputError
+from protenix_ms.constants.protein_tokens import BEGIN, END, MASK, NUMBER
+from protenix_ms.io.protein_sequences import split_tokens
 from protenix_ms.typing import Array, Float, Int
 
-_TOKEN = re.compile(r"<\w+>|.", re.DOTALL)
 MASKED_IN_TRAINING = 0.15 * 0.8
 """Share of tokens that training masked; inputs are rescaled to it."""
 
@@ -29,21 +27,8 @@ def tokenize(sequence: str, where: str = "") -> Int[Array, "t"]:
     Raises:
         InputError: no residue, or a letter that is none, by its position.
     """
-    tokens = _TOKEN.findall(sequence)
-    if not tokens:
-        raise InputError("the sequence is empty", where=where, fix="write its letters")
-    for position, token in enumerate(tokens, 1):
-        if token not in INSIDE:
-            place = f"{where}, position {position}" if where else f"position {position}"
-            raise InputError(f"{token!a} is not a residue that ESM-2 knows", where=place,
-                             fix=_remedy(token))
-    return np.array([BEGIN, *(NUMBER[token] for token in tokens), END], np.int32)
-
-
-def _remedy(token: str) -> str:
-    if token.upper() in INSIDE:
-        return "use upper case"
-    return "write X for J" if token == "J" else "use the letters of amino acids, or X"
+    return np.array([BEGIN, *(NUMBER[token] for token in split_tokens(sequence, where)), END],
+                    np.int32)
 
 
 @dataclass(frozen=True)

@@ -3,58 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Iterator
 
 from protenix_ms.config.encoder import (
     CONTACT_WEIGHT,
     FREQUENCIES,
     LM_BIAS,
     EncoderSizes,
+    EncoderWeights,
     encoder_shapes,
     layer_shapes,
-    plain_frequencies,
 )
 from protenix_ms.esm.encoder import Encoder
 from protenix_ms.esm.layers import EncoderLayer
 from protenix_ms.model.weights import load_weights, rule_array
 from protenix_ms.typing import Array
 
-_FLOAT = 4  # bytes
-_ACTIVATIONS = 4  # residual streams that a sweep holds for a token, generously
-
-
-@dataclass(frozen=True)
-class EncoderWeights:
-    """Where an encoder's weights are read from.
-
-    Attributes:
-        sizes: of the encoder.
-        names: the parameters that are there, by fair-esm's names.
-        read: returns one of them.
-        digest: sha256 of the file, or what made the numbers.
-        label: what to call them in logs and errors.
-    """
-
-    sizes: EncoderSizes
-    names: frozenset[str]
-    read: Callable[[str], Array]
-    digest: str
-    label: str
-
-    @property
-    def bytes_in_memory(self) -> int:
-        """Return the size of all parameters in fp32."""
-        shapes = encoder_shapes(self.sizes, LM_BIAS in self.names, CONTACT_WEIGHT in self.names)
-        return _FLOAT * sum(int(np.prod(shape)) for shape in shapes.values())
-
-    def array(self, name: str) -> Array:
-        """Read a parameter as float32; frequencies that the file lacks follow the formula."""
-        if name not in self.names and name.endswith("inv_freq"):
-            return plain_frequencies(self.sizes.head_width)
-        return np.asarray(self.read(name), np.float32)
+_SWEEP = 16  # bytes that a sweep holds for a channel of a token: its residual stream and a copy
 
 
 def rule_weights(sizes: EncoderSizes, seed: int = 0, gain: float = 0.5) -> EncoderWeights:
@@ -97,7 +62,7 @@ def load_encoder(weights: EncoderWeights, memory: int | None = None) -> Encoder:
     """Build an encoder and fill it.
 
     Args:
-        weights: see `predict.encoders.open_encoder`, or `rule_weights`.
+        weights: see `predict.encoders.open_weights`, or `rule_weights`.
         memory: bytes that it may take. If the weights alone take more, layers are read from disk
             one at a time, many sequences going through each; the numbers are the same.
 
@@ -109,10 +74,9 @@ def load_encoder(weights: EncoderWeights, memory: int | None = None) -> Encoder:
     layers, sweep = None, 0
     if streamed:
         layers = StreamedLayers(weights)
-        sweep = memory // 2 // (_FLOAT * _ACTIVATIONS * sizes.width)
+        sweep = memory // 2 // (_SWEEP * sizes.width)
     encoder = Encoder(sizes, LM_BIAS in names, CONTACT_WEIGHT in names, layers, sweep)
-    shapes = encoder_shapes(sizes, LM_BIAS in names, CONTACT_WEIGHT in names)
-    load_weights(encoder, ((name, weights.array(name)) for name in shapes
+    load_weights(encoder, ((name, weights.array(name)) for name in weights.shapes
                            if not (streamed and name.startswith("layers."))), weights.label)
     encoder.set_train(False)
     return encoder

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from prediction_replay import Row
 
-from protenix_ms.config.encoder import EncoderSizes
-from protenix_ms.esm import EncoderWeights, Encoding, encode, load_encoder, rule_weights
+from protenix_ms.config.encoder import EncoderSizes, EncoderWeights
+from protenix_ms.esm import Encoding, encode, load_encoder, rule_weights
 from protenix_ms.typing import Array
 
 FLAT, SHARP = 1e-5, 3e-5  # relative to the largest magnitude: gain 0.5, and above it
