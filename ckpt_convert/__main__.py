@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ckpt_convert.checkpoint import Checkpoint
-from ckpt_convert.convert import NARROW, Options, convert, identify
-from ckpt_convert.read import open_checkpoint
+from ckpt_convert.convert import NARROW, Options, convert, identify, open_source
 from protenix_ms.config import VARIANTS
 from protenix_ms.errors import OutputError, ProtenixError
 
@@ -28,9 +27,11 @@ WHOLE = "whole file"  # the last row of an audit
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments of the conversion."""
-    parser.description = "Convert a Protenix checkpoint without PyTorch and without running it."
+    parser.description = ("Convert a checkpoint of Protenix or ESM-2 without PyTorch and without "
+                          "running it.")
     parser.add_argument("source", type=Path, metavar="SRC",
-                        help="PyTorch .pt, safetensors or MindSpore .ckpt")
+                        help="PyTorch .pt, safetensors or MindSpore .ckpt; for ESM-2 also a "
+                        "folder of transformers")
     parser.add_argument("target", type=Path, metavar="DST", nargs="?",
                         help="the file to write; a sidecar DST.json is written beside it")
     parser.add_argument("--model", default="", metavar="NAME",
@@ -60,7 +61,7 @@ def run(args: Namespace, say: Callable[[str], object] = print) -> int:
     options = Options(_choose_format(args) if args.target else "", args.model, args.config,
                       args.dtype, args.provenance)
     if args.audit:
-        with closing(open_checkpoint(args.source)) as checkpoint:
+        with closing(open_source(args.source)) as checkpoint:
             say(f"{args.source}: {identify(checkpoint, options).model}")
             say(audit(checkpoint))
     if args.target is not None:

@@ -94,6 +94,7 @@ class Checkpoint:
     Attributes:
         kind: the format, for people.
         saved_as: the model's name if the file tells it, else the name that torch saved it under.
+        settings: of the model, where the file tells them.
         table: name without `module.` -> (type as safetensors calls it, shape, place in the file:
             spans of bytes unless the reader has its own `read`), in the order of the file.
     """
@@ -103,6 +104,7 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self.table: dict[str, tuple] = {}
+        self.settings: dict[str, object] = {}
         with ExitStack() as on_failure:
             self.path, self.file = path, on_failure.enter_context(path.open("rb"))
             self.list_tensors()

@@ -18,8 +18,10 @@ import numpy as np
 
 from ckpt_convert import mindspore_file, safetensors_file, torch_file
 from ckpt_convert.checkpoint import FLOATS, NUMPY, Checkpoint, itemsize, narrow, widen
+from ckpt_convert.encoder import EncoderCheckpoint, is_encoder, open_encoder, write_official
 from ckpt_convert.read import open_checkpoint
-from ckpt_convert.variant import Match, declared, recognise
+from ckpt_convert.variant import Match, compare, declared, recognise
+from protenix_ms.config.encoder import RELEASED
 from protenix_ms.errors import CheckpointError, OutputError
 from protenix_ms.files import file_sha256, replacing, require_room
 
@@ -81,12 +83,29 @@ class Report:
     rounding: Rounding | None
 
 
+def open_source(path: Path) -> Checkpoint:
+    """Open a checkpoint of Protenix, or an encoder in one of its layouts; see `open_checkpoint`."""
+    if not path.is_dir():
+        checkpoint = open_checkpoint(path)
+        if not is_encoder(checkpoint.names()):
+            return checkpoint
+        checkpoint.close()
+    return open_encoder(path)
+
+
 def identify(checkpoint: Checkpoint, options: Options) -> Match:
     """Tell the model of an open checkpoint: as declared, else recognised.
 
     Raises:
         CheckpointError: it fits none.
     """
+    if isinstance(checkpoint, EncoderCheckpoint):
+        name = options.model or checkpoint.name()
+        if options.config or (options.model and RELEASED.get(name) is None):
+            raise CheckpointError(f"this is an encoder, not {options.model or 'a predictor'}",
+                                  where=str(checkpoint.path), fix="leave --model and --config out")
+        expected = checkpoint.expected()
+        return Match(name, (), expected, compare(checkpoint.shapes(), expected))
     if options.model or options.config:
         return declared(checkpoint.shapes(), checkpoint.path, options.model, options.config)
     return recognise(checkpoint.shapes(), checkpoint.path, checkpoint.saved_as)
@@ -99,7 +118,7 @@ def convert(source: Path, target: Path, options: Options) -> Report:
         CheckpointError: refused, damaged, or of another model.
         OutputError, ResourceError: the result cannot be written, or the disk is too small.
     """
-    with closing(open_checkpoint(source)) as checkpoint:
+    with closing(open_source(source)) as checkpoint:
         match = identify(checkpoint, options)
         dtypes = {name: _target_dtype(checkpoint, name, options) for name in match.expected}
         columns = [(name, dtypes[name], tuple(shape)) for name, shape in match.expected.items()]
@@ -116,10 +135,16 @@ def convert(source: Path, target: Path, options: Options) -> Report:
                 rounding.note(name, values, bits, dtypes[name])
             return bits
 
-        with replacing(target) as file:
-            WRITERS[options.format](file, columns, read,
-                                    {"model": match.model, "format": "protenix_ms"})
-    remarks = match.difference.remarks()
+        remarks = match.difference.remarks()
+        metadata = {"model": match.model, "format": "protenix_ms"}
+        if isinstance(checkpoint, EncoderCheckpoint):
+            metadata |= checkpoint.metadata()
+            remarks += checkpoint.remarks
+        if isinstance(checkpoint, EncoderCheckpoint) and options.format == "pt":
+            remarks += write_official(target, checkpoint, columns, read)
+        else:
+            with replacing(target) as file:
+                WRITERS[options.format](file, columns, read, metadata)
     if match.assumed:
         remarks.append(f"{match.model} and {', '.join(match.twins)} have the same tensors and "
                        "the file's name does not tell which it is; say it with --model")
@@ -135,6 +160,8 @@ def convert(source: Path, target: Path, options: Options) -> Report:
 
 
 def _describe(path: Path, kind: str) -> dict[str, object]:
+    if path.is_dir():
+        return {"file": path.name, "format": f"folder, {kind}"}
     return {"file": path.name, "format": kind, "bytes": path.stat().st_size,
             "sha256": file_sha256(path)}
 
@@ -157,5 +184,6 @@ def _target_dtype(checkpoint: Checkpoint, name: str, options: Options) -> str:
     if dtype not in FLOATS:
         raise CheckpointError(f"tensor {name} holds {dtype} instead of floating-point numbers",
                               where=str(checkpoint.path), fix="cast it to float32")
-    keep = not options.dtype or (name in KEPT and options.dtype != "fp32")
+    fixed = name in KEPT or name.endswith("inv_freq")
+    keep = not options.dtype or (fixed and options.dtype != "fp32")
     return dtype if keep else NARROW[options.dtype]

@@ -45,6 +45,16 @@ FILES = {
     "protenix_mini_ism_v0.5.0": OfficialFile(541_640_990),
 }
 
+_FAIR_ESM = "https://dl.fbaipublicfiles.com/fair-esm/"
+ENCODERS = {
+    **{name: (f"{_FAIR_ESM}models/{name}.pt", f"{_FAIR_ESM}regression/{name}-contact-regression.pt")
+       for name in ("esm2_t6_8M_UR50D", "esm2_t12_35M_UR50D", "esm2_t30_150M_UR50D",
+                    "esm2_t33_650M_UR50D", "esm2_t36_3B_UR50D", "esm2_t48_15B_UR50D")},
+    "esm2_t36_3B_UR50D_ism": (f"{BASE_URL}esm2_t36_3B_UR50D_ism.pt",
+                              f"{BASE_URL}esm2_t36_3B_UR50D_ism-contact-regression.pt"),
+}
+"""Addresses of encoders and of their contact regressions, as fair-esm and upstream name them."""
+
 WITHDRAWN = {
     "protenix-v2": "upstream withdrew the protenix-v2 weights in April 2026; take "
                    "protenix_base_default_v1.0.0, or convert a copy you hold with "

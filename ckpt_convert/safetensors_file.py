@@ -49,7 +49,8 @@ class SafetensorsCheckpoint(Checkpoint):
             if length > MAX_HEADER:
                 raise ValueError(f"it claims {length} bytes")
             with safe_open(self.path, "np") as header:
-                self.saved_as = (header.metadata() or {}).get("model", "")
+                self.settings = header.metadata() or {}
+                self.saved_as = self.settings.get("model", "")
                 start = 8 + length  # tensors follow one another without gaps
                 for name in header.offset_keys():
                     tensor = header.get_slice(name)

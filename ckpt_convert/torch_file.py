@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import BinaryIO
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from ckpt_convert.archive import Archive
 from ckpt_convert.checkpoint import Checkpoint, Column, ReadBits, itemsize, stored, widen
-from ckpt_convert.unpickle import TORCH_DTYPE, TORCH_STORAGE, View, load
+from ckpt_convert.unpickle import TORCH_DTYPE, TORCH_STORAGE, Attributes, View, load
 
 PREFIXES = ("module.", "_orig_mod.")
 STATE_DICT_KEYS = ("model", "state_dict")
@@ -50,6 +50,7 @@ class TorchCheckpoint(Checkpoint):
         if self.byte_order not in ("little", "big"):
             raise self._fail(f"the byte order is {ascii(self.byte_order[:20])}, not little or big")
         tree = load(self.archive.read_small("data.pkl"), self.path.name)
+        self.settings = _model_settings(tree)
         for name, view in self._without_prefix(self._state_dict(tree)).items():
             self._check(name, view)
             self.table[name] = (_TAG[view.dtype], view.shape, view)
@@ -114,6 +115,13 @@ class TorchCheckpoint(Checkpoint):
         return np.ascontiguousarray(widen(values, dtype)).reshape(shape)
 
 
+def _model_settings(tree: object) -> dict[str, object]:
+    """Read fairseq's settings of the model, which stand beside the tensors of ESM-2."""
+    cfg = tree.get("cfg") if type(tree) is dict else None
+    namespace = cfg.get("model") if type(cfg) is dict else None
+    return namespace.values if type(namespace) is Attributes else {}
+
+
 def _span(view: View) -> int:
     """Count the elements from the first to the last one of the view, inclusive."""
     if 0 in view.shape:
@@ -143,15 +151,31 @@ def _tensor(key: int, dtype: str, shape: tuple[int, ...]) -> bytes:
                               _tuple(map(_integer, strides)), b"\x89", _ORDERED_DICT]) + b"R"
 
 
-def object_stream(tensors: Sequence[Column]) -> bytes:
-    """Encode `{"model": OrderedDict(name -> tensor)}`; tensor i lives in storage i."""
+def _namespace(settings: Mapping[str, int | bool | str]) -> bytes:
+    """Encode `{"model": argparse.Namespace(**settings)}`."""
+    rows = b"".join(
+        _text(name) + (_text(value) if type(value) is str else
+                       (b"\x88" if value else b"\x89") if type(value) is bool else _integer(value))
+        for name, value in settings.items())
+    return b"}" + _text("model") + b"cargparse\nNamespace\n)\x81}(" + rows + b"ubs"
+
+
+def object_stream(
+    tensors: Sequence[Column], settings: Mapping[str, int | bool | str] | None = None
+) -> bytes:
+    """Encode `{"model": OrderedDict(name -> tensor)}`; tensor i lives in storage i.
+
+    Args:
+        settings: written as fairseq does, in `cfg`.
+    """
+    head = _text("cfg") + _namespace(settings) + b"s" if settings else b""
     rows = b"".join(_text(name) + _tensor(i, dtype, shape)
                     for i, (name, dtype, shape) in enumerate(tensors))
-    return b"\x80\x02}" + _text("model") + _ORDERED_DICT + b"(" + rows + b"us."
+    return b"\x80\x02}" + head + _text("model") + _ORDERED_DICT + b"(" + rows + b"us."
 
 
 def write(file: BinaryIO, tensors: Sequence[Column], read: ReadBits,
-          metadata: dict[str, str]) -> None:
+          metadata: dict[str, str], settings: Mapping[str, int | bool | str] | None = None) -> None:
     """Stream tensors of types in `TORCH_STORAGE` into a file; `metadata` has no place in it."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         def add(name: str, content: bytes | np.ndarray) -> None:
@@ -163,7 +187,7 @@ def write(file: BinaryIO, tensors: Sequence[Column], read: ReadBits,
             with archive.open(info, "w") as entry:
                 entry.write(content)
 
-        add("data.pkl", object_stream(tensors))
+        add("data.pkl", object_stream(tensors, settings))
         add("byteorder", b"little")
         for i, (name, *_) in enumerate(tensors):
             add(f"data/{i}", read(name))

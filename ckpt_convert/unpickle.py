@@ -14,7 +14,7 @@ import io
 import pickletools
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ckpt_convert.checkpoint import TYPES
 from protenix_ms.errors import CheckpointError
@@ -55,6 +55,13 @@ class View:
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
+
+
+@dataclass
+class Attributes:
+    """The attributes of an `argparse.Namespace`, in which fairseq keeps a model's settings."""
+
+    values: dict = field(default_factory=dict)
 
 
 STORAGES = {name: TORCH_DTYPE[tag] for tag, name in TORCH_STORAGE.items()}
@@ -135,6 +142,7 @@ REBUILDS: dict[str, Callable] = {
     **_TENSOR_REBUILDS,
     "torch._tensor._rebuild_from_type_v2": _from_type,
     "collections.OrderedDict": _empty_mapping,
+    "argparse.Namespace": Attributes,
     **dict.fromkeys(("torch.Size", "torch.device", "builtins.set", "builtins.frozenset",
                      "builtins.bytearray", "_codecs.encode"), _same),
 }
@@ -181,6 +189,7 @@ class _Machine:
             "GLOBAL": lambda names: self.find(*names.split(" ", 1)),
             "STACK_GLOBAL": lambda _: self.find(*self.last(2)),
             "REDUCE": lambda _: self.call(*self.last(2)),
+            "NEWOBJ": lambda _: self.new(*self.last(2)),
             "BINPERSID": lambda _: self.storage(*self.last(1)),
             **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda slot: self.memo[slot]),
         }
@@ -263,6 +272,12 @@ class _Machine:
             raise ValueError("the arguments of a call are no tuple of at most eight")
         return REBUILDS[function.name](*arguments)
 
+    def new(self, kind: object, arguments: object) -> object:
+        """Make an object of a class: of a namespace alone, without arguments."""
+        if kind != Global("argparse.Namespace") or arguments != ():
+            raise ValueError("an object of something that is no namespace")
+        return Attributes()
+
     def storage(self, identity: object) -> Storage:
         if type(identity) is not tuple or len(identity) != 5 or identity[0] != "storage":
             raise ValueError("a persistent id is not a tensor storage")
@@ -275,9 +290,11 @@ class _Machine:
         return Storage(key, STORAGES[kind.name], numel)
 
     def build(self, _: object) -> None:
-        """Drop the state of an object, which only an OrderedDict may have (`_metadata`)."""
-        self.stack.pop()
-        if type(self.stack[-1]) is not dict:
+        """Set the state of a namespace; drop that of an OrderedDict (`_metadata`)."""
+        state, target = self.stack.pop(), self.stack[-1]
+        if type(target) is Attributes and type(state) is dict:
+            target.values = state  # not copied: a stream can set a long one a million times
+        elif type(target) is not dict:
             raise ValueError("state is set on something that is not a dictionary")
 
 

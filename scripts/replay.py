@@ -5,9 +5,10 @@ python scripts/replay.py tests/golden/tiny/* [--out ours.npz] [--checkpoint FILE
     [--kernels on|off] [--threads N] [--jit on|off|auto] [--recompute KIND ...] [--all]
 
 The files of a folder tell its kind: a prediction is compared stage by stage, a training step by
-loss terms, labels and gradients, guided sampling by potentials and single steps. A folder without
-a recording is skipped with a line. The exit code is 1 if a stage is beyond its tolerance or
-missing, or if nothing was compared.
+loss terms, labels and gradients, guided sampling by potentials and single steps, sequences that
+ESM-2 encodes by representations, logits and contacts. A folder without a recording is skipped
+with a line. The exit code is 1 if a stage is beyond its tolerance or missing, or if nothing was
+compared.
 """
 
 from __future__ import annotations
@@ -104,6 +105,18 @@ def replay_guidance(folder: Path, args: argparse.Namespace) -> tuple[list, dict,
     return guidance_replay.replay(folder, arrays)
 
 
+def replay_encoder(folder: Path, args: argparse.Namespace) -> tuple[list, dict, int]:
+    """Replay a batch of sequences through the ESM-2 encoder; return the same."""
+    import encoder_replay
+
+    recording = encoder_replay.EncoderRecording.read(folder)
+    encodings = encoder_replay.run(recording)
+    ours = {f"{key}/{number}": array for key, arrays in
+            encoder_replay.stages(recording, encodings).items()
+            for number, array in enumerate(arrays)}
+    return encoder_replay.compare(recording, encodings), ours, 0
+
+
 def kind(folder: Path) -> str:
     """Return what a folder records: "prediction", "training", "guidance", "encoder" or ""."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -116,7 +129,8 @@ def kind(folder: Path) -> str:
     return "guidance" if "fixed.npz" in names else "prediction"
 
 
-REPLAYS = {"prediction": replay_prediction, "training": replay_step, "guidance": replay_guidance}
+REPLAYS = {"prediction": replay_prediction, "training": replay_step,
+           "guidance": replay_guidance, "encoder": replay_encoder}
 
 
 def replay(folder: Path, args: argparse.Namespace) -> bool | None:
@@ -127,9 +141,6 @@ def replay(folder: Path, args: argparse.Namespace) -> bool | None:
     if not what:
         print(f"{folder.name}: skipped, it holds no outputs.npz or train_outputs.npz")
         return None
-    if what not in REPLAYS:
-        print(f"{folder.name}: a recording of {what}; this version does not replay it")
-        return False
     rows, ours, absent = REPLAYS[what](folder, args)
     bad = sum(not r.ok for r in rows)
     print(f"{folder.name}: {len(rows)} stages, {bad} beyond tolerance, "

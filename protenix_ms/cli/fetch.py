@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ckpt_convert.convert import Options, convert
 from ckpt_convert.download import DEADLINE, Download
-from ckpt_convert.official import BASE_URL, FILES, address
+from ckpt_convert.official import BASE_URL, ENCODERS, FILES, address
 from protenix_ms.cli.arguments import whole
 from protenix_ms.cli.report import table
 from protenix_ms.config import require_variant
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = ("Fetch upstream's official checkpoint and convert it, or say which "
                           "sequence databases to download, and how.")
-    parser.add_argument("model", metavar="MODEL|databases", help=", ".join(FILES))
+    parser.add_argument("model", metavar="MODEL|databases", help=", ".join([*FILES, *ENCODERS]))
     parser.add_argument("database", nargs="?", metavar="NAME",
                         help=f"after 'databases', one of {', '.join(CATALOGUE)}")
     parser.add_argument("--output", type=Path, metavar="DIR",
@@ -55,27 +55,40 @@ def run(args: Namespace) -> int:
     if args.database:
         raise ConfigError(f"{args.database[:40]!r} stands behind a model",
                           fix="fetch one model at a time")
-    require_variant(args.model)
+    if args.model not in ENCODERS:
+        require_variant(args.model)
     result = (args.output or weights_dir()) / f"{args.model}.safetensors"
     if result.exists() and not args.overwrite:
         print(f"{result} is there already; --overwrite fetches it again")
         return 0
     make_folder(result.parent)
-    url, source = address(args.model, args.base_url), result.with_suffix(".pt")
-    with tqdm(desc=args.model, unit="B", unit_scale=True, disable=None) as bar:
-        def progress(done: int, total: int) -> None:
-            bar.total = total or None
-            bar.update(done - bar.n)
-
-        Download(url, source, args.model, FILES[args.model], progress,
-                 deadline=60 * args.deadline).run()
-    report = convert(source, result, Options(model=args.model, provenance=url))
-    if not args.keep:
+    if args.model in ENCODERS:
+        own = args.base_url if args.base_url != BASE_URL else ""
+        urls = [f"{own.rstrip('/')}/{url.rpartition('/')[2]}" if own else url
+                for url in ENCODERS[args.model]]
+    else:
+        urls = [address(args.model, args.base_url)]
+    sources = [result.with_name(url.rpartition("/")[2]) for url in urls]
+    for url, source in zip(urls, sources):
+        _download(args, url, source)
+    report = convert(sources[0], result, Options(model=args.model, provenance=urls[0]))
+    for source in sources if not args.keep else ():
         source.unlink()
     print(f"{result}: {report.parameters:,} parameters, sha256 {report.result['sha256']}")
     for remark in report.remarks:
         print(f"  {remark}")
     return 0
+
+
+def _download(args: Namespace, url: str, target: Path) -> None:
+    """Fetch one file, with a bar."""
+    with tqdm(desc=target.name, unit="B", unit_scale=True, disable=None) as bar:
+        def progress(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        known = FILES.get(args.model)
+        Download(url, target, args.model, known, progress, deadline=60 * args.deadline).run()
 
 
 def _print_databases(folder: Path, name: str | None) -> None:

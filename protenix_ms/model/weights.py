@@ -48,17 +48,20 @@ def shapes_of(model: nn.Cell) -> Shapes:
     return {name: tuple(p.shape) for name, p in model.parameters_and_names()}
 
 
-def rule_array(name: str, shape: tuple[int, ...], seed: int = 0) -> Float[Array, "..."]:
+def rule_array(
+    name: str, shape: tuple[int, ...], seed: int = 0, gain: float = 0.5
+) -> Float[Array, "..."]:
     """Draw the values of one parameter from its name and shape alone (seed 0: the recordings').
 
-    Matrices are scaled to keep magnitudes; nothing is zero, so that every layer takes part.
+    Matrices are scaled to keep magnitudes, times `gain`; nothing is zero, so that every layer
+    takes part.
     """
     random = np.random.RandomState((crc32(name.encode()) + 7 + seed) % 2**32)
     x = random.standard_normal(shape).astype(np.float32)
     if len(shape) == 1:
         return 1 + np.float32(0.1) * x if name.endswith(".weight") else np.float32(0.1) * x
     fan_in = shape[1] if len(shape) == 3 else shape[-1]
-    return x * np.float32(0.5 / np.sqrt(fan_in))  # one factor: the recordings, bit for bit
+    return x * np.float32(gain / np.sqrt(fan_in))  # one factor: the recordings, bit for bit
 
 
 def load_weights(

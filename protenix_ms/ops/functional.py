@@ -155,3 +155,24 @@ def smooth_lddt(
         Sums per row, the derivative of their total by `x`, number of pairs of each row.
     """
     return operator("smooth_lddt")(x, known, resolved, reach, settings())
+
+
+def rotate(
+    x: Float[Tensor, "t h d"], cos: Float[Tensor, "t _"], sin: Float[Tensor, "t _"],
+) -> Float[Tensor, "t h d"]:
+    """Turn channels i and i + d/2 of every head by the angle of the token (rotary embedding).
+
+    Args:
+        cos, sin: of the angles, ``[t, d/2]``.
+    """
+    cos, sin = ops.expand_dims(cos, 1), ops.expand_dims(sin, 1)
+    first, second = ops.chunk(x, 2, axis=-1)
+    return ops.concat([first * cos - second * sin, second * cos + first * sin], -1)
+
+
+def linear_gelu(
+    x: Float[Tensor, "m c"], weight: Float[Tensor, "h c"], bias: Float[Tensor, "h"]
+) -> Float[Tensor, "m h"]:
+    """Compute ``gelu(x W^T + b)`` with the exact ``gelu(y) = y/2 (1 + erf(y / sqrt 2))``."""
+    y = linear(x, weight, bias)
+    return y * (0.5 + 0.5 * ops.erf(y * 0.5**0.5))

@@ -273,7 +273,7 @@ def update_record(
     content |= {"seeds": {str(s): known[s] for s in sorted(known)},
                 "best": best or before.get("best")}
     if content != {key: before.get(key) for key in content}:
-        _write(path, content)
+        write_record(path, content)
 
 
 def _read(path: Path) -> dict:
@@ -285,7 +285,7 @@ def _read(path: Path) -> dict:
         return {}
 
 
-def _write(path: Path, content: dict) -> None:
+def write_record(path: Path, content: dict) -> None:
     """Write `run.json`: `content` with versions, machine, time and peak memory."""
     machine = {"system": platform.platform(), "processor": platform.machine()}
     record = {

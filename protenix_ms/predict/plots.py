@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One picture per sample: predicted aligned error between tokens, pLDDT along them.
+"""One picture per sample (aligned error between tokens, pLDDT along them), or per contact map.
 
 matplotlib (extra `plot`) is imported when the first picture is drawn.
 """
@@ -81,6 +81,25 @@ def confidence_png(sample: Sample, axis: TokenAxis, title: str, label: str) -> b
     _draw_pae(figure, heat, sample.full_data["token_pair_pae"], axis)
     plddt = token_plddt(sample.plddt, sample.full_data["atom_to_token_idx"])
     _draw_plddt(line, plddt, axis)
+    return _png(figure)
+
+
+def contacts_png(contacts: Float[Array, "l l"], title: str, label: str) -> bytes:
+    """Draw the probability of contact of every two residues as a heat map."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    axes = figure.subplots()
+    end = len(contacts) + 0.5
+    image = axes.imshow(contacts.astype(np.float32), cmap="Blues", vmin=0, vmax=1,
+                        extent=(0.5, end, end, 0.5), interpolation="nearest")
+    axes.set(xlabel="residue", ylabel="residue", title=title)
+    figure.supxlabel(label, fontsize=8, color="#555555")
+    figure.colorbar(image, ax=axes, label="probability of contact", shrink=0.85)
+    return _png(figure)
+
+
+def _png(figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

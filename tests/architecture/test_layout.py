@@ -23,7 +23,7 @@ FLOORS = [
     ["guidance"],
     ["features", "search", "data"],
     ["runtime", "ops"],
-    ["model"],
+    ["model", "esm", "function"],
     ["loss", "metrics"],
     ["predict", "train"],
     ["cli"],

@@ -36,12 +36,22 @@ static void pack_weights(const void *job_, int64_t unit, float *) {
     }
 }
 
+// ROWS channels [ROWS][P] of a layer. A long sum is made of parts, which rounds less.
+template <int ROWS>
+static inline void layer_rows(const float *weights, int64_t depth, const float *x, float *y) {
+  constexpr int64_t PART = 256;
+  multiply<ROWS, 2, 1, TILE_ROWS, false>(weights, 0, 1, depth < PART ? depth : PART, x, P, y, P);
+  for (int64_t k = PART; k < depth; k += PART)
+    multiply<ROWS, 2, 1, TILE_ROWS, true>(weights + k * TILE_ROWS, 0, 1,
+                                          depth - k < PART ? depth - k : PART, x + k * P, P, y, P);
+}
+
 // TILE_ROWS channels [TILE_ROWS][P] of a layer, of which the first `rows` count.
 static inline void layer_block(const float *weights, int64_t rows, int64_t depth, const float *x,
                                float *y) {
   constexpr int FEW = TILE_ROWS * 2 / 3;  // 128 channels are ten times twelve and eight
-  if (rows > FEW) multiply<TILE_ROWS, 2, 1, TILE_ROWS, false>(weights, 0, 1, depth, x, P, y, P);
-  else multiply<FEW, 2, 1, TILE_ROWS, false>(weights, 0, 1, depth, x, P, y, P);
+  if (rows > FEW) layer_rows<TILE_ROWS>(weights, depth, x, y);
+  else layer_rows<FEW>(weights, depth, x, y);
 }
 
 // y [padded(channels)][P] = W x; rows beyond the channels are left undefined.

@@ -233,7 +233,7 @@ PMS_ALONE void multiply_onto(const float *start, int64_t start_step, const float
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-    for (int n = 0; n < NV; n++) sum[r][n] = ADD ? load(start + r * start_step + n * W) : Vec{};
+    for (int n = 0; n < NV; n++) sum[r][n] = Vec{};
   for (int64_t p = 0; p < blocks; p++, a += a_block) {
     for (int64_t k = 0; k < depth; k++, b += b_step) {
       if (FETCHES_WEIGHTS && AR == 1 && AK == TILE_ROWS) __builtin_prefetch(a + k * AK + 384);
@@ -251,7 +251,9 @@ PMS_ALONE void multiply_onto(const float *start, int64_t start_step, const float
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-    for (int n = 0; n < NV; n++) store(c + r * c_step + n * W, sum[r][n]);
+    for (int n = 0; n < NV; n++)
+      store(c + r * c_step + n * W,
+            ADD ? sum[r][n] + load(start + r * start_step + n * W) : sum[r][n]);
 }
 
 // c (+)= the sum.
