@@ -15,6 +15,7 @@ from protenix_ms.errors import CheckpointError, ProtenixError, explain, is_out_o
 
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
+    "json": "a job of a structure (mmCIF, PDB)",
     "convert": "a PyTorch checkpoint into ours, or back",
     "fetch": "an official checkpoint, converted",
     "prepare-data": "mmCIF files into entries that training reads",
