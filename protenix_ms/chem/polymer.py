@@ -40,7 +40,7 @@ def build_polymer(
                          for number, code in enumerate(codes, 1)])
     polymer_bonds = _polymer_bonds(chain, codes, ccd, upstream_quirks)
     cap_bonds = _upstream_cap_bonds(chain, codes) if upstream_quirks else (
-        _cap_bonds(chain, codes, ccd) if kind == "protein" else [])
+        (_cap_bonds if kind == "protein" else _nucleic_cap_bonds)(chain, codes, ccd))
     new = [(*pair, 1) for pair in polymer_bonds + cap_bonds]
     bonds = np.concatenate([chain.bonds, np.array(new, np.int32).reshape(-1, 3)])
     chain = chain.with_columns(bonds=bonds)
@@ -142,6 +142,20 @@ def _cap_bonds(
     return [bond for i in range(1, len(codes))
             if {parts[i - 1].mol_type, parts[i].mol_type} in ({"protein", "ligand"}, {"ligand"})
             and acyl[i - 1] and amine[i] for bond in _bond(chain, i, "C", "N")]
+
+
+def _nucleic_cap_bonds(
+    chain: AtomTable, codes: list[str], ccd: ComponentDictionary
+) -> list[tuple[int, int]]:
+    """Bond O3'-P where one neighbour is no nucleotide by its type, as GTP at the start of RNA.
+
+    The O3' must have a hydrogen to give.
+    """
+    parts = [ccd[code] for code in codes]
+    hydroxyl = [bool((part.hydrogens[part.atom_name == "O3'"] > 0).any()) for part in parts]
+    return [bond for i in range(1, len(codes)) if hydroxyl[i - 1]
+            and "ligand" in (parts[i - 1].mol_type, parts[i].mol_type)
+            for bond in _bond(chain, i, "O3'", "P")]
 
 
 def _upstream_cap_bonds(chain: AtomTable, codes: list[str]) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ from protenix_ms.errors import CheckpointError, ProtenixError, explain, is_out_o
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
     "search": "alignments and templates that jobs lack",
+    "json": "a job of a structure (mmCIF, PDB)",
     "convert": "a PyTorch checkpoint into ours, or back",
     "fetch": "an official checkpoint, converted",
     "embed": "vectors, contacts and logits of sequences by an ESM-2 encoder",

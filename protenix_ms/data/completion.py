@@ -88,6 +88,12 @@ def sequence_codes(deposit: Deposit, atoms: AtomTable) -> dict[str, Shaped[Array
     return sequences
 
 
+def letters(codes: Shaped[Array, "r"], ccd: ComponentDictionary) -> str:
+    """Write components as one letter each, X for those that have none."""
+    known = {code: ccd[code].one_letter if code in ccd else "" for code in set(codes.tolist())}
+    return "".join(known[code] if len(known[code]) == 1 else "X" for code in codes.tolist())
+
+
 def chosen_leaving_atoms(groups: list[list[str]], resolved: list[bool], number: int) -> list[str]:
     """Choose the atoms of `number` groups: those not resolved first, in dictionary order.
 

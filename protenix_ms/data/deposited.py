@@ -53,13 +53,16 @@ class AuthorNumbering(NamedTuple):
 
 
 def deposited_atoms(
-    deposit: Deposit, ccd: ComponentDictionary, *, upstream_quirks: bool = False
+    deposit: Deposit, ccd: ComponentDictionary, *, upstream_quirks: bool = False,
+    alternative: str | None = None, as_listed: bool = False,
 ) -> AtomTable:
     """Make a table of one conformation of the deposit's first model, with bonds.
 
     Args:
         upstream_quirks: of alternatives keep the first letter of the whole file, which leaves
             residues with other letters unresolved.
+        alternative: keep this letter of alternatives.
+        as_listed: keep links of any length, last among the bonds and in the order of the file.
 
     Raises:
         InputError: columns that an mmCIF file of a structure must have are missing or no numbers,
@@ -72,15 +75,16 @@ def deposited_atoms(
             raise InputError("no atom has finite coordinates", where=deposit.name)
         coord = coord[seen]
         sites = {name: column[seen] for name, column in deposit.sites.items()}
-        links = _links(sites, deposit.links, coord)
+        links = _links(sites, deposit.links, coord, np.inf if as_listed else MAX_LINK_LENGTH)
         author = author_numbering(sites)
-        kept = _one_conformation(sites, author, upstream_quirks)
+        kept = _one_conformation(sites, author, upstream_quirks, alternative)
         atoms = _table(sites, coord, author)
     except (KeyError, ValueError) as error:
         raise InputError("_atom_site lacks an item or holds text for a number",
                          where=f"{deposit.name} ({error})", fix="check the file") from None
     atoms = atoms.with_columns(bonds=links)[kept]
     author = AuthorNumbering(*(column[kept] for column in author))
+    links = atoms.bonds
     own = _component_bonds(atoms, runs(starts_of_runs(*author)), ccd)
     by_author = atoms.with_columns(
         chain_id=author.chain, res_id=author.number, bonds=merge_bonds(own, atoms.bonds)
@@ -89,7 +93,15 @@ def deposited_atoms(
     atoms = atoms.with_columns(
         bonds=bonds, res_id=_label_numbering(sites["label_seq_id"][kept], atoms.chain_id, author)
     )
-    return atoms.with_columns(bonds=bond_neighbours(atoms, ccd))
+    bonds = bond_neighbours(atoms, ccd)
+    return atoms.with_columns(bonds=_links_last(bonds, links) if as_listed else bonds)
+
+
+def _links_last(bonds: Int[Array, "p 3"], links: Int[Array, "k 3"]) -> Int[Array, "p 3"]:
+    """Sort bonds that are links to the end, as `links` has them; the others keep their order."""
+    place = {tuple(sorted(pair)): i for i, pair in reversed([*enumerate(links[:, :2].tolist())])}
+    rank = [place.get(tuple(pair), -1) for pair in bonds[:, :2].tolist()]
+    return bonds[np.argsort(rank, kind="stable")]
 
 
 def _either(sites: dict[str, Array], name: str) -> Shaped[Array, "a"]:
@@ -143,10 +155,13 @@ def _table(sites: dict[str, Array], coord: Array, author: AuthorNumbering) -> At
 
 
 def _one_conformation(
-    sites: dict[str, Array], author: AuthorNumbering, upstream_quirks: bool
+    sites: dict[str, Array], author: AuthorNumbering, upstream_quirks: bool,
+    alternative: str | None,
 ) -> Bool[Array, "a"]:
     """Keep atoms without alternatives and, of each residue's, those of its first letter."""
     letter = sites.get("label_alt_id", np.full(len(author.number), "."))
+    if alternative is not None:
+        return np.isin(letter, [*_NO_LETTER, alternative])
     if upstream_quirks:
         return np.isin(letter, [".", *np.unique(letter[letter != "."])[:1]])
     kept = np.isin(letter, _NO_LETTER)
@@ -161,7 +176,8 @@ def _one_conformation(
 
 
 def _links(
-    sites: dict[str, Array], links: dict[str, Array], coord: Float[Array, "a 3"]
+    sites: dict[str, Array], links: dict[str, Array], coord: Float[Array, "a 3"],
+    longest: float = MAX_LINK_LENGTH,
 ) -> Int[Array, "p 3"]:
     """List the bonds of `_struct_conn` inside the asymmetric unit, as rows of `sites`."""
     if not links:
@@ -184,7 +200,7 @@ def _links(
         ends.append([place.get(key, -1) for key in zip(*columns)])
     pairs = np.array(ends, np.int64).reshape(2, -1).T
     pairs = pairs[(pairs >= 0).all(axis=1)]
-    short = np.linalg.norm(coord[pairs[:, 0]] - coord[pairs[:, 1]], axis=1) < MAX_LINK_LENGTH
+    short = np.linalg.norm(coord[pairs[:, 0]] - coord[pairs[:, 1]], axis=1) < longest
     return np.insert(pairs[short], 2, 1, axis=1).astype(np.int32)
 
 

@@ -24,9 +24,10 @@ from protenix_ms.chem.columns import find_names
 from protenix_ms.chem.covalent import selenomethionine_to_methionine
 from protenix_ms.constants.restypes import CRYSTALLIZATION_METHODS
 from protenix_ms.data import filters
-from protenix_ms.data.completion import complete, sequence_codes
+from protenix_ms.data.assembly import build_assembly
+from protenix_ms.data.completion import complete, letters, sequence_codes
 from protenix_ms.data.deposited import deposited_atoms
-from protenix_ms.data.mmcif import MAX_POLYMER_CHAINS, Deposit, build_assembly, read_mmcif
+from protenix_ms.data.mmcif import MAX_POLYMER_CHAINS, Deposit, read_mmcif
 from protenix_ms.data.polymers import with_polymers
 from protenix_ms.errors import ChemistryError, InputError
 from protenix_ms.features.annotation import AnnotatedAtoms, annotate
@@ -86,7 +87,7 @@ def read_entry(
         ChemistryError: a component or atom that the dictionary lacks.
     """
     try:
-        deposit = read_mmcif(path, assembly=filtered)
+        deposit = read_mmcif(path, assembly="1" if filtered else None)
         return make_entry(deposit, ccd, filtered=filtered, upstream_quirks=upstream_quirks)
     except MALFORMED as error:
         reason = " ".join(str(error).split())[:200]
@@ -106,10 +107,8 @@ def make_entry(
         reason = f"over {MAX_POLYMER_CHAINS}" if count else "no"
         raise InputError(f"assembly 1 has {reason} polymer chains", where=deposit.name)
     atoms = deposited_atoms(deposit, ccd, upstream_quirks=upstream_quirks)
-    sequences = {
-        entity: "".join(_letter(code, ccd) for code in codes.tolist())
-        for entity, codes in sequence_codes(deposit, atoms).items()
-    }
+    sequences = {entity: letters(codes, ccd)
+                 for entity, codes in sequence_codes(deposit, atoms).items()}
     atoms = _completed(atoms, deposit, ccd, filtered)
     atoms = build_assembly(atoms, deposit.assembly if filtered else None)
     annotated = annotate(_some(atoms, deposit, "no chain is left in assembly 1"), ccd,
@@ -119,11 +118,6 @@ def make_entry(
     annotated = with_reference(_with_molecules(annotated, deposit), ccd)
     return Entry(deposit.name, deposit.release_date, deposit.resolution, deposit.polymers,
                  sequences, annotated)
-
-
-def _letter(code: str, ccd: ComponentDictionary) -> str:
-    letter = ccd[code].one_letter if code in ccd else ""
-    return letter if len(letter) == 1 else "X"
 
 
 def _some(atoms: Table, deposit: Deposit, reason: str) -> Table:

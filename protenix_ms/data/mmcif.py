@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read an mmCIF file as deposited: atoms, sequences, assembly 1, facts of the experiment.
-
-Assemblies are read here and not by gemmi, which forgets all but the first factor of an operation
-like "(1-60)(X0)", skips unknown operations, and expands an expression before it can be counted.
-"""
+"""Read an mmCIF file as deposited: atoms, sequences, an assembly, facts of the experiment."""
 
 from __future__ import annotations
 
@@ -11,20 +7,17 @@ import codecs
 import datetime
 import functools
 import gzip
-import itertools
 import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import gemmi
 import numpy as np
 
-from protenix_ms.chem.atom_table import AtomTable, concatenate
-from protenix_ms.chem.columns import runs, starts_of_runs
+from protenix_ms.data.assembly import AssemblyPart, count_motions, list_motions, parse_operation
 from protenix_ms.errors import InputError
 from protenix_ms.typing import Array, Float, Int, Shaped
 
@@ -33,7 +26,6 @@ MAX_POLYMER_CHAINS = 1000  # of an assembly, as upstream
 MAX_ASSEMBLY_ATOMS = 10_000_000
 MAX_MODEL_RATIO = 10  # of the atoms of models; a smaller model is a fault
 _ABSENT = (".", "?")
-MAX_RANGE_TEXT = 1000  # characters of a range of operations; Python refuses to read longer numbers
 UNKNOWN_TYPE = "missing"  # of a polymer without `_entity_poly`, as upstream
 UNKNOWN_RESOLUTION = -1.0
 UNKNOWN_DATE = "9999-12-31"
@@ -44,20 +36,6 @@ _RESOLUTIONS = (
 )
 
 Columns = dict[str, Array]  # of a category
-Operation = list[list[str | range]]  # factors; each lists names and ranges of numbers
-
-
-@dataclass(frozen=True)
-class AssemblyPart:
-    """Chains of one line of `_pdbx_struct_assembly_gen`, and the motions that copy them.
-
-    Attributes:
-        chains: label chain names.
-        motions: 3x4 matrices (rotation, translation in angstrom), one per copy.
-    """
-
-    chains: tuple[str, ...]
-    motions: Float[Array, "k 3 4"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +49,7 @@ class Deposit:
         methods: `_exptl.method` values.
         polymers: entity -> `_entity_poly.type`.
         sequences: entity -> (positions, component codes), alternatives at one position included.
-        assembly: lines of assembly 1; None when the file defines no assemblies.
+        assembly: lines of the assembly; None when none is asked for or the file defines none.
         polymer_count: polymer chains of assembly 1 by `_pdbx_struct_assembly`, None unknown.
         sites: columns of the first model's `_atom_site`, text; "." and "?" as written.
         links: columns of `_struct_conn`.
@@ -89,17 +67,18 @@ class Deposit:
     links: Columns
 
 
-def read_mmcif(path: Path, *, assembly: bool = True) -> Deposit:
+def read_mmcif(path: Path, *, assembly: str | None = "1") -> Deposit:
     """Read a (gzipped) mmCIF file.
 
     Args:
-        assembly: read assembly 1; off, `Deposit.assembly` is None.
+        assembly: the assembly to read; None reads none.
 
     Raises:
-        InputError: not an mmCIF file, one without atoms, or an assembly too large to build.
+        InputError: not an mmCIF file, one without atoms, or an assembly that is unknown or too
+            large to build.
     """
     try:
-        document = gemmi.cif.read_string(_content(path))
+        document = gemmi.cif.read_string(structure_content(path))
         if len(document) != 1:
             count = f"{len(document)} data blocks, not one" if len(document) else "no mmCIF data"
             raise InputError(f"the file holds {count}", where=str(path),
@@ -128,8 +107,13 @@ def require_file(path: Path) -> None:
     raise InputError(reason, where=str(path), fix="give a structure file")
 
 
-def _content(path: Path) -> bytes:
-    """Read the file, decompress it, and convert it to UTF-8 without a byte order mark."""
+def structure_content(path: Path) -> bytes:
+    """Read the file, decompress it, and convert it to UTF-8 without a byte order mark.
+
+    Raises:
+        InputError: not a file.
+        OSError, EOFError, ValueError, zlib.error: it cannot be read or decompressed.
+    """
     require_file(path)
     content = path.read_bytes()
     if content.startswith(b"\x1f\x8b"):
@@ -139,7 +123,7 @@ def _content(path: Path) -> bytes:
     return content.removeprefix(codecs.BOM_UTF8)
 
 
-def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
+def _deposit(block: gemmi.cif.Block, path: Path, assembly: str | None) -> Deposit:
     sites = _columns(block, "atom_site")
     if not sites:
         raise InputError("the file has no atoms", where=str(path), fix="give a structure file")
@@ -161,7 +145,7 @@ def _deposit(block: gemmi.cif.Block, path: Path, assembly: bool) -> Deposit:
         methods=frozenset(_columns(block, "exptl").get("method", [])),
         polymers=polymers,
         sequences=sequences,
-        assembly=_assembly(block, path, sites, set(polymers)) if assembly else None,
+        assembly=_assembly(block, assembly, path, sites, set(polymers)) if assembly else None,
         polymer_count=int(count) if count.isdigit() else None,
         sites=sites,
         links=_columns(block, "struct_conn"),
@@ -267,24 +251,29 @@ def _release_date(block: gemmi.cif.Block) -> str:
 
 
 def _assembly(
-    block: gemmi.cif.Block, path: Path, sites: Columns, polymers: set[str]
+    block: gemmi.cif.Block, wanted: str, path: Path, sites: Columns, polymers: set[str]
 ) -> tuple[AssemblyPart, ...] | None:
-    """Read the lines of assembly 1; its size is counted before anything is expanded."""
+    """Read the lines of an assembly; its size is counted before anything is expanded."""
     lines, matrices = _columns(block, "pdbx_struct_assembly_gen"), _operators(block)
     if not lines or not matrices:
         return None
     table = zip(lines["assembly_id"], lines["oper_expression"], lines["asym_id_list"])
     own = [(parse_operation(str(text)), tuple(str(chains).split(",")))
-           for number, text, chains in table if number == "1"]
-    _require_buildable([(count_motions(o), chains) for o, chains in own], sites, polymers, path)
+           for number, text, chains in table if number == wanted]
+    if not own:
+        names = ", ".join(dict.fromkeys(lines["assembly_id"].tolist()))
+        raise InputError(f"there is no assembly {wanted[:20]}", where=str(path),
+                         fix=f"the file defines {names[:200]}")
+    where = f"{path}, assembly {wanted[:20]}"
+    _require_buildable([(count_motions(o), chains) for o, chains in own], sites, polymers, where)
     return tuple(
-        AssemblyPart(chains, np.stack([_motion(m, matrices, path) for m in list_motions(o)]))
+        AssemblyPart(chains, np.stack([_motion(m, matrices, where) for m in list_motions(o)]))
         for o, chains in own
     )
 
 
 def _require_buildable(
-    parts: list[tuple[int, tuple[str, ...]]], sites: Columns, polymers: set[str], path: Path
+    parts: list[tuple[int, tuple[str, ...]]], sites: Columns, polymers: set[str], where: str
 ) -> None:
     """Refuse an assembly of over a thousand polymer chains, or of more atoms than fit.
 
@@ -303,9 +292,9 @@ def _require_buildable(
     most = sum(copies for copies, _ in parts)
     if chains > MAX_POLYMER_CHAINS or total > MAX_ASSEMBLY_ATOMS or most > MAX_ASSEMBLY_ATOMS:
         raise InputError(
-            f"assembly 1 has {chains} polymer chains and {total} atoms in {most} copies, at most "
+            f"it has {chains} polymer chains and {total} atoms in {most} copies, at most "
             f"{MAX_POLYMER_CHAINS} chains and {MAX_ASSEMBLY_ATOMS} atoms can be built",
-            where=str(path), fix="correct _pdbx_struct_assembly_gen, or leave out the assembly",
+            where=where, fix="correct _pdbx_struct_assembly_gen, or leave out the assembly",
         )
 
 
@@ -320,81 +309,14 @@ def _operators(block: gemmi.cif.Block) -> dict[str, Float[Array, "4 4"]]:
     return dict(zip(table["id"].tolist(), matrices))
 
 
-def parse_operation(expression: str) -> Operation:
-    """Parse "(1-2)(X0)" into [[range(1, 3)], ["X0"]], without writing out the ranges.
-
-    Raises:
-        ValueError: this is not an operation expression.
-    """
-    items = r"(?:\d+-\d+|[^-,()\s]+)"
-    text = expression if expression.startswith("(") else f"({expression})"
-    if not re.fullmatch(rf"(?:\({items}(?:,{items})*\))+", text.replace(" ", "")):
-        raise ValueError(f"oper_expression {expression[:80]!r}")
-    factors: Operation = []
-    for factor in re.findall(r"\(([^()]*)\)", text.replace(" ", "")):
-        factors.append([])
-        for item in factor.split(","):
-            first, dash, last = item.partition("-")
-            if dash and not (len(item) < MAX_RANGE_TEXT and int(first) <= int(last)):
-                raise ValueError(f"oper_expression {expression[:80]!r}")
-            factors[-1].append(range(int(first), int(last) + 1) if dash else item)
-    return factors
-
-
-def count_motions(operation: Operation) -> int:
-    """Count the motions of an operation; `len` of a range would stop at 2**63."""
-    return math.prod(
-        sum(item.stop - item.start if isinstance(item, range) else 1 for item in factor)
-        for factor in operation
-    )
-
-
-def list_motions(operation: Operation) -> list[tuple[str, ...]]:
-    """List the operators of every motion; the last factor changes slowest, as upstream."""
-    names = [[str(i) for item in factor for i in (item if isinstance(item, range) else [item])]
-             for factor in reversed(operation)]
-    return [motion[::-1] for motion in itertools.product(*names)]
-
-
-def _motion(names: tuple[str, ...], matrices: dict[str, Array], path: Path) -> Float[Array, "3 4"]:
+def _motion(names: tuple[str, ...], matrices: dict[str, Array], where: str) -> Float[Array, "3 4"]:
     """Multiply operators into the motion that applies the last one first."""
     for name in names:
         if name not in matrices:
-            reason = f"assembly 1 uses an unknown operation {name[:80]}"
+            reason = f"it uses an unknown operation {name[:80]}"
         elif not (np.abs(matrices[name]) <= MAX_COORDINATE).all():  # also False for NaN
-            reason = f"operation {name[:80]} of assembly 1 has numbers that are not finite"
+            reason = f"operation {name[:80]} has numbers that are not finite"
         else:
             continue
-        raise InputError(reason, where=str(path), fix="check _pdbx_struct_oper_list")
+        raise InputError(reason, where=where, fix="check _pdbx_struct_oper_list")
     return functools.reduce(np.matmul, [matrices[name] for name in names], np.eye(4))[:3]
-
-
-def build_assembly(atoms: AtomTable, parts: tuple[AssemblyPart, ...] | None) -> AtomTable:
-    """Copy chains by symmetry (upstream `expand_assembly`, `unique_chain_and_add_ids`).
-
-    The second copy of chain A is called A.1, the third A.2, and so on. Unresolved atoms stay at
-    the origin. Without parts (None) the deposit itself is the assembly.
-    """
-    copies = [(atoms, 0)] if parts is None else list(_copies(atoms, parts))
-    if not copies:
-        return atoms[:0]
-    table = concatenate([copy for copy, _ in copies])
-    starts = starts_of_runs(np.concatenate([np.full(len(copy), i) for copy, i in copies]))
-    starts[table.chain_starts()] = True
-    seen: Counter[str] = Counter()
-    names: list[str] = []
-    for rows in runs(starts):
-        name = str(table.chain_id[rows.start])
-        names += [f"{name}.{seen[name]}" if seen[name] else name] * (rows.stop - rows.start)
-        seen[name] += 1
-    coord = np.where(table.is_resolved[:, None], table.coord, 0)
-    return table.with_columns(chain_id=np.array(names), coord=coord)
-
-
-def _copies(atoms: AtomTable, parts: tuple[AssemblyPart, ...]) -> Iterator[tuple[AtomTable, int]]:
-    """Move the chains of every part; yield each copy with the number of its motion."""
-    for part in parts:
-        chosen = atoms[np.isin(atoms.chain_id, part.chains)]
-        for number, motion in enumerate(part.motions if len(chosen) else ()):
-            coord = chosen.coord.astype(np.float64) @ motion[:, :3].T + motion[:, 3]
-            yield chosen.with_columns(coord=coord.astype(np.float32)), number

@@ -19,8 +19,7 @@ _LOOKED_AT = 1 << 20  # bytes; larger files that are skipped are not opened
 _ENOUGH = 100_000  # characters that are looked at
 
 _AS_FASTA = "write FASTA, or a Protenix or AlphaFold 3 JSON"
-_STRUCTURE = ("write the sequences of its chains as FASTA; 'protenix json' of PyTorch Protenix "
-              "makes a job of a structure")
+_STRUCTURE = "make a job of it with 'protenix-ms json FILE --output JOB.json'"
 _MOLECULE = "name it in a Protenix JSON, as a ligand FILE_ and its path"
 _ALIGNMENT = "give it by --msa, and the sequence of its first row as FASTA"
 _TABLE = ("a table of jobs has the columns id and sequence, chains separated by ':'; or write "

@@ -20,10 +20,10 @@ _PACKED = [
 ]
 
 _FORMATS = [
-    BadInput("mmCIF", "data_1ABC\n#\n", ("structure", "sequences of its chains"), ".cif"),
+    BadInput("mmCIF", "data_1ABC\n#\n", ("structure", "protenix-ms json FILE"), ".cif"),
     BadInput("mmCIF by another name", "data_1ABC\n#\n", ("structure (mmCIF)",), ".txt"),
     BadInput("packed mmCIF", gzip.compress(b"data_1ABC\n"), ("a structure",), ".cif.gz"),
-    BadInput("PDB", "HEADER    X\n", ("a structure", "FASTA"), ".pdb"),
+    BadInput("PDB", "HEADER    X\n", ("a structure", "protenix-ms json"), ".pdb"),
     BadInput("PDB by another name", "ATOM      1  N\n", ("structure (PDB)",), ".txt"),
     BadInput("binary CIF", b"\x83\xa7enc", ("a structure",), ".bcif"),
     BadInput("a3m as input", ">q\nMKT\n>r\nMKTaa\n", ("an alignment", "--msa"), ".a3m"),

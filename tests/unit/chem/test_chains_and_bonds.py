@@ -105,7 +105,7 @@ def chain_job(*codes, sequence="AAAA", kind="protein", bonds=(), count=1):
     ([("CRQ", 3)], "protein", "AAAA", "positions 2 and 3: ALA and CRQ"),
     ([("DNL", 3)], "protein", "AAAA", "positions 2 and 3: ALA and DNL"),  # a side chain's amine
     ([("DA", 2)], "protein", "AAAA", "positions 1 and 2: ALA and DA"),
-    ([("GTP", 1)], "rna", "GACU", "positions 1 and 2: GTP and A .*O3' and P"),
+    ([("GTP", 2)], "rna", "GACU", "positions 1 and 2: G and GTP .*O3' and P"),
     ([("2DA", 2)], "dna", "AAAA", "positions 2 and 3: 2DA and DA"),
     ([("ALA", 2)], "dna", "ACGT", "positions 1 and 2: DA and ALA"),
 ])
@@ -121,9 +121,16 @@ def test_a_bond_of_the_job_joins_neighbours(ccd):
     for code in ("NRQ", "CRO"):  # those of CRO are made already
         atoms = assemble(chain_job((code, 3), bonds=bonds, count=2), ccd, np.random.default_rng(0))
         assert (atoms.atom_name == "OXT").sum() == 2  # of the last residues
-    start = (bond((2, 1, "O3'"), (2, 2, "P")),)
+    start = (bond((2, 1, "O3'"), (2, 2, "P")),)  # it is made already, too
     job = chain_job(("GTP", 1), kind="rna", sequence="GACU", bonds=start)
     assert len(assemble(job, ccd, np.random.default_rng(0)))
+
+
+def test_a_triphosphate_starts_a_nucleic_acid(ccd):
+    table, bonds = changed(ccd, "GACU", ("GTP", 1), kind="rna")
+    assert ("O3'1", "P2") in bonds and unbonded_neighbours(table) == []
+    assert "OP3" not in names(table, 2) and "O3'" in names(table, 1)
+    assert unbonded_neighbours(changed(ccd, "GACU", ("GTP", 1), kind="rna", quirks=True)[0]) == [1]
 
 
 def test_every_letter_is_bonded(ccd):

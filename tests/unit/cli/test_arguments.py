@@ -72,7 +72,7 @@ USUAL = ("--input", "x.json", "--output", "o")
     (("train", "--learning-rate", "1"), "unknown option --learning-rate"),
     (("predcit", *USUAL), "protenix-ms: unknown command 'predcit'; did you mean predict?"),
     (("prepare_data",), "did you mean prepare-data?"),
-    (("fold",), "the commands are predict, convert"),
+    (("fold",), "the commands are predict, "),
     (("--input", "x"), "--input stands before a command"),
     (("predict",), "required: --input, --output"),
 ])

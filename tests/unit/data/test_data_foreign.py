@@ -14,8 +14,8 @@ import pytest
 
 from protenix_ms.cli.main import main
 from protenix_ms.data import preparation, read_entry
+from protenix_ms.data.assembly import count_motions, parse_operation
 from protenix_ms.data.clusters import cluster
-from protenix_ms.data.mmcif import count_motions, parse_operation
 from protenix_ms.data.preparation import Preparation, prepare_files
 from protenix_ms.errors import InputError
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from protenix_ms.chem.columns import connected_groups, merge_bonds
+from protenix_ms.data.assembly import list_motions, parse_operation
 from protenix_ms.data.clusters import cluster, exact_clusters
 from protenix_ms.data.completion import chosen_leaving_atoms
 from protenix_ms.data.constraints import PairSampling, draw_contacts
 from protenix_ms.data.crop import Sites
 from protenix_ms.data.dataset import Sparse, pack, unpack
 from protenix_ms.data.filters import clash_loser
-from protenix_ms.data.mmcif import list_motions, parse_operation
 from protenix_ms.errors import ResourceError
 from protenix_ms.geometry.distances import near_pairs
 
