@@ -22,7 +22,7 @@ from protenix_ms.constants.restypes import ALIGNMENT_LETTERS, GAP
 from protenix_ms.errors import InputError
 from protenix_ms.features.optional import NUM_TEMPLATES
 from protenix_ms.features.template_alignment import SHORTEST, align_pair
-from protenix_ms.features.template_folder import open_structure, read_folder
+from protenix_ms.features.template_folder import open_structure, read_folder, stamp
 from protenix_ms.io.template_hits import TemplateHit, read_hits
 from protenix_ms.io.template_structure import TemplateChain, TemplateFile, require_chain
 from protenix_ms.job import Polymer, TemplateStructure
@@ -111,13 +111,12 @@ class _RejectedError(Exception):
         self.row = row
 
 
-@lru_cache(maxsize=64)
 def choose_templates(
     polymer: Polymer, options: TemplateOptions, upstream_quirks: bool = False
 ) -> ChosenTemplates:
     """Choose at most four templates of a protein: the job's own structures first, then hits.
 
-    Files are read once per process.
+    Choices are remembered until the file of hits or the folder of structures changes.
 
     Args:
         upstream_quirks: see `TemplateFile`; and where the folder has a table of dates, a hit that
@@ -128,6 +127,15 @@ def choose_templates(
     """
     if not (options.use and (polymer.templates or polymer.template_structures)):
         return ChosenTemplates()
+    stamps = tuple(stamp(path) for path in (polymer.templates, options.folder) if path)
+    return _choose_templates(polymer, options, upstream_quirks, stamps)
+
+
+@lru_cache(maxsize=64)
+def _choose_templates(
+    polymer: Polymer, options: TemplateOptions, upstream_quirks: bool,
+    stamps: tuple[tuple[int, int], ...],
+) -> ChosenTemplates:  # fmt: skip
     if len(polymer.sequence) < SHORTEST_TEMPLATED:
         return ChosenTemplates(notes=(f"chains under {SHORTEST_TEMPLATED} residues are run "
                                       "without templates",))
@@ -282,7 +290,7 @@ def _template_of_hit(
         raise _RejectedError(f"under {MIN_ATOMS} atoms at the aligned residues", row)
     inside = hit.query_positions < len(sequence)
     own = matched[hit.query_positions[inside]] == hit.hit_positions[inside]
-    return template, replace(row, chance=own.sum() < MIN_CONFIRMED * len(hit.query_positions))
+    return template, replace(row, chance=bool(own.sum() < MIN_CONFIRMED * len(own)))
 
 
 def _own_template(structure: TemplateStructure, sequence: str) -> tuple[Template, TemplateRow]:

@@ -46,9 +46,17 @@ class TemplateFolder:
         return next((p for p in map(self.path.joinpath, names) if p.is_file()), None)
 
 
-@lru_cache(maxsize=8)
+def stamp(path: Path) -> tuple[int, int]:
+    """Return time of change and size of a file or folder, by which caches tell a new one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
 def read_folder(path: Path) -> TemplateFolder:
-    """Read the tables of a folder of structures.
+    """Read the tables of a folder of structures, once unless it changes.
 
     Raises:
         InputError: no such folder, or a table that is not upstream's.
@@ -56,6 +64,11 @@ def read_folder(path: Path) -> TemplateFolder:
     if not path.is_dir():
         raise InputError("there is no such folder of template structures", where=str(path),
                          fix="correct --template-structures")
+    return _read_folder(path, stamp(path))
+
+
+@lru_cache(maxsize=8)
+def _read_folder(path: Path, stamp: tuple[int, int]) -> TemplateFolder:
     dates = _table(path, DATES)
     released = {}
     for entry, fact in dates.items():
@@ -68,9 +81,15 @@ def read_folder(path: Path) -> TemplateFolder:
     return TemplateFolder(path, released, successors)
 
 
-@lru_cache(maxsize=_FILES_KEPT)
 def open_structure(path: Path, upstream_quirks: bool) -> tuple[TemplateFile, str]:
-    """Read a structure and its sha256. Raises InputError."""
+    """Read a structure and its sha256; the last few stay in memory. Raises InputError."""
+    return _open_structure(path, upstream_quirks, stamp(path))
+
+
+@lru_cache(maxsize=_FILES_KEPT)
+def _open_structure(
+    path: Path, upstream_quirks: bool, stamp: tuple[int, int]
+) -> tuple[TemplateFile, str]:
     return TemplateFile(read_text(path), str(path), upstream_quirks), file_sha256(path)
 
 

@@ -13,6 +13,7 @@ from protenix_ms.errors import InputError
 from protenix_ms.features.build import build
 from protenix_ms.io import read_jobs, scan_jobs
 from protenix_ms.predict.notes import unused_input
+from protenix_ms.predict.settings import default_options
 
 LETTERS = np.array(list("ARNDCQEGHILKMFPSTWYVX") + ["?"] * 10 + ["-"])
 
@@ -122,3 +123,21 @@ def test_constraint_is_never_silent(cases):
         (note,) = unused_input(job, get_config(model))
         assert note.startswith("1 contact constraint: this model takes none, only "
                                "protenix_base_constraint_v0.5.0 does; ignored")
+
+
+@pytest.mark.parametrize("model", ["protenix_base_default_v1.0.0", "protenix-v2",
+                                   "protenix_tiny_default_v0.5.0"])
+def test_templates_of_alphafold3(model, cases):
+    """The template is used by the models that take one; the others say that they do not."""
+    (job,) = read_jobs(cases / "clients-af3-explicit-template" / "af3cli_tmpl.json")
+    config = get_config(model)
+    takes = config.model.template_embedder.n_blocks > 0
+    said = [] if takes else ["1 template structure: this model takes none; ignored"]
+    assert unused_input(job, config) == said
+    example = build(job, ComponentDictionary.load(), np.random.default_rng(0),
+                    default_options(config))
+    classes = example.features["template_aatype"][0].reshape(2, 20)
+    sequence = "".join(LETTERS[classes[0]])
+    assert sequence == (job.entities[0].sequence if takes else "-" * 20)
+    assert (classes[0] == classes[1]).all()
+    assert example.features["template_backbone_frame_mask"][0].all() == takes

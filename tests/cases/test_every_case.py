@@ -18,7 +18,6 @@ READS_NOTHING = {
     "clients-model-suggestion": ("test_chem.py", "test_model_suggestion"),
 }
 NOT_YET = {
-    "clients-af3-explicit-template": "templates of a job are refused by name until they are read",
     "clients-af3-user-ccd": "components of a job are refused by name until they are read",
     "clients-afserver-glycans": "glycans of the server are refused by name until they are read",
 }

@@ -36,11 +36,6 @@ _ALPHAFOLD3 = [
         ("1 ends",),
     ),
     BadInput(
-        "AF3 templates",
-        alphafold3({"protein": {"id": "A", "sequence": "MKT", "templates": [{"mmcif": "x"}]}}),
-        ("explicit templates",),
-    ),
-    BadInput(
         "AF3 ligand of both kinds",
         alphafold3({"ligand": {"id": "L", "ccdCodes": ["ATP"], "smiles": "C"}}),
         ("either ccdCodes or smiles",),

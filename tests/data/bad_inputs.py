@@ -22,6 +22,7 @@ from bad_input import (
     modified,
     protein,
 )
+from bad_templates import TEMPLATES
 
 _E1 = "entity 1 (proteinChain)"
 
@@ -260,4 +261,4 @@ _LINKS = [
     ),
 ]
 
-CASES = [*_FILES, *_JOBS, *_CHAINS, *_LIGANDS, *_LINKS, *FASTA, *DIALECTS, *FOREIGN]
+CASES = [*_FILES, *_JOBS, *_CHAINS, *_LIGANDS, *_LINKS, *FASTA, *DIALECTS, *FOREIGN, *TEMPLATES]

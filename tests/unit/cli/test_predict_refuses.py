@@ -105,6 +105,9 @@ def refusals(tmp_path_factory):
         "type": ["--set", "sample_diffusion.N_step=many"],
         "config": ["--config", folder / "absent.py"], "empty": ["--config", folder / "config.py"],
         "ccd": ["--ccd", folder / "file"], "output": ["--output", folder / "file" / "below"],
+        "template date": ["--template-date", "30.9.2021"],
+        "identity": ["--min-template-identity", "30"],
+        "structures": ["--template-structures", folder / "absent"],
         "cutoff": ["--set", "ipsae_pae_cutoff=nan"], "full data": ["--full-data", "pickle"],
     }
     results = run_all([predict(*usual, *more) for more in commands.values()]
@@ -128,6 +131,9 @@ def refusals(tmp_path_factory):
     ("output", ("cannot be", "--output")),
     ("cutoff", ("ipsae_pae_cutoff", "a finite number above 0", "10.0 is usual")),
     ("full data", ("--full-data", "auto", "npz", "json", "both", "none")),
+    ("template date", ("--template-date", "a date like 2021-09-30, got '30.9.2021'")),
+    ("identity", ("--min-template-identity", "from 0 to 1, got '30'")),
+    ("structures", ("absent", "no such folder", "correct --template-structures")),
     ("weights", (f"{MODEL}.safetensors", "ckpt_convert", "--random-weights")),
     ("nothing", ("--input",)),
     ("command", ("unknown command 'predictt'; did you mean predict?",)),

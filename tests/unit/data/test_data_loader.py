@@ -83,6 +83,31 @@ def test_alignments_are_found_by_sequence(deposit_files, tmp_path, capsys):
     assert depths == {2, 3}  # the query stands in both blocks
 
 
+def test_templates_are_found_by_entity(deposit_files, tmp_path, capsys):
+    (tmp_path / "hits").mkdir()
+    (tmp_path / "cif").mkdir()
+    sequence = "GSHMSWLEEVRKALDNHPYCIT"
+    text = (deposit_files / "2xyz.cif").read_text()
+    date = "loop_\n_pdbx_audit_revision_history.revision_date\n2001-02-03\n"
+    (tmp_path / "cif" / "2xyz.cif").write_text(text + date)
+    row = f"{sequence[:12]}{'-' * 10}"
+    (tmp_path / "hits" / "2xyz_1.a3m").write_text(
+        f">2xyz_A/1-12 [subseq from] mol:protein length:22  X\n{row}\n")
+    output, words = tmp_path / "out", ["--template-hits", str(tmp_path / "hits")]
+    start = ["prepare-data", str(deposit_files), "--output", str(output), "--processes", "1"]
+    assert main([*start, *words]) == 2
+    assert "--template-structures go together" in capsys.readouterr().err
+    assert main([*start, *words, "--template-structures", str(tmp_path / "cif")]) == 0
+    assert "1 of 2 protein sequences have template hits" in capsys.readouterr().out
+    data = TrainingData(DataOptions((Source(output, example=SMALL),), epoch_size=40))
+    features = [data.example(position).example.features for position in range(30)]
+    assert {f["template_backbone_frame_mask"][0].any() for f in features} == {True, False}
+    same(data.example(3).example, data.example(3).example)
+    without = replace(SMALL, use_templates=False)
+    data = TrainingData(DataOptions((Source(output, example=without),), epoch_size=40))
+    assert not any(data.example(p).example.features["template_distogram"].any() for p in range(9))
+
+
 def test_order_is_by_weight_and_repeats():
     weights = np.array([1.0, 0.0, 3.0])
     order = epoch_order(weights, 4000, 3, 0)

@@ -4,6 +4,7 @@
 import json
 
 import pytest
+from template_text import helix
 
 from protenix_ms.errors import InputError
 from protenix_ms.io import read_jobs, scan_jobs
@@ -25,7 +26,8 @@ def _a3m(path, *rows):
 
 def test_protenix_json_reads_every_field(tmp_path):
     _a3m(tmp_path / "p.a3m", PROTEIN, "MKTAYI-KQR")
-    (tmp_path / "t.a3m").write_text(">x\nMK\n")
+    (tmp_path / "t.a3m").write_text(">1abc_A/1-2 [subseq from] mol:protein length:9  X\nMK\n")
+    (tmp_path / "t.cif").write_text(helix("MKTAY"))
     (tmp_path / "l.sdf").write_text("")
     job = {
         "name": "j",
@@ -41,6 +43,11 @@ def test_protenix_json_reads_every_field(tmp_path):
                     "pairedMsaPath": "p.a3m",
                     "unpairedMsa": f">q\n{PROTEIN}\n",
                     "templatesPath": "t.a3m",
+                    "templates": [
+                        {"mmcifPath": "t.cif"},
+                        {"mmcif": helix("GGG", "AB"), "chain": "b", "queryIndices": [0, 9],
+                         "templateIndices": [2, 1]},
+                    ],
                 }
             },
             {"rnaSequence": {"sequence": "ACGU", "count": 1}},
@@ -85,6 +92,10 @@ def test_protenix_json_reads_every_field(tmp_path):
     assert protein.paired_msa.text.count(">") == 2 and protein.paired_msa.source.endswith("p.a3m")
     assert protein.unpaired_msa.source == "inline unpairedMsa"
     assert protein.templates == tmp_path / "t.a3m"
+    first, second = protein.template_structures
+    assert (first.label, first.query_indices) == ("t.cif", ())
+    assert (second.label, second.query_indices, second.template_indices) == (
+        "template 2 b", (0, 9), (2, 1))
     assert (rna.kind, dna.kind, dna.count) == ("rna", "dna", 1)
     assert glycan == Ligand(codes=("NAG", "BMA"), count=2)
     assert smiles.smiles == "CC(=O)O" and file.file == tmp_path / "l.sdf"
