@@ -213,7 +213,8 @@ class Batch:
         """Print the estimate, and refuse what cannot fit unless told otherwise."""
         config = self.settings.config
         n_token, n_atom = len(features["asym_id"]), len(features["atom_to_token_idx"])
-        size = Size(n_token, n_atom, len(features["msa"]), config.sample_diffusion.N_sample)
+        slots = int(features["template_atom_mask"].any(axis=(1, 2)).sum())
+        size = Size(n_token, n_atom, len(features["msa"]), config.sample_diffusion.N_sample, slots)
         needed = estimate_bytes(config, size)
         self.reporter.line(f"{job.name}: {_counted(n_token, 'token')}, "
                            f"{_counted(n_atom, 'atom')}, "

@@ -39,6 +39,7 @@ ARRAYS = {
     "parameters": 6,  # itself, gradient, clipped gradient, two moments, average
 }
 _PREDICTION_BASE, _TRAINING_BASE = 0.55e9, 0.6e9  # bytes: interpreter, MindSpore, chemistry tables
+TEMPLATE_CHANNELS = 44  # per pair of tokens: distance bins, direction, two masks
 _CHUNK_BYTES = 0.5e9
 _BYTES_PER_TOKEN = 4.0e6  # of a training step: pairs of atoms in windows, chunks
 _IN_CHUNKS = ("triangle_attention", "triangle_multiplication", "transition", "pair_embedding")
@@ -46,12 +47,13 @@ _IN_CHUNKS = ("triangle_attention", "triangle_multiplication", "transition", "pa
 
 @dataclass(frozen=True)
 class Size:
-    """Size of a job: tokens, atoms, alignment rows, samples."""
+    """Size of a job: tokens, atoms, alignment rows, samples, template slots that are filled."""
 
     tokens: int
     atoms: int
     msa_rows: int
     samples: int
+    templates: int = 0
 
 
 def _weights(config: ConfigDict) -> int:
@@ -90,7 +92,8 @@ def estimate_bytes(config: ConfigDict, size: Size) -> float:
     trunk = pairs * pair + alignment + chunks
     sampler = 2 * pair + bias * _FLOAT + windows * size.samples + chunks
     confidence = size.samples * (ARRAYS["confidence"] * n * n + 4 * size.atoms) * _FLOAT
-    return _PREDICTION_BASE + _weights(config) + confidence + max(trunk, sampler)
+    templates = size.templates * TEMPLATE_CHANNELS * n * n * _FLOAT
+    return _PREDICTION_BASE + _weights(config) + confidence + templates + max(trunk, sampler)
 
 
 def estimate_training(config: ConfigDict, rows: int) -> float:

@@ -28,7 +28,7 @@ SMALL = Size(128, 1000, 64, 5)
 
 def test_grows_with_everything():
     larger = [Size(256, 1000, 64, 5), Size(128, 4000, 64, 5), Size(128, 1000, 16000, 5),
-              Size(128, 9000, 64, 25)]
+              Size(128, 9000, 64, 25), Size(128, 1000, 64, 5, 4)]
     assert all(estimate_bytes(TINY, size) > estimate_bytes(TINY, SMALL) for size in larger)
     assert estimate_bytes(BASE, SMALL) > estimate_bytes(TINY, SMALL) + 1e9
 
