@@ -55,7 +55,8 @@ TESTS = (
     (r"features/guidance", "U/guidance P/recorded/test_guidance_recorded.py"),
     (r"features/",
      "U/features U/chem/test_chains_and_bonds.py tests/cases/test_chem.py P/features "
-     "P/data/test_data_constraint_live.py P/data/test_data_crop_live.py"),
+     "P/data/test_data_constraint_live.py P/data/test_data_crop_live.py "
+     "U/guidance P/recorded/test_guidance_recorded.py"),
 )
 OPERATORS = {
     ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"),
