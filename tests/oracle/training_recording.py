@@ -13,6 +13,9 @@ import numpy as np
 from ml_collections import ConfigDict
 from prediction_recording import SITES, RecordedDraws
 
+from protenix_ms.config import apply_overrides
+from protenix_ms.config.override import known_part
+from protenix_ms.config.training import training_config
 from protenix_ms.config.variants import from_upstream
 from protenix_ms.errors import InputError
 from protenix_ms.model.weights import parameter_shapes, rule_array
