@@ -34,8 +34,10 @@ EQUIVALENT = ROOT / "tests" / "data" / "equivalent_mutants.json"
 PACKAGES = ("model", "loss", "metrics", "features")
 COPIED = ("protenix_ms", "ckpt_convert", "configs", "scripts", "tests", "pyproject.toml")
 # The tests of a file: those of the first row whose pattern fits. P is tests/parity, U tests/unit.
-# Whole replays are left out: they take minutes, and live parity sees what they see.
+# Most replays are left out: they take minutes, and live parity sees what they see.
 TESTS = (
+    (r"model/protenix",
+     "P/test_trunk_replay.py U/model/test_smallest_job.py P/test_trunk_initial_weights.py"),
     (r"model/(diffusion|sampler|atom_|relative)",
      "P/test_diffusion_live.py U/model/test_sampler.py U/model/test_atom_windows.py "
      "U/model/test_atom_features.py U/model/test_smallest_job.py P/test_trunk_stacks.py"),
@@ -55,7 +57,8 @@ TESTS = (
     (r"features/guidance", "U/guidance P/recorded/test_guidance_recorded.py"),
     (r"features/",
      "U/features U/chem/test_chains_and_bonds.py tests/cases/test_chem.py P/features "
-     "P/data/test_data_constraint_live.py P/data/test_data_crop_live.py"),
+     "P/data/test_data_constraint_live.py P/data/test_data_crop_live.py "
+     "U/guidance P/recorded/test_guidance_recorded.py"),
 )
 OPERATORS = {
     ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"),

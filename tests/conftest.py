@@ -78,6 +78,14 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def ccd():
+    """The shipped component table."""
+    from protenix_ms.chem.ccd import ComponentDictionary  # after the import hook
+
+    return ComponentDictionary.load()
+
+
+@pytest.fixture(scope="session")
 def deposits() -> Path:
     """Folder of deposited structures (gzipped mmCIF, wwPDB) that the clone carries."""
     return ROOT / "tests" / "golden" / "cif"

@@ -6,12 +6,11 @@ Keys are upstream's where upstream has one, so that a recorded configuration rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from protenix_ms.config.override import Ranges, apply_overrides, known_part, require_ranges
+from protenix_ms.config.override import Ranges, apply_overrides, require_ranges
 from protenix_ms.errors import ConfigError
 
 
@@ -129,10 +128,3 @@ def stage_config(stage: str) -> ConfigDict:
         raise ConfigError(f"unknown training stage '{stage}'", where="stage",
                           fix=f"one of {', '.join(STAGES)}")
     return apply_overrides(training_config(), {"cycles": CYCLES, **STAGES[stage]})
-
-
-def training_from_upstream(tree: Mapping[str, Any]) -> ConfigDict:
-    """Read our training settings from an upstream configuration tree."""
-    config = training_config()
-    settings = {key: value for key, value in tree.items() if value is not None}
-    return apply_overrides(config, known_part(config, settings))

@@ -6,7 +6,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config import get_config
 from protenix_ms.errors import InputError
 from protenix_ms.features import FeatureOptions
@@ -16,11 +15,6 @@ from protenix_ms.job import Polymer
 from protenix_ms.predict.notes import collect_notes
 from protenix_ms.predict.settings import Settings
 from protenix_ms.predict.weights import Weights
-
-
-@pytest.fixture(scope="module")
-def ccd() -> ComponentDictionary:
-    return ComponentDictionary.load(None)
 
 
 @pytest.fixture

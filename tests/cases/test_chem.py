@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.polymer import unbonded_neighbours
 from protenix_ms.cli.main import main
 from protenix_ms.config import get_config
@@ -19,11 +18,6 @@ from protenix_ms.predict.settings import Settings
 from protenix_ms.predict.weights import Weights
 
 DEFAULT, TINY = "protenix_base_default_v1.0.0", "protenix_tiny_default_v0.5.0"
-
-
-@pytest.fixture(scope="module")
-def ccd():
-    return ComponentDictionary.load()
 
 
 def refusal(path, ccd) -> str:

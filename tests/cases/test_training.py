@@ -9,16 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli.main import main
 from protenix_ms.data import read_entry
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def ccd():
-    return ComponentDictionary.load()
 
 
 def test_atoms_without_coordinates_are_not_resolved(cases, ccd):

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 from prediction_recording import SITES, RecordedDraws
 
-from protenix_ms.config.training import training_from_upstream
+from protenix_ms.config import apply_overrides
+from protenix_ms.config.override import known_part
+from protenix_ms.config.training import training_config
 from protenix_ms.config.variants import from_upstream
 from protenix_ms.errors import InputError
 from protenix_ms.model.weights import parameter_shapes, rule_array
@@ -27,6 +30,13 @@ TRAINING_SITES = {
 }
 AFTER_ROLLOUT = "pyrandom@protenix.main_train_loop"  # whether to drop embeddings: never
 ORDERS = "input_feature_dict/atom_perm_list.json"
+
+
+def recorded_training(tree: Mapping[str, Any]) -> ConfigDict:
+    """Read our training settings from an upstream configuration tree."""
+    config = training_config()
+    settings = {key: value for key, value in tree.items() if value is not None}
+    return apply_overrides(config, known_part(config, settings))
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class RecordedStep:
         groups = ("input_feature_dict", "label_dict", "label_full_dict")
         features, labels, full = (part(inputs, group) for group in groups)
         by_residue = [np.array(orders[p]) for p in _residues(features["ref_space_uid"])]
-        return cls(path, config, training_from_upstream(meta["config"]), meta["step"], features,
+        return cls(path, config, recorded_training(meta["config"]), meta["step"], features,
                    labels, full, by_residue, dict(np.load(path / "train_outputs.npz")))
 
     def draws(self) -> RecordedDraws:

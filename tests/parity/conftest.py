@@ -20,12 +20,20 @@ import numpy as np
 import pytest
 from component_cache import upstream_root
 
+from protenix_ms.chem.ccd import ComponentDictionary
+
 os.environ["PROTENIX_ROOT_DIR"] = str(upstream_root())  # upstream reads it at import
 torch = pytest.importorskip("torch", reason="parity needs PyTorch (extra `test`)")
 pytest.importorskip("protenix", reason="parity needs protenix 2.0.0 (extra `test`)")
 
 SINGLE, STACK, GRADIENT = 1e-5, 1e-4, 1e-4
 FLOOR = 2e-6  # MindSpore's own exp and sigmoid are worth about this much
+
+
+@pytest.fixture(scope="session")
+def ccd(golden):
+    """The shipped component table with upstream's own reference conformers."""
+    return ComponentDictionary.load().with_conformers(golden / "conformers.npz")
 
 
 @contextmanager

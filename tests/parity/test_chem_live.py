@@ -25,11 +25,6 @@ from protenix_ms.features.assembly import assemble
 from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Modification, Polymer
 
 
-@pytest.fixture(scope="module")
-def ccd(golden):
-    return ComponentDictionary.load().with_conformers(golden / "conformers.npz")
-
-
 @pytest.fixture(autouse=True)
 def first_leaving_group(monkeypatch):
     """Upstream draws among several leaving groups; here it takes the first, our stated choice."""

@@ -7,8 +7,8 @@ import mindspore as ms
 import numpy as np
 import pytest
 from prediction_replay import upstream_distances
+from training_recording import recorded_training
 
-from protenix_ms.config.training import training_from_upstream
 from protenix_ms.loss.labels import Labels
 from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
 
@@ -25,7 +25,7 @@ def test_terms(golden, case):
     folder = golden / "tiny" / case
     if not folder.is_dir():
         pytest.skip(f"no recording at {folder}: set PROTENIX_MS_GOLDEN")
-    config = training_from_upstream(json.loads((folder / "train_meta.json").read_text())["config"])
+    config = recorded_training(json.loads((folder / "train_meta.json").read_text())["config"])
     features = npz(folder / "train_inputs.npz", "input_feature_dict/")
     pred = npz(folder / "train_outputs.npz", "pred/")
     labels = Labels.from_arrays(npz(folder / "train_outputs.npz", "label/"))

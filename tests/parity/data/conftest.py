@@ -3,16 +3,6 @@
 
 import pytest
 
-from protenix_ms.chem.ccd import SHIPPED, ComponentDictionary
-
-
-@pytest.fixture(scope="session")
-def ccd(golden) -> ComponentDictionary:
-    """The shipped table with upstream's conformers."""
-    if not SHIPPED.exists():
-        pytest.skip("the component table is not built yet: scripts/build_ccd.py")
-    return ComponentDictionary.load().with_conformers(golden / "conformers.npz")
-
 
 @pytest.fixture(scope="session")
 def parser():

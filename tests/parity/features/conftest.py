@@ -9,15 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from protenix_ms.chem.ccd import SHIPPED, ComponentDictionary
-
-
-@pytest.fixture(scope="session")
-def ccd(golden) -> ComponentDictionary:
-    if not SHIPPED.exists():
-        pytest.skip("the component table is not built yet: scripts/build_ccd.py")
-    return ComponentDictionary.load().with_conformers(golden / "conformers.npz")
-
 
 @pytest.fixture(scope="session")
 def upstream_features():

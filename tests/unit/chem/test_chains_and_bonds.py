@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from protenix_ms.chem.atom_table import concatenate
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.covalent import apply_covalent_bonds, selenomethionine_to_methionine
 from protenix_ms.chem.ligand import build_ligand
 from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
@@ -14,11 +13,6 @@ from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.errors import ChemistryError
 from protenix_ms.features.assembly import assemble
 from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Modification, Polymer
-
-
-@pytest.fixture(scope="module")
-def ccd():
-    return ComponentDictionary.load()
 
 
 def names(table, res_id):

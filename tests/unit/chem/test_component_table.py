@@ -14,11 +14,6 @@ from protenix_ms.errors import ChemistryError
 
 
 @pytest.fixture(scope="module")
-def ccd():
-    return ComponentDictionary.load()
-
-
-@pytest.fixture(scope="module")
 def columns():
     with np.load(SHIPPED, allow_pickle=False) as file:
         return {key: file[key] for key in file.files}

@@ -9,7 +9,6 @@ import pytest
 from rdkit import Chem
 
 from protenix_ms.chem import conformer, ligand_file
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.conformer import embed, ligand_conformer
 from protenix_ms.chem.ligand import build_ligand, molecule_from_smiles
 from protenix_ms.errors import ChemistryError, InputError
@@ -17,11 +16,6 @@ from protenix_ms.io import validate
 from protenix_ms.job import Job, Ligand
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
-
-
-@pytest.fixture(scope="module")
-def ccd():
-    return ComponentDictionary.load()
 
 
 def build(ccd, seed=0, index=1, **ligand):

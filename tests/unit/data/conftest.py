@@ -7,7 +7,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from protenix_ms.chem.ccd import SHIPPED, ComponentDictionary
+from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.data.preparation import Preparation, prepare_files, write_index
 from protenix_ms.features import assemble
 from protenix_ms.io.mmcif_write import StructureInfo, mmcif_text
@@ -15,14 +15,6 @@ from protenix_ms.job import Job, Ligand, Polymer
 
 SEQUENCE = "MKTAYIARQRGSDEFHLNPW"
 OTHER = "GSHMSWLEEVRKALDNHPYCIT"
-
-
-@pytest.fixture(scope="session")
-def ccd() -> ComponentDictionary:
-    """The shipped component table."""
-    if not SHIPPED.exists():
-        pytest.skip("the component table is not built yet: scripts/build_ccd.py")
-    return ComponentDictionary.load()
 
 
 def deposit_text(ccd: ComponentDictionary, name: str, chains: tuple[str, ...] = (SEQUENCE,)) -> str:

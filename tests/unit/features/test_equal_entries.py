@@ -2,16 +2,9 @@
 """Entities that are copies of an earlier one: numbers, names, conformers and bonds of chains."""
 
 import numpy as np
-import pytest
 
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.features.build import build
 from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Polymer
-
-
-@pytest.fixture(scope="module")
-def ccd():
-    return ComponentDictionary.load()
 
 
 def _example(ccd, **change):

@@ -8,15 +8,9 @@ import time
 import pytest
 from bad_inputs import CASES
 
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.errors import InputError
 from protenix_ms.io import read_jobs, validate
 from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Modification, Polymer
-
-
-@pytest.fixture(scope="module")
-def ccd():
-    return ComponentDictionary.load()
 
 
 def test_good_jobs_pass(ccd):

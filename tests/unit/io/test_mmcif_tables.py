@@ -7,18 +7,10 @@ import gemmi
 import numpy as np
 import pytest
 
-from protenix_ms.chem.ccd import SHIPPED, ComponentDictionary
 from protenix_ms.features import assemble
 from protenix_ms.io.mmcif_write import mmcif_text
 from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Modification, Polymer
 from protenix_ms.predict.outputs import structure_info
-
-
-@pytest.fixture(scope="module")
-def ccd() -> ComponentDictionary:
-    if not SHIPPED.exists():
-        pytest.skip("the component table is not built yet: scripts/build_ccd.py")
-    return ComponentDictionary.load()
 
 
 def written(ccd, *entities, bonds=()) -> tuple[gemmi.cif.Block, str, object]:

@@ -56,6 +56,22 @@ class FakePredictor(Predictor):
         return Sample(np.full((3, 3), score, np.float32), summary, arrays)
 
 
+class Reporter:
+    """Keeps the lines of a run instead of printing them."""
+
+    def __init__(self):
+        self.lines = []
+
+    def line(self, text):
+        self.lines.append(text)
+
+    def progress(self, job, seed):
+        return lambda stage, done, total: None
+
+    def defect(self, error):
+        self.lines.append(f"defect {error!r}")
+
+
 class FakeDictionary(ComponentDictionary):
     sha256, conformers_sha256 = "ccd", None
 
@@ -87,3 +103,8 @@ def make_settings(tmp_path):
                         FeatureOptions(), **chosen)
 
     return make
+
+
+@pytest.fixture
+def new_reporter() -> type[Reporter]:
+    return Reporter

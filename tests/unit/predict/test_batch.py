@@ -16,24 +16,10 @@ from protenix_ms.job import Polymer
 from protenix_ms.predict.batch import Batch
 
 
-class Silent:
-    def __init__(self):
-        self.lines = []
-
-    def line(self, text):
-        self.lines.append(text)
-
-    def progress(self, job, seed):
-        return lambda stage, done, total: None
-
-    def defect(self, error):
-        self.lines.append(f"defect {error!r}")
-
-
 @pytest.fixture
-def run(predictor, jobs, make_settings):
+def run(predictor, jobs, make_settings, new_reporter):
     def start(**changes):
-        reporter = Silent()
+        reporter = new_reporter()
         loaded = []
         batch = Batch(make_settings(**changes), reporter,
                       load=lambda s: loaded.append(s) or predictor,
@@ -273,10 +259,10 @@ def test_seeds_of_the_command_win_over_the_jobs(make_settings, jobs):
     assert make_settings(seeds=()).seeds_of(jobs[0]) == (101,)
 
 
-def test_unusable_weights_end_the_run(jobs, make_settings, predictor):
+def test_unusable_weights_end_the_run(jobs, make_settings, predictor, new_reporter):
     def damaged(_):
         raise CheckpointError("cut short", where="w.pt")
 
     with pytest.raises(CheckpointError, match="cut short"):
-        Batch(make_settings(), Silent(), load=damaged,
+        Batch(make_settings(), new_reporter(), load=damaged,
               featurize=lambda s, job, seed: predictor.featurize(job, seed)).run(jobs)

@@ -18,24 +18,8 @@ from protenix_ms.predict.job_folder import JobFolder
 SAMPLE = "first/seed_101/predictions/first_{}"
 
 
-class Listener:
-    """A reporter that keeps what it is told."""
-
-    def __init__(self):
-        self.lines = []
-
-    def line(self, text):
-        self.lines.append(text)
-
-    def progress(self, job, seed):
-        return lambda stage, done, total: None
-
-    def defect(self, error):
-        self.lines.append(f"defect {error!r}")
-
-
 @pytest.fixture
-def run(predictor, jobs, make_settings, monkeypatch):
+def run(predictor, jobs, make_settings, new_reporter, monkeypatch):
     monkeypatch.setattr(batch, "_PATIENCE", 0.2)
     monkeypatch.setattr(batch, "_RANKING_PATIENCE", 0.2)
     monkeypatch.setattr(batch, "forget_shapes", lambda: None)  # MindSpore hangs in a fork
@@ -44,11 +28,11 @@ def run(predictor, jobs, make_settings, monkeypatch):
     def start(output=None, **changes):
         settings = make_settings(**changes)
         settings = replace(settings, output=output or settings.output)
-        listener = Listener()
-        runner = Batch(settings, listener, load=lambda s: predictor,
+        reporter = new_reporter()
+        runner = Batch(settings, reporter, load=lambda s: predictor,
                        featurize=lambda s, job, seed: predictor.featurize(job, seed))
         outcomes = runner.run(jobs[:1])
-        return [(o.seed, o.state) for o in outcomes], "\n".join(listener.lines)
+        return [(o.seed, o.state) for o in outcomes], "\n".join(reporter.lines)
 
     return start
 
@@ -262,10 +246,10 @@ def test_an_interrupt_while_ranking_still_ranks(run, tmp_path, monkeypatch):
 
 
 def test_a_job_too_large_is_refused_before_weights_are_loaded(jobs, predictor, make_settings,
-                                                               monkeypatch):
+                                                               monkeypatch, new_reporter):
     monkeypatch.setattr("protenix_ms.predict.memory.available_bytes", lambda: 1e6)
     monkeypatch.setattr("protenix_ms.predict.memory.resident_bytes", lambda: 1e6)
-    runner = Batch(make_settings(), Listener(), load=lambda s: pytest.fail("loaded"),
+    runner = Batch(make_settings(), new_reporter(), load=lambda s: pytest.fail("loaded"),
                    featurize=lambda s, job, seed: predictor.featurize(job, seed))
     outcomes = runner.run(jobs)
     assert all(o.state == "failed" and "GB are there" in o.detail for o in outcomes)
