@@ -136,21 +136,17 @@ def vina_steric(
 
     Terms of AutoDock Vina. The energy jumps at the edge, as upstream's does.
     """
-    pairs = [lists.neighbours.near(position, parameters["buffer"], sample)
-             for sample, position in enumerate(x)]
-    sample = np.repeat(np.arange(len(x)), [len(i) for i, _ in pairs])
-    i, j = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
-    if not len(i):
-        return Evaluation(np.zeros(len(x)), np.zeros_like(x))
-    length, derivative = internal.distance(np.stack([x[sample, i], x[sample, j]])[None])
-    excess = length[0] - (lists.radius[i] + lists.radius[j]).astype(np.float64)
-    near = -0.0356 * np.exp(-((excess / 0.5) ** 2))
-    far = -0.00516 * np.exp(-(((excess - 3.0) / 2.0) ** 2))
-    overlap = np.minimum(excess, 0.0)
-    energy = np.bincount(sample, near + far + 0.840 * overlap**2, len(x))
-    slope = -8.0 * near * excess - 0.5 * far * (excess - 3.0) + 1.680 * overlap
-    ends = Groups(np.stack([i, j]) + sample * x.shape[1], len(x) * x.shape[1])
-    gradient = ends.scatter(derivative * slope[None, None, :, None]).reshape(x.shape)
+    energy, gradient = np.zeros(len(x)), np.zeros_like(x)
+    for sample, i, j in lists.neighbours.near(x, parameters["buffer"]):
+        length, derivative = internal.distance(np.stack([x[sample, i], x[sample, j]])[None])
+        excess = length[0] - (lists.radius[i] + lists.radius[j]).astype(np.float64)
+        near = -0.0356 * np.exp(-((excess / 0.5) ** 2))
+        far = -0.00516 * np.exp(-(((excess - 3.0) / 2.0) ** 2))
+        overlap = np.minimum(excess, 0.0)
+        energy += np.bincount(sample, near + far + 0.840 * overlap**2, len(x))
+        slope = -8.0 * near * excess - 0.5 * far * (excess - 3.0) + 1.680 * overlap
+        ends = Groups(np.stack([i, j]) + sample * x.shape[1], len(x) * x.shape[1])
+        gradient += ends.scatter(derivative * slope[None, None, :, None]).reshape(x.shape)
     return Evaluation(energy, gradient)
 
 

@@ -38,7 +38,7 @@ def count_faults(x: Float[Array, "a 3"], lists: GeometryLists) -> dict[str, int]
     bond = lists.values["pairwise_distance_is_bond"] > 0
     height = _heights(values["planar_improper"][0])
     faults = (
-        len(lists.neighbours.near(sample[0], _CLOSE)[0]),
+        sum(len(i) for _, i, _ in lists.neighbours.near(sample, _CLOSE)),
         _distinct(index["chiral"][3:, hand <= 0]),
         _distinct(index["stereo_bond"][1:3, (turn > np.pi / 2) != trans]),
         _distinct(index["planar_improper"][2:3, height > _FLAT]),

@@ -74,11 +74,11 @@ def test_clash_between_chains_is_resolved(features, lists):
     x, chain = features["ref_pos"].astype(np.float64), lists.chain
     x = x + 4.0 * features["residue_index"][features["atom_to_token_idx"]][:, None]
     x[chain == 1] += x[chain == 0].mean(axis=0) - x[chain == 1].mean(axis=0)
-    before, guide = len(lists.neighbours.near(x, 0.225)[0]), Guide(settings(), lists)
+    before, guide = count_faults(x, lists)["close_contacts"], Guide(settings(), lists)
     for _ in range(10):
         x = guided(guide, x)
     assert before > 0
-    assert len(lists.neighbours.near(x, 0.225)[0]) == 0
+    assert count_faults(x, lists)["close_contacts"] == 0
 
 
 def test_ion_is_left_alone(apart, lists):
