@@ -95,8 +95,13 @@ def out_of_plane(x: Float[Array, "s 4 m 3"]) -> Measure:
 
 def _cross(a: Array, b: Array) -> Array:
     """Take the cross product along the last axis; `numpy.cross` is slow for small arrays."""
-    (a0, a1, a2), (b0, b1, b2) = np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0)
-    return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=-1)
+    a0, a1, a2 = a[..., 0], a[..., 1], a[..., 2]
+    b0, b1, b2 = b[..., 0], b[..., 1], b[..., 2]
+    product = np.empty_like(a)
+    product[..., 0] = a1 * b2 - a2 * b1
+    product[..., 1] = a2 * b0 - a0 * b2
+    product[..., 2] = a0 * b1 - a1 * b0
+    return product
 
 
 def _dot(a: Array, b: Array) -> Array:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from protenix_ms.errors import InputError
+from protenix_ms.guidance.neighbours import Neighbours
 from protenix_ms.typing import Array, Bool, Float, Int
 
 INDICES = {  # list -> atoms in a group
@@ -26,6 +28,7 @@ VALUES = (
 )
 _ATOMS = ("asym_id", "atom_to_token_idx", "ref_element")
 _ELEMENTS = 118
+Bounds = tuple[Float[Array, "m"], Float[Array, "m"]]  # lower, upper, angstrom
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,31 @@ class Groups:
 
     def scatter(self, values: Float[Array, "s k m 3"]) -> Float[Array, "s a 3"]:
         """Sum values of the groups' atoms by atom."""
-        s = len(values)
-        flat = np.moveaxis(values.reshape(s, -1, 3), 0, 1).reshape(-1, s * 3)
-        return np.moveaxis((self._adder @ flat).reshape(self.n_atoms, s, 3), 1, 0)
+        total = np.zeros((len(values), self.n_atoms, 3))
+        if len(self):
+            order, atoms, starts = self._by_atom
+            rows = values.reshape(len(values), -1, 3)[:, order]
+            total[:, atoms] = np.add.reduceat(rows, starts, axis=1)
+        return total
 
     @cached_property
-    def _adder(self) -> csr_matrix:
+    def _by_atom(self) -> tuple[Int[Array, "r"], Int[Array, "n"], Int[Array, "n"]]:
+        """Order the groups' places by atom; list the atoms and where each begins."""
         rows = self.index.ravel()
-        return csr_matrix((np.ones(len(rows)), (rows, np.arange(len(rows)))),
-                          shape=(self.n_atoms, len(rows)))
+        order = np.argsort(rows, kind="stable")
+        atoms, starts = np.unique(rows[order], return_index=True)
+        return order, atoms, starts
 
     @cached_property
-    def parts(self) -> tuple[Int[Array, "g"], ...]:
+    def blocks(self) -> tuple[Block, ...]:
+        """Collect the parts of like size, up to a power of two, to be solved together."""
+        by_size: dict[int, list[Int[Array, "_"]]] = defaultdict(list)
+        for part in self.parts:
+            by_size[int(len(part) - 1).bit_length()].append(part)
+        return tuple(Block.of_parts(self, parts) for _, parts in sorted(by_size.items()))
+
+    @cached_property
+    def parts(self) -> tuple[Int[Array, "_"], ...]:
         """List groups that share atoms, directly or through others: each part stands alone."""
         if not len(self):
             return ()
@@ -69,6 +85,35 @@ class Groups:
         graph = csr_matrix((np.ones(len(first)), (first, other)), shape=(self.n_atoms,) * 2)
         label = connected_components(graph, directed=False)[1][self.index[0]]
         return tuple(np.flatnonzero(label == part) for part in np.unique(label))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Parts of `Groups`, padded to one size.
+
+    Attributes:
+        group: the groups of every part, `size` of which are meant.
+        atoms: the atoms of every part; padding is one past the last atom.
+        place: where in `atoms` the atoms of a group are.
+    """
+
+    group: Int[Array, "p m"]
+    size: Int[Array, "p"]
+    atoms: Int[Array, "p n"]
+    place: Int[Array, "p m k"]
+
+    @classmethod
+    def of_parts(cls, groups: Groups, parts: Sequence[Int[Array, "_"]]) -> Block:
+        """Pad parts."""
+        k, size = len(groups.index), np.array([len(part) for part in parts])
+        atoms = [np.unique(groups.index[:, part]) for part in parts]
+        group = np.zeros((len(parts), size.max()), np.int64)
+        rows = np.full((len(parts), max(map(len, atoms))), groups.n_atoms)
+        place = np.zeros((*group.shape, k), np.int64)
+        for i, part in enumerate(parts):
+            group[i, :len(part)], rows[i, :len(atoms[i])] = part, atoms[i]
+            place[i, :len(part)] = np.searchsorted(atoms[i], groups.index[:, part]).T
+        return cls(group, size, rows, place)
 
 
 @dataclass(frozen=True)
@@ -122,6 +167,16 @@ class GeometryLists:
         exempt[first, second] = exempt[second, first] = True
         exempt |= (size <= 1) | (size <= 1)[:, None]
         return exempt
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Find clashes between chains."""
+        return Neighbours(self.chain, self.radius, self.touching)
+
+    @cached_property
+    def bounds(self) -> dict[tuple[float, ...], Bounds]:
+        """Keep the bounds of distances by their buffers."""
+        return {}
 
     @cached_property
     def projected(self) -> tuple[tuple[Groups, Bool[Array, "m"]], ...]:

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from protenix_ms.guidance import internal
-from protenix_ms.guidance.lists import GeometryLists, Groups
-from protenix_ms.typing import Array, Float, Int
+from protenix_ms.guidance.lists import Bounds, GeometryLists, Groups
+from protenix_ms.typing import Array, Float
 
 Parameters = Mapping[str, float]
 
@@ -38,15 +37,20 @@ def interchain_bond(
     return _held(x, groups, internal.distance, _linear, -np.inf, parameters["buffer"])
 
 
-def distance_bounds(
-    lists: GeometryLists, parameters: Parameters
-) -> tuple[Float[Array, "m"], Float[Array, "m"]]:
+def distance_bounds(lists: GeometryLists, parameters: Parameters) -> Bounds:
     """Widen RDKit's bounds by the buffers and cap them by van der Waals radii.
 
     Returns:
         lower, upper: angstrom; pairs that are neither bond nor angle have no upper bound.
     """
-    bond, angle, clash = (parameters[f"{k}_buffer"] for k in ("bond", "angle", "clash"))
+    buffers = tuple(parameters[f"{k}_buffer"] for k in ("bond", "angle", "clash"))
+    if buffers not in lists.bounds:
+        lists.bounds.clear()  # a schedule changes them in every step
+        lists.bounds[buffers] = _distance_bounds(lists, *buffers)
+    return lists.bounds[buffers]
+
+
+def _distance_bounds(lists: GeometryLists, bond: float, angle: float, clash: float) -> Bounds:
     both = min(bond, angle)
     values = lists.values
     bonded = values["pairwise_distance_is_bond"].astype(np.int64)
@@ -133,43 +137,17 @@ def vina_steric(
     Terms of AutoDock Vina. The energy jumps at the edge, as upstream's does.
     """
     energy, gradient = np.zeros(len(x)), np.zeros_like(x)
-    for sample, position in enumerate(x):
-        i, j = clashes(position, lists, parameters["buffer"])
-        if not len(i):
-            continue
-        length, derivative = internal.distance(position[np.stack([i, j])][None])
+    for sample, i, j in lists.neighbours.near(x, parameters["buffer"]):
+        length, derivative = internal.distance(np.stack([x[sample, i], x[sample, j]])[None])
         excess = length[0] - (lists.radius[i] + lists.radius[j]).astype(np.float64)
         near = -0.0356 * np.exp(-((excess / 0.5) ** 2))
         far = -0.00516 * np.exp(-(((excess - 3.0) / 2.0) ** 2))
         overlap = np.minimum(excess, 0.0)
-        energy[sample] = (near + far + 0.840 * overlap**2).sum()
+        energy += np.bincount(sample, near + far + 0.840 * overlap**2, len(x))
         slope = -8.0 * near * excess - 0.5 * far * (excess - 3.0) + 1.680 * overlap
-        pairs = Groups(np.stack([i, j]), len(position))
-        gradient[sample] = pairs.scatter(derivative * slope[None, None, :, None])[0]
+        ends = Groups(np.stack([i, j]) + sample * x.shape[1], len(x) * x.shape[1])
+        gradient += ends.scatter(derivative * slope[None, None, :, None]).reshape(x.shape)
     return Evaluation(energy, gradient)
-
-
-def clashes(
-    x: Float[Array, "a 3"], lists: GeometryLists, buffer: float
-) -> tuple[Int[Array, "p"], Int[Array, "p"]]:
-    """Find atoms of two chains nearer than ``1 - buffer`` of the sum of their radii.
-
-    Pairs of chains that a bond joins, and chains of a single atom, are exempt. Neighbours come
-    from a tree, so memory goes with the pairs that are near, not with all of them.
-    """
-    exempt = lists.touching
-    nothing: Array = np.zeros(0, np.int64)
-    if exempt.all() or buffer >= 1:
-        return nothing, nothing
-    rows = np.flatnonzero(~exempt.all(axis=1)[lists.chain])
-    reach = 2 * float(lists.radius[rows].max()) * (1 - buffer)
-    pairs = rows[cKDTree(x[rows]).query_pairs(reach, output_type="ndarray")]
-    pairs = pairs[~exempt[lists.chain[pairs[:, 0]], lists.chain[pairs[:, 1]]]]
-    i, j = pairs.T
-    r = x[i] - x[j]
-    length = np.sqrt(np.einsum("pi,pi->p", r, r))
-    near = length < (lists.radius[i] + lists.radius[j]).astype(np.float64) * (1.0 - buffer)
-    return i[near], j[near]
 
 
 POTENTIALS: dict[str, Potential] = {  # in the order of evaluation

@@ -25,24 +25,32 @@ def solve(
     """Find moves that undo the excess of broken constraints, to first order and smallest.
 
     ``dx = -J^T (J J^T + 1e-8)^-1 excess`` for every sample. Constraints that share no atom do not
-    meet in ``J J^T``, so each part of the job is a dense system of its own.
+    meet in ``J J^T``, so each part of the job is a dense system of its own; those of like size are
+    solved together. A constraint that holds is a row of zeros, which nothing depends on.
     """
-    move = np.zeros((len(excess), groups.n_atoms, 3))
-    for part in groups.parts:
-        for sample in np.flatnonzero(broken[:, part].any(axis=1)):
-            chosen = part[broken[sample, part]]
-            atoms, place = np.unique(groups.index[:, chosen], return_inverse=True)
-            place = place.reshape(len(groups.index), -1)
-            jacobian = np.zeros((len(chosen), len(atoms), 3))
-            row = np.arange(len(chosen))
-            for k, columns in enumerate(place):
-                jacobian[row, columns] += derivative[sample, k, chosen]
-            flat = jacobian.reshape(len(chosen), -1)
-            gram = flat @ flat.T
-            gram[np.diag_indices_from(gram)] += _RIDGE
-            step = flat.T @ np.linalg.solve(gram, excess[sample, chosen])
-            move[sample, atoms] = -step.reshape(-1, 3)
-    return move
+    move = np.zeros((len(excess), groups.n_atoms + 1, 3))
+    for block in groups.blocks:
+        meant = np.arange(block.group.shape[1]) < block.size[:, None]
+        wrong = broken[:, block.group] & meant
+        sample, part = np.nonzero(wrong.any(axis=2))
+        if not len(sample):
+            continue
+        wrong = wrong[sample, part]
+        column = np.flatnonzero(wrong.any(axis=0))
+        wrong, chosen = wrong[:, column], block.group[part][:, column]
+        jacobian = np.zeros((*chosen.shape, block.atoms.shape[1], 3))
+        system, row = np.ogrid[:chosen.shape[0], :chosen.shape[1]]
+        for k, values in enumerate(np.moveaxis(derivative, 1, 0)):
+            place = block.place[part[:, None], column, k]
+            jacobian[system, row, place] = values[sample[:, None], chosen] * wrong[..., None]
+        flat = jacobian.reshape(*chosen.shape, -1)
+        gram = flat @ np.swapaxes(flat, 1, 2)
+        gram[:, row[0], row[0]] += _RIDGE
+        wanted = excess[sample[:, None], chosen] * wrong
+        factor = np.linalg.solve(gram, wanted[..., None])
+        step = np.swapaxes(flat, 1, 2) @ factor
+        move[sample[:, None], block.atoms[part]] = -step.reshape(len(sample), -1, 3)
+    return move[:, :-1]
 
 
 def project_chirality(

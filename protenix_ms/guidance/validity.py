@@ -11,7 +11,6 @@ import numpy as np
 
 from protenix_ms.guidance import internal
 from protenix_ms.guidance.lists import GeometryLists
-from protenix_ms.guidance.potentials import clashes
 from protenix_ms.typing import Array, Float, Int
 
 COUNTS = ("close_contacts", "wrong_chirality", "wrong_double_bonds", "non_planar_groups",
@@ -39,7 +38,7 @@ def count_faults(x: Float[Array, "a 3"], lists: GeometryLists) -> dict[str, int]
     bond = lists.values["pairwise_distance_is_bond"] > 0
     height = _heights(values["planar_improper"][0])
     faults = (
-        len(clashes(sample[0], lists, _CLOSE)[0]),
+        sum(len(i) for _, i, _ in lists.neighbours.near(sample, _CLOSE)),
         _distinct(index["chiral"][3:, hand <= 0]),
         _distinct(index["stereo_bond"][1:3, (turn > np.pi / 2) != trans]),
         _distinct(index["planar_improper"][2:3, height > _FLAT]),

@@ -10,7 +10,7 @@ from protenix_ms.config.guidance import guidance_settings
 from protenix_ms.errors import ConfigError
 from protenix_ms.guidance.guide import Guide, StepPlace
 from protenix_ms.guidance.lists import GeometryLists
-from protenix_ms.guidance.potentials import POTENTIALS, Evaluation, clashes
+from protenix_ms.guidance.potentials import POTENTIALS, Evaluation
 from protenix_ms.guidance.settings import GuidanceSettings, Schedule
 from protenix_ms.guidance.validity import count_faults
 
@@ -74,11 +74,11 @@ def test_clash_between_chains_is_resolved(features, lists):
     x, chain = features["ref_pos"].astype(np.float64), lists.chain
     x = x + 4.0 * features["residue_index"][features["atom_to_token_idx"]][:, None]
     x[chain == 1] += x[chain == 0].mean(axis=0) - x[chain == 1].mean(axis=0)
-    before, guide = len(clashes(x, lists, 0.225)[0]), Guide(settings(), lists)
+    before, guide = count_faults(x, lists)["close_contacts"], Guide(settings(), lists)
     for _ in range(10):
         x = guided(guide, x)
     assert before > 0
-    assert len(clashes(x, lists, 0.225)[0]) == 0
+    assert count_faults(x, lists)["close_contacts"] == 0
 
 
 def test_ion_is_left_alone(apart, lists):
