@@ -127,18 +127,13 @@ def sample(
         shape, alive = (group, n_atoms, 3), np.arange(group)
         x = schedule[0] * draws.normal("initial_noise", shape, first)
         for i in range(n_steps):
-            noise = StepNoise(
-                draws.rotations("rotation", group, first)[alive],
-                draws.normal("translation", (group, 3), first)[alive],
-                draws.normal("step_noise", shape, first)[alive],
-            )
+            noise = _draw_noise(draws, shape, first, alive)
             x = _step(denoise, x, schedule[i : i + 2], noise, options, _bound(
                 guide, (i, n_steps), draws, (first, group), alive))
             finite = np.isfinite(x).all(axis=(1, 2))
             if guide is None and not finite.all():
-                raise NonFiniteError(
-                    "coordinates are not finite", where=f"diffusion step {i + 1} of {n_steps}"
-                )
+                raise NonFiniteError("coordinates are not finite",
+                                     where=f"diffusion step {i + 1} of {n_steps}")
             alive, x = alive[finite], x[finite]
             if progress is not None:
                 progress("step", g * n_steps + i + 1, len(groups) * n_steps)
@@ -147,6 +142,15 @@ def sample(
         finished.append(np.full(shape, np.nan, np.float32))
         finished[-1][alive] = x
     return np.concatenate(finished)
+
+
+def _draw_noise(
+    draws: Draws, shape: tuple[int, int, int], first: int, alive: Int[Array, "k"]
+) -> StepNoise:
+    """Draw the random numbers of a step for a whole group; keep those of the samples alive."""
+    return StepNoise(draws.rotations("rotation", shape[0], first)[alive],
+                     draws.normal("translation", (shape[0], 3), first)[alive],
+                     draws.normal("step_noise", shape, first)[alive])
 
 
 BoundGuide = Callable[

@@ -72,7 +72,7 @@ def test_examples_in_the_documents_are_jobs(tmp_path):
     import protenix_ms
 
     text = (ROOT / "docs" / "inputs.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```json\n(.*?)```", text, re.S)
+    example = re.search(r"```json\n(.*?)```", text, re.S)[1]  # later ones are parts of jobs
     content = json.loads(example)
     del content[0]["sequences"][0]["proteinChain"]["unpairedMsaPath"]  # no such file here
     (tmp_path / "job.json").write_text(json.dumps(content))
