@@ -15,6 +15,7 @@ from protenix_ms.errors import CheckpointError, ProtenixError, explain, is_out_o
 
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
+    "score": "confidences of structures that are there already",
     "search": "alignments and templates that jobs lack",
     "json": "a job of a structure (mmCIF, PDB)",
     "convert": "a PyTorch checkpoint into ours, or back",
@@ -25,7 +26,7 @@ COMMANDS = {
     "evaluate": "a checkpoint on held-out entries",
     "doctor": "check this installation",
 }
-NEED_MINDSPORE = ("predict", "embed", "train", "evaluate")
+NEED_MINDSPORE = ("predict", "score", "embed", "train", "evaluate")
 OF_FILES = ("convert", "fetch")  # here a checkpoint that is refused ends with 1, not 2
 
 
