@@ -97,11 +97,10 @@ class ScoreBatch(Batch):
         return featurize(job, seed, settings.ccd, settings.options)
 
     def _mark(self, job: Job, seed: int) -> str:
-        super()._mark(job, seed)  # makes the content of the settings
         structure = self.structures[job.name]
-        content = {**(self._content or {}), "scored": file_sha256(structure.path),
-                   "draws": structure.key}
-        return fingerprint(job, seed, content)
+        return fingerprint(job, seed, {
+            "prediction": super()._mark(job, seed), "draws": structure.key,
+            "scored": file_sha256(structure.path)})
 
 
 def collect_tables(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Tables:

@@ -105,7 +105,9 @@ def test_missing_atoms_are_named_and_not_written(model, predicted, tmp_path):
     path.write_text("".join(line for line in lines if not (
         line.startswith("ATOM") and line.split()[3] == "CB")))
     structure = read_scored(path, model.ccd)
-    settings = Settings(tmp_path / "out", model.config, model.weights, model.ccd, model.options,
+    config = model.config.copy_and_resolve_references()
+    config.sample_diffusion.N_sample = 1
+    settings = Settings(tmp_path / "out", config, model.weights, model.ccd, model.options,
                         (SEED,), plots=False)
 
     class Silent:
