@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
     "score": "confidences of structures that are there already",
     "search": "alignments and templates that jobs lack",
+    "export": "results as AlphaFold 3 writes them, or as PDB",
     "json": "a job of a structure (mmCIF, PDB)",
     "convert": "a PyTorch checkpoint into ours, or back",
     "fetch": "an official checkpoint, converted",
