@@ -15,7 +15,9 @@ from protenix_ms.errors import CheckpointError, ProtenixError, explain, is_out_o
 
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
+    "score": "confidences of structures that are there already",
     "search": "alignments and templates that jobs lack",
+    "export": "results as AlphaFold 3 writes them, or as PDB",
     "json": "a job of a structure (mmCIF, PDB)",
     "convert": "a PyTorch checkpoint into ours, or back",
     "fetch": "an official checkpoint, converted",
@@ -25,7 +27,7 @@ COMMANDS = {
     "evaluate": "a checkpoint on held-out entries",
     "doctor": "check this installation",
 }
-NEED_MINDSPORE = ("predict", "embed", "train", "evaluate")
+NEED_MINDSPORE = ("predict", "score", "embed", "train", "evaluate")
 OF_FILES = ("convert", "fetch")  # here a checkpoint that is refused ends with 1, not 2
 
 

@@ -116,7 +116,7 @@ def make_entry(
     if filtered:
         annotated = _chosen_chains(annotated, deposit)
     annotated = with_reference(_with_molecules(annotated, deposit), ccd)
-    return Entry(deposit.name, deposit.release_date, deposit.resolution, deposit.polymers,
+    return Entry(deposit.name.lower(), deposit.release_date, deposit.resolution, deposit.polymers,
                  sequences, annotated)
 
 

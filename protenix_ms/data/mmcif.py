@@ -43,7 +43,7 @@ class Deposit:
     """Contents of an mmCIF file, before any choice is made.
 
     Attributes:
-        name: lower-case entry id.
+        name: entry id, else the first part of the file's name.
         release_date: "YYYY-MM-DD".
         resolution: angstrom, -1 unknown.
         methods: `_exptl.method` values.
@@ -139,7 +139,7 @@ def _deposit(block: gemmi.cif.Block, path: Path, assembly: str | None) -> Deposi
                  for name in dict.fromkeys(entity.tolist())}
     _require_places(sites, sequences, block, path)
     return Deposit(
-        name=(_first(block, "entry", "id") or path.name.split(".")[0]).lower(),
+        name=_first(block, "entry", "id") or path.name.split(".")[0],
         release_date=_release_date(block),
         resolution=_resolution(block),
         methods=frozenset(_columns(block, "exptl").get("method", [])),

@@ -66,7 +66,7 @@ def _read_pdb(path: Path, assembly: str | None) -> Deposit:
     if not len(structure) or not structure[0].count_atom_sites():
         raise InputError("the file has no atoms", where=str(path), fix="give a structure file")
     return Deposit(
-        name=plain_name(path).stem.lower(), release_date=UNKNOWN_DATE,
+        name=plain_name(path).stem, release_date=UNKNOWN_DATE,
         resolution=UNKNOWN_RESOLUTION, methods=frozenset(), polymers={}, sequences={},
         assembly=_assembly(structure, assembly, path), polymer_count=None,
         sites=_sites(structure[0]), links=_links(structure))

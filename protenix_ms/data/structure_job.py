@@ -52,11 +52,14 @@ class Selection:
         assembly: name of a biological assembly; None takes the file's atoms as they are.
         alternative: letter of alternatives, `FIRST` for the first of the file.
         polymer_bonds: write bonds between polymer residues that are no neighbours, too.
+        as_filed: keep the order of entities and the names of chains, and choose alternatives by
+            residue, so that the job's atoms are found in the file again.
     """
 
     assembly: str | None = None
     alternative: str = FIRST
     polymer_bonds: bool = False
+    as_filed: bool = False
 
 
 @dataclass
@@ -98,14 +101,15 @@ def _convert(
     deposit = with_polymers(read_structure(path, assembly=selection.assembly), ccd)
     letter = None if selection.alternative == FIRST else selection.alternative
     _require_letter(deposit, letter, path)
-    atoms = deposited_atoms(deposit, ccd, upstream_quirks=letter is None, alternative=letter,
+    first = letter is None and not selection.as_filed
+    atoms = deposited_atoms(deposit, ccd, upstream_quirks=first, alternative=letter,
                             as_listed=True)
     work = _Conversion(deposit, ccd, atoms, list(_note_alternatives(deposit, atoms, ccd)))
     _select(work)
     if selection.assembly is not None and deposit.assembly is None:
         work.notes.append("the file defines no assemblies; its atoms are taken as they are")
     work.atoms = build_assembly(work.atoms, deposit.assembly)
-    job: dict[str, Any] = {"sequences": _entities(work)}
+    job: dict[str, Any] = {"sequences": _entities(work, selection.as_filed)}
     if not job["sequences"]:
         raise InputError("no entity is left of which a job can be made",
                          where=str(path), fix="; ".join(work.notes) or "give another structure")
@@ -114,8 +118,8 @@ def _convert(
     if bonds := _bonds(work, selection.polymer_bonds):
         job["covalent_bonds"] = bonds
     name = path.name.split(".")[0]
-    if not plain_name(path).suffix.lower().endswith("cif"):
-        name = plain_name(path).stem[:_NAME]
+    if selection.as_filed or not plain_name(path).suffix.lower().endswith("cif"):
+        name = plain_name(path).stem[: None if selection.as_filed else _NAME]
     return {**job, "name": name}, tuple(work.notes)
 
 
@@ -172,26 +176,28 @@ def _residue_names(atoms: AtomTable) -> list[str]:
     return list(atoms.res_name[atoms.residue_starts()].tolist())
 
 
-def _entities(work: _Conversion) -> list[dict[str, Any]]:
+def _entities(work: _Conversion, as_filed: bool) -> list[dict[str, Any]]:
     """Make the entities of a job; keep only their atoms, and their numbers."""
     atoms, deposit = work.atoms, work.deposit
     codes = sequence_codes(deposit, atoms)
     firsts = atoms[atoms.chain_starts()]
     entities: list[dict[str, Any]] = []
-    for label in sorted(set(atoms.entity_id.tolist())):
-        count = int((firsts.entity_id == label).sum())
+    labels = dict.fromkeys(atoms.entity_id.tolist())
+    for label in labels if as_filed else sorted(labels):
+        chains = firsts.chain_id[firsts.entity_id == label].tolist()
+        count = len(chains)
         kind = deposit.polymers.get(label)
         if kind is None:
-            last = max(firsts.chain_id[firsts.entity_id == label].tolist())  # upstream's choice
-            names = _residue_names(atoms[atoms.chain_id == last])
+            names = _residue_names(atoms[atoms.chain_id == max(chains)])  # upstream's choice
             entity = {"ligand": {"ligand": f"CCD_{'_'.join(names)}", "count": count}}
         elif kind in _KEYS and label in codes:
             entity = {_KEYS[kind]: _polymer(_KEYS[kind], codes[label], count, work.ccd)}
         else:
             reason = "it has no sequence" if kind in _KEYS else f"a job cannot have a {kind}"
-            chains = ", ".join(firsts.chain_id[firsts.entity_id == label].tolist())
-            work.notes.append(f"entity {label} (chain {chains}) is left out: {reason}")
+            work.notes.append(f"entity {label} (chain {', '.join(chains)}) is left out: {reason}")
             continue
+        if as_filed:
+            next(iter(entity.values()))["id"] = chains
         entities.append(entity)
         work.numbers[label] = len(entities)
     work.atoms = atoms[np.isin(atoms.entity_id, list(work.numbers))]

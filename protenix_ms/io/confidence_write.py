@@ -75,14 +75,17 @@ def write_full_data(path: Path, arrays: Mapping[str, Array]) -> None:
     if path.suffix == ".npz":
         write_npz(path, chosen)
         return
-    members = [f'"{key}":{_encode(array)}' for key, array in chosen.items()]
+    members = [f'"{key}":{encode(array)}' for key, array in chosen.items()]
     write_text(path, "{" + ",".join(members) + "}")
 
 
-def _encode(array: Array) -> str:
-    """Write `array` as JSON, rounded in its own precision as upstream does; flags as 0 and 1."""
+def encode(array: Array) -> str:
+    """Write an array as JSON: two decimals, rounded in its own precision as upstream does.
+
+    Flags are 0 and 1.
+    """
     if array.ndim > 1:  # row by row: lists of Python numbers take six times the space
-        return "[" + ",".join(map(_encode, array)) + "]"
+        return "[" + ",".join(map(encode, array)) + "]"
     if array.dtype.kind == "f":
         # in float64 the two decimals are also the shortest text of the number
         values = np.round(np.round(array, 2).astype(np.float64), 2)

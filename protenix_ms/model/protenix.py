@@ -302,6 +302,7 @@ class Protenix(nn.Cell):
 
     def predict(
         self, features: Mapping[str, Array], draws: Draws, progress: Progress | None = None,
+        coordinates: Float[Array, "b a 3"] | None = None,
     ) -> Prediction:
         """Predict structures and confidences of one job.
 
@@ -310,6 +311,7 @@ class Protenix(nn.Cell):
             draws: source of every random number; sites `mc_dropout`, `mc_dropout_mask`,
                 `msa_rows`, `msa_order`, and the sampler's.
             progress: called after every recycle, denoising step and scored sample.
+            coordinates: structures (angstrom) to score; None samples them.
 
         Raises:
             InputError: features that this model needs are absent.
@@ -321,8 +323,9 @@ class Protenix(nn.Cell):
             set_precision(self, inputs.positions.n_tokens, self.config.model_name)
             trunk = self.trunk(inputs, draws, progress)
         with _timed(seconds, "diffusion"):
-            guide = self.guide(inputs)
-            coordinates = self.sample(inputs, trunk, draws, progress, guide)
+            guide = self.guide(inputs) if coordinates is None else None
+            if coordinates is None:
+                coordinates = self.sample(inputs, trunk, draws, progress, guide)
             coordinates, energies, lost = _kept(coordinates, guide)
             trace("pred/coordinate", coordinates)
         with _timed(seconds, "confidence"):

@@ -21,7 +21,7 @@ from protenix_ms.features import FeatureOptions
 from protenix_ms.features.build import Example, build
 from protenix_ms.features.guidance import guidance_features
 from protenix_ms.guidance.lists import GeometryLists
-from protenix_ms.guidance.validity import count_faults
+from protenix_ms.guidance.validity import COUNTS, count_faults
 from protenix_ms.job import Job, Polymer, require_seed
 from protenix_ms.metrics.confidence import Layout, SampleConfidence, summarize
 from protenix_ms.metrics.interface import Residues, score_interfaces
@@ -171,9 +171,13 @@ def full_data(
 
 
 def rank(
-    prediction: Prediction, example: Example, job: Job, config: ConfigDict, lists: GeometryLists
+    prediction: Prediction, example: Example, job: Job, config: ConfigDict,
+    lists: GeometryLists | None,
 ) -> tuple[Sample, ...]:
-    """Score the samples; return the best ranking score first, ties in the sampler's order."""
+    """Score the samples; return the best ranking score first, ties in the sampler's order.
+
+    Without lists, nobody knows whether the chemistry is valid: its counts are None.
+    """
     features, layout = example.features, Layout.from_features(example.features)
     kinds = {str(i): e.kind for i, e in enumerate(job.entities, 1) if isinstance(e, Polymer)}
     residues = Residues.from_atoms(example.atoms, features["atom_to_token_idx"], kinds)
@@ -184,8 +188,8 @@ def rank(
                             int(config.model.N_cycle))
         summary |= score_interfaces(confidence.pae, x, confidence.atom_plddt * 100, residues,
                                     config.ipsae_pae_cutoff)
-        faults = count_faults(x, lists)
-        summary |= faults | {"valid": not any(faults.values())}
+        faults = dict.fromkeys(COUNTS) if lists is None else count_faults(x, lists)
+        summary |= faults | {"valid": None if lists is None else not any(faults.values())}
         if example.restraints:
             summary["constraints"] = [
                 restraint.measure(x) | {"used": used} for restraint in example.restraints]
