@@ -44,8 +44,9 @@ def job_document(job: Job) -> dict[str, Any]:
 
 def _entity(entity: Entity) -> dict[str, Any]:
     content: dict[str, Any] = {"count": entity.count}
-    if entity.ids:
-        content["id"] = list(entity.ids)
+    for key, texts in (("id", entity.ids), ("description", entity.labels)):
+        if any(texts):
+            content[key] = list(texts)
     if isinstance(entity, Ligand):
         key = "ion" if entity.is_ion else "ligand"
         codes = "_".join(entity.codes)

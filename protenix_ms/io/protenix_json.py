@@ -8,6 +8,7 @@ fields of `data/msa/msa_featurizer.py`, old spellings included.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -106,6 +107,7 @@ class _Named(Copies):
     """What only entities of Protenix have."""
 
     id: list[Text] = []
+    description: list[str] = []
     label_entity_id: Any = Field(None, alias="label_entity_id")
     label_asym_id: Any = Field(None, alias="label_asym_id")
 
@@ -193,7 +195,8 @@ def read_protenix_job(value: Any, folder: Path, source: str) -> Job:
     entry = read_model(ProtenixJob, value, where, source.rpartition(", ")[2])
     notes = entry.list_unused("assembly_id")
     walked = list(walk_entities(entry.sequences, where, folder, notes))
-    entities = tuple(_read_entity(content, place) for place, content in walked)
+    entities = tuple(_with_labels(_read_entity(content, place), content, place)
+                     for place, content in walked)
     check_entities(entities, [place.where for place, _ in walked], where)
     contacts, pocket = read_constraints(entry.constraint, entities, f"{where}, constraint")
     return Job(
@@ -219,6 +222,14 @@ def _read_entity(entry: Any, place: EntityPlace) -> Entity:
     if text.startswith("FILE_"):
         return Ligand(file=find_ligand(text[5:], place), count=entry.count, ids=ids)
     return Ligand(smiles=texts.check_smiles(text, place.where), count=entry.count, ids=ids)
+
+
+def _with_labels(entity: Entity, entry: _Named, place: EntityPlace) -> Entity:
+    """Add what the user calls the copies, which the key description lists."""
+    if entry.description and len(entry.description) != entity.count:
+        raise InputError(f"{len(entry.description)} descriptions for {entity.count} copies",
+                         where=place.where, fix="give one per copy, or none")
+    return replace(entity, labels=tuple(entry.description))
 
 
 def read_codes(text: str, count: int, place: EntityPlace, ids: tuple[str, ...] = ()) -> Ligand:

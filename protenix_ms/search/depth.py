@@ -11,7 +11,7 @@ from protenix_ms.job import PolymerKind
 from protenix_ms.typing import Array, Int
 
 SIMILAR = 0.8  # share of equal residues from which two rows count as one
-MOST = 4096  # rows that are compared
+MOST = 2048  # rows that are compared
 _STEPS = " ▁▂▃▄▅▆▇█"
 _AT_ONCE = 256
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from protenix_ms.errors import ResourceError
 from protenix_ms.io.a3m import A3m, parse_a3m
 from protenix_ms.search.programs import Programs
 from protenix_ms.search.stockholm import (
@@ -50,7 +51,8 @@ class Hmmer:
             self.programs.run([
                 "jackhmmer", "-o", "/dev/null", "-A", out, "--noali", "--cpu", str(cpus),
                 "-N", "1", *_flags(PROTEIN_OPTIONS), query, database.absolute()], folder)
-            return to_query_columns(parse_stockholm(_read(out)))
+            rows = to_query_columns(parse_stockholm(_read(out)))
+        return require_query(rows, sequence, "jackhmmer")
 
     def search_rna(self, sequence: str, database: Path, cpus: int, most: int) -> A3m:
         """Search a nucleotide database by nhmmer, then align the hits to the query by hmmalign.
@@ -112,5 +114,26 @@ def without_padding(rows: A3m) -> A3m:
     return A3m(rows.names, [row.translate(None, b".") for row in rows.rows])
 
 
+def require_query(rows: A3m, sequence: str, program: str) -> A3m:
+    """Return rows whose first is the query.
+
+    Raises:
+        ResourceError: it is not, so the program has not done what it says.
+    """
+    if not rows.rows or rows.rows[0].decode() != sequence:
+        raise ResourceError(f"{program} ended well, but its result does not begin with the query",
+                            fix="check that the program is whole")
+    return rows
+
+
 def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    """Read what a program wrote, which is empty when nothing was found.
+
+    Raises:
+        ResourceError: it wrote nothing.
+    """
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise ResourceError("a program of HMMER ended well, but wrote no result",
+                            fix="check that the program is whole") from None

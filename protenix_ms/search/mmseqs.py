@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from protenix_ms.errors import ResourceError
 from protenix_ms.io.a3m import A3m, parse_a3m
+from protenix_ms.search.hmmer import require_query
 from protenix_ms.search.programs import Programs
 
 OLDEST = 13  # release whose options are used here
@@ -69,7 +70,7 @@ class Mmseqs:
             run("result2msa", "query", members, rows, "msa")
             run("unpackdb", "msa", "a3m", "--unpack-name-mode", "0")
             text = "".join(path.read_text() for path in sorted((folder / "a3m").iterdir()))
-        return parse_a3m(text.replace("\0", ""))
+        return require_query(parse_a3m(text.replace("\0", "")), sequence, "mmseqs")
 
     def require_version(self, folder: Path) -> str:
         """Return the version, if it is new enough; a version that is no number is taken.

@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 from protenix_ms.io.a3m import A3m
+from protenix_ms.io.text_file import split_lines
 from protenix_ms.typing import Array, Bool
 
 _GAPS = b"-."
@@ -21,7 +22,7 @@ def parse_stockholm(text: str) -> A3m:
     """
     parts: dict[str, list[str]] = {}
     descriptions: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in split_lines(text):
         if line.startswith("#=GS "):
             _, name, feature, *rest = line.split(maxsplit=3)
             if feature == "DE":

@@ -39,7 +39,7 @@ def write_job(
         InputError: rows that do not fit their chain, a job that the format cannot hold.
         OutputError: no room or no permission.
     """
-    document = _document(job)
+    document, notes = _document(job), []
     written: dict[tuple[str, str], str] = {}  # folder by sequence: equal chains share files
     for result in results:
         polymer = result.polymer
@@ -47,15 +47,18 @@ def write_job(
                                    f"{job.name}/msa/{result.number}")
         entry = next(v for v in document["sequences"][result.number - 1].values() if v is not None)
         for key, name, text in _texts(result, entry):
+            write_text(folder / place / name, text)
             if key == "templatesPath" and "dialect" in document:
-                continue  # AlphaFold 3's format has no place for hits; the file is there
+                notes.append(f"entity {result.number}: AlphaFold 3's format has no place for "
+                             f"template hits, which are in {place}/{name}")
+                continue
             if key != "templatesPath":
                 check_alignment(Alignment(text, name), polymer.sequence, polymer.kind, job.source)
             for old in (key, key.removesuffix("Path"), "msa"):
                 entry.pop(old, None)
             entry[key] = f"{place}/{name}"
-            write_text(folder / place / name, text)
     summary = report(job, results)
+    summary["notes"] += notes
     write_text(folder / job.name / REPORT, json.dumps(summary, indent=1) + "\n")
     content = document if "dialect" in document else [document]
     path = folder / f"{job.name}.json"

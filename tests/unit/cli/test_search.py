@@ -3,7 +3,13 @@
 
 import errno
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import fake_msa_server as fakes
@@ -15,6 +21,7 @@ from protenix_ms.cli.main import main
 from protenix_ms.features.msa_chain import species_of
 from protenix_ms.io import read_jobs
 from protenix_ms.io.a3m import parse_a3m
+from protenix_ms.job import Polymer
 
 FASTA = f">A|protein\n{PROTEINS[0]}\n>B|protein\n{PROTEINS[1]}\n>R|rna\n{RNA}\n"
 STRANGER = "WWWWHHHHCCCCPPPPNNNNYYYY"
@@ -148,9 +155,10 @@ def test_alphafold3(search, own):
     # rows paired by hand have no place in a Protenix job, so it stays one of AlphaFold 3
     by_hand = f">q\n{PROTEINS[0]}\n>x\n{PROTEINS[0]}\n"
     chains[0]["protein"] |= {"unpairedMsa": by_hand, "pairedMsa": "", "templates": []}
-    code, _, _, jobs = search(entry | {"sequences": chains}, "--databases", own)
+    code, out, _, jobs = search(entry | {"sequences": chains}, "--databases", own)
     first, second = jobs["af"].entities
     assert code == 0 and first.keep_rows and first.unpaired_msa.text == by_hand
+    assert "entity 2: AlphaFold 3's format has no place for template hits, which are in af" in out
     assert second.paired_msa and second.unpaired_msa is None
 
 
@@ -255,3 +263,51 @@ def test_doctor_lists_databases(own, tmp_path, monkeypatch):
     (tmp_path / "home" / "databases" / "bfd.fa").write_text("")
     (finding,) = doctor.databases()
     assert finding.fix == "it is empty; download it again" and not finding.needed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_goes_on_from_there(own, tmp_path, number):
+    """What runs ends with it, what is finished is kept, no job is written."""
+    if not (real := shutil.which("jackhmmer")):
+        pytest.skip("this machine has no HMMER (apt-get install hmmer)")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    shim = _write(programs / "jackhmmer", "#!/bin/sh\ncase $* in *uniprot*) exec sleep 61.25;; esac"
+                  f"\nexec {real} \"$@\"\n")
+    shim.chmod(0o755)
+    _write(tmp_path / "x.fasta", FASTA)
+    command = [sys.executable, "-m", "protenix_ms.cli.main", "search", "--cpus", "4", "--input",
+               str(tmp_path / "x.fasta"), "--output", str(tmp_path / "out"), "--databases",
+               str(own)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"})
+    kept = tmp_path / "home" / "search" / "local"
+    for _ in range(600):
+        if len(list(kept.glob("*.json"))) == 3:  # both chains in uniref90, the RNA in rfam
+            break
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 1 and "the same command goes on from there" in out
+    assert "interrupted" in out and not list((tmp_path / "out").glob("*"))
+    assert len(list(kept.glob("*.json"))) == 3
+    assert not subprocess.run(["pgrep", "-f", "sleep 61.25"], capture_output=True).stdout
+
+
+def test_jobs_of_other_formats_lose_nothing(search, own):
+    text = (f">protein|first\n{PROTEINS[0]}:(MSE){PROTEINS[0][1:]}\n>glycan|sugar\nNAG(4-1 NAG)\n"
+            f">protein|name=L\n{PROTEINS[1]}\n>ion|salt\nMG\n>ligand|drug\nCC(=O)O\n")
+    code, _, _, jobs = search(text, "--databases", own)
+    (job,) = jobs.values()
+    read = read_jobs(own.parent / "in" / "job.fasta")[0]
+    assert code == 0 and job.bonds == read.bonds and len(job.bonds) == 1
+    bare = [replace(e, **({"paired_msa": None, "unpaired_msa": None, "templates": None}
+                          if isinstance(e, Polymer) else {})) for e in job.entities]
+    assert bare == list(read.entities)
+    assert [e.labels for e in job.entities] == [e.labels for e in read.entities]
+    assert job.entities[0].labels == ("first:1",)
+
+
+def test_a_job_without_proteins_is_written_as_it_is(search, own):
+    code, out, _, jobs = search(">a|dna\nGATTACA\n>b|ccd\nATP\n", "--databases", own)
+    assert code == 0 and len(jobs["job"].entities) == 2

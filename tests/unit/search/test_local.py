@@ -141,6 +141,23 @@ def fake_program(folder: Path, name: str, text: str, monkeypatch) -> None:
     monkeypatch.setenv("PATH", str(folder), prepend=":")
 
 
+# writes the query alone as result; the arguments are -o /dev/null -A FILE ... QUERY DATABASE
+ALONE = r"""printf '# STOCKHOLM 1.0\nquery %s\n//\n' $(sed -n 2p query.fa) > $4"""
+
+
+def test_a_program_that_writes_nothing_is_not_believed(own, monkeypatch, tmp_path):
+    for name in ("jackhmmer", "hmmsearch", "hmmbuild", "nhmmer"):
+        fake_program(tmp_path, name, "exit 0", monkeypatch)
+    tool = Hmmer(Programs())
+    with pytest.raises(ResourceError, match="wrote no result"):
+        tool.search_proteins(PROTEINS[0], own / "uniref90.fasta", 1)
+    with pytest.raises(ResourceError, match="wrote no result"):
+        tool.search_rna(RNA, own / "rfam.fasta", 1, 9)
+    fake_program(tmp_path, "jackhmmer", "touch $4", monkeypatch)
+    with pytest.raises(ResourceError, match="its result does not begin with the query"):
+        tool.search_proteins(PROTEINS[0], own / "uniref90.fasta", 1)
+
+
 def test_a_missing_program_names_its_package(own, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("protenix_ms.search.local.has_pyhmmer", lambda: False)
@@ -165,8 +182,8 @@ def test_a_failing_program_is_named_with_its_reason(own, monkeypatch, tmp_path):
 
 def test_distinct_searches_run_once_within_the_cores(own, tmp_path, monkeypatch):
     log = tmp_path / "log"
-    fake_program(tmp_path, "jackhmmer", f"echo begin $* >> {log}; sleep 0.4; echo end >> {log}",
-                 monkeypatch)
+    script = f"echo begin $* >> {log}; {ALONE}; sleep 0.4; echo end >> {log}"
+    fake_program(tmp_path, "jackhmmer", script, monkeypatch)
     databases = [name_database(f"{kind}={own / kind}.fasta") for kind in ("uniref90", "uniprot")]
     queries = [Query(s, d) for s in PROTEINS for d in databases]
     seen = []
@@ -183,7 +200,8 @@ def test_distinct_searches_run_once_within_the_cores(own, tmp_path, monkeypatch)
 
 
 def test_an_interrupt_ends_programs_and_keeps_what_is_finished(own, tmp_path, monkeypatch):
-    fake_program(tmp_path, "jackhmmer", "case $* in *uniprot*) sleep 60;; esac", monkeypatch)
+    fake_program(tmp_path, "jackhmmer", f"case $* in *uniprot*) sleep 60;; esac; {ALONE}",
+                 monkeypatch)
     databases = [name_database(f"{kind}={own / kind}.fasta") for kind in ("uniref90", "uniprot")]
 
     def interrupt(running, done, total):
