@@ -22,7 +22,7 @@ from protenix_ms.job import MAX_SEED
 from protenix_ms.predict.encoders import find_encoder, open_weights, random_weights
 from protenix_ms.predict.settings import require_device
 
-SUMMARY = ("name", "residues", "file", "sha256")
+SUMMARY = ("name", "residues", "file")
 
 
 def layer_numbers(text: str) -> tuple[int, ...]:
@@ -125,7 +125,7 @@ def _write_results(
     args: argparse.Namespace, proteins: list[ProteinSequence], store, console: Console
 ) -> None:
     """Write the summary, the one file, and the pictures."""
-    from protenix_ms.predict.embeddings import read_arrays, sequence_key, write_one_file
+    from protenix_ms.predict.embeddings import read_arrays, write_one_file
     from protenix_ms.predict.plots import can_plot, contacts_png
 
     table = io.StringIO()
@@ -133,8 +133,7 @@ def _write_results(
     writer.writerow(SUMMARY)
     for protein in proteins:
         path = store.path(protein.sequence)
-        length = len(protein.sequence)
-        writer.writerow((protein.name, length, path.name, sequence_key(protein.sequence)))
+        writer.writerow((protein.name, len(protein.sequence), path.name))
     write_text(args.output / "summary.tsv", table.getvalue())
     if args.one_file:
         write_one_file(args.output / "embeddings.safetensors",

@@ -17,7 +17,7 @@ from protenix_ms.config.training import training_config
 from protenix_ms.data.dataset import require_prepared
 from protenix_ms.errors import OutputError
 from protenix_ms.io.atomic import make_folder
-from protenix_ms.predict.settings import require_device, require_embeddings
+from protenix_ms.predict.settings import refuse_language_model, require_device
 from protenix_ms.predict.weights import find_weights
 from protenix_ms.train.record import EVALUATION, Record, judged_text
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """
     config = load_config(args.model, args.config, args.overrides, {})
     require_device(args.device, "fp32")
-    require_embeddings(config)
+    refuse_language_model(config, "evaluate")
     require_predictable(config)
     weights = find_weights(config.model_name, args.checkpoint, None, may_be_random=False)
     require_prepared([args.data])

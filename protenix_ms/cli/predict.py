@@ -27,12 +27,12 @@ from protenix_ms.io import say_skipped, scan_jobs, validate
 from protenix_ms.io.atomic import make_folder
 from protenix_ms.io.confidence_write import FULL_DATA_CHOICES, JSON_TOKENS
 from protenix_ms.job import MAX_SEED, Job
+from protenix_ms.predict.language_model import choose_language_model
 from protenix_ms.predict.settings import (
     RANK_BY,
     Settings,
     default_options,
     require_device,
-    require_embeddings,
     require_guidance,
 )
 from protenix_ms.predict.weights import find_weights
@@ -54,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: structures then mean nothing")
+    add("--esm", metavar="NAME|FILE", help="encoder of the esm and ism variants: its name, file, "
+        "or folder of transformers (default: the variant's own, in the cache folder)")
+    add("--embeddings", type=Path, metavar="DIR",
+        help="vectors of residues made before, as `embed` writes them")
     searching = parser.add_argument_group("search")
     searching.add_argument("--search", action="store_true", help="first find alignments and "
                            "templates that jobs lack, as the command search does; implied by "
@@ -106,7 +110,6 @@ def run(args: argparse.Namespace) -> int:
     """
     config = _configuration(args)
     require_device(args.device, args.dtype)
-    require_embeddings(config)
     require_predictable(config)
     require_guidance(config)
     searched, refused = None, []
@@ -122,11 +125,13 @@ def run(args: argparse.Namespace) -> int:
         return 2
     options = _feature_options(args, config)
     weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
+    language_model = choose_language_model(config, args.esm, args.embeddings,
+                                           args.random_weights, args.memory)
     _require_writable(args.output)
     settings = Settings(
         args.output, config, weights, _dictionary(args), options, args.seeds, args.device,
         args.dtype, args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
-        args.rank_by)
+        args.rank_by, language_model)
     console = Console(args.quiet, args.debug)
     launch.configure(args.device)
     launch.stop_softly()
@@ -135,6 +140,10 @@ def run(args: argparse.Namespace) -> int:
 
     policy = Policy(device=args.device, dtype=args.dtype, memory=args.memory, jit=JIT[args.jit])
     with using(policy):
+        if language_model is not None:
+            console.line(f"vectors of residues: {language_model.label()}")
+            jobs, without = language_model.prepare(jobs)
+            refused += without
         outcomes = Batch(settings, console).run(jobs)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
     rows += [("-", "-", "refused", error) for error in refused]

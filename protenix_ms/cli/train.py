@@ -17,7 +17,7 @@ from protenix_ms.cli.configuration import load_training_config
 from protenix_ms.config.training import STAGES
 from protenix_ms.data.dataset import require_prepared
 from protenix_ms.errors import OutputError
-from protenix_ms.predict.settings import require_device, require_embeddings
+from protenix_ms.predict.settings import refuse_language_model, require_device
 from protenix_ms.predict.weights import Weights, find_weights
 from protenix_ms.train.record import LOG, judged_text, sole_training
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """
     config = load_training_config(args.model, args.config, args.stage, args.overrides)
     require_device(args.device, args.dtype)
-    require_embeddings(config)
+    refuse_language_model(config, "train")
     weights = find_weights(config.model_name, args.init, None) if args.init else None
     with ExitStack() as locks:
         if int(os.environ.get("MS_WORKER_NUM", "1")) < 2:  # else `_train` does, after they met

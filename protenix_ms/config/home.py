@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders of weights and compiled kernels on this machine.
+"""Folders of weights, embeddings and compiled kernels on this machine.
 
-`~/.cache/protenix_ms/{weights,kernels}`; the environment variable `PROTENIX_MS_HOME` moves both.
-The folders are only named here: whoever writes into one makes it. The op for Ascend is built into
-the package.
+`~/.cache/protenix_ms/{weights,embeddings,kernels}`; the environment variable `PROTENIX_MS_HOME`
+moves all. The folders are only named here: whoever writes into one makes it. The op for Ascend is
+built into the package.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ def search_dir() -> Path:
 def databases_dir() -> Path:
     """Return the folder where sequence databases are looked for when none is named."""
     return home_dir() / "databases"
+
+
+def embeddings_dir() -> Path:
+    """Return the folder of vectors that encoders made, below it one folder for each encoder."""
+    return home_dir() / "embeddings"
 
 
 def ascend_op_folder(environ: Mapping[str, str] = os.environ) -> Path | None:

@@ -92,7 +92,8 @@ def model_config(shared: dict[str, Any] | None = None) -> ConfigDict:
     return ConfigDict({
         "model_name": "",
         "widths": w,
-        "esm": {"enable": False, "model_name": "esm2-3b", "embedding_dim": 2560},
+        # layers: of an encoder by rule, beside --random-weights; 0 for as many as the model has
+        "esm": {"enable": False, "model_name": "esm2-3b", "embedding_dim": 2560, "layers": 0},
         # MC-dropout on the recycled pair, at inference too (Protenix report)
         "mc_dropout_apply_rate": 0.4, "mc_dropout_rate": 0.4,
         "use_msa": True,

@@ -24,8 +24,8 @@ Shapes = dict[str, tuple[int, ...]]
 TABLE = Path(__file__).with_name("parameters.json.xz")
 # Settings of a module that change no shape. A setting that is not listed counts as a size.
 _NO_SIZES = frozenset({
-    "N_cycle", "dropout", "msa_dropout", "pair_dropout", "pairformer_dropout", "msa_chunk_size",
-    "msa_max_size", "sample_cutoff", "sample_lower_bound", "sigma_data"})
+    "layers", "N_cycle", "dropout", "msa_dropout", "pair_dropout", "pairformer_dropout",
+    "msa_chunk_size", "msa_max_size", "sample_cutoff", "sample_lower_bound", "sigma_data"})
 
 
 def released_shapes(model_name: str) -> Shapes:

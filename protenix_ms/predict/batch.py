@@ -77,8 +77,8 @@ class Batch:
     reporter: Reporter
     load: Callable[[Settings], Predictor] = lambda s: load_predictor(
         s.config, s.weights, s.ccd, s.options)
-    featurize: Callable[[Settings, Job, int], Example] = lambda s, job, seed: featurize(
-        job, seed, s.ccd, s.options)
+    featurize: Callable[[Settings, Job, int], Example] = lambda s, job, seed: _featurize(
+        s, job, seed)
     _predictor: Predictor | None = None
     _content: dict | None = None
 
@@ -272,10 +272,19 @@ class Batch:
             "weights_file": str(settings.weights.path or ""),
             "settings": self._content,
             "ccd_file": str(settings.ccd.path),
+            "language_model": settings.language_model and settings.language_model.label(),
             "notes": list(collect_notes(job, settings)),
             "chains": name_chains(job),
             "templates": template_record(job, settings.options),
         }
+
+
+def _featurize(settings: Settings, job: Job, seed: int) -> Example:
+    """Make the model's inputs of a job, the vectors of a language model included."""
+    example = featurize(job, seed, settings.ccd, settings.options)
+    if settings.language_model is not None:
+        example.features.update(settings.language_model.features(job, example.tokens))
+    return example
 
 
 def _counted(number: int, noun: str) -> str:

@@ -7,7 +7,6 @@ that is there is never computed twice, so that an interrupted run goes on.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from protenix_ms.esm import Encoder, Encoding, encode, load_encoder
 from protenix_ms.esm.encoder import TOKENS_AT_ONCE
 from protenix_ms.files import replacing
 from protenix_ms.io.atomic import write_bytes
+from protenix_ms.io.embeddings import embedding_path
 from protenix_ms.runtime.resources import available_bytes
 from protenix_ms.typing import Array
 
@@ -95,7 +95,7 @@ class EmbeddingStore:
 
     def path(self, sequence: str) -> Path:
         """Name the file of a sequence."""
-        return self.folder / f"{sequence_key(sequence)}.safetensors"
+        return embedding_path(self.folder, sequence)
 
     def mark(self) -> str:
         """Describe what makes a file: weights, layers, numbers, format."""
@@ -138,11 +138,6 @@ class EmbeddingStore:
     ) -> Iterator[Encoding]:
         wish = self.wish
         return encode(encoder, sequences, wish.layers, wish.contacts, wish.logits, progress)
-
-
-def sequence_key(sequence: str) -> str:
-    """Return the sha256 of a sequence, which names its file."""
-    return hashlib.sha256(sequence.encode("ascii")).hexdigest()
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

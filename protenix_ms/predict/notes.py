@@ -28,10 +28,10 @@ _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
 
 def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     """List the notes of a job under `settings`, each once, those of its reader first."""
-    notes = (*job.notes, *unused_input(job, settings.config), *_note_missing_alignments(job),
-             *note_pairing(job, settings.options), *note_templates(job, settings.options),
-             *_note_gaps(job, settings), *_note_least_distances(job, settings.config),
-             *_note_loose_parts(job))
+    notes = (*job.notes, *unused_input(job, settings.config),
+             *_note_missing_alignments(job, settings), *note_pairing(job, settings.options),
+             *note_templates(job, settings.options), *_note_gaps(job, settings),
+             *_note_least_distances(job, settings.config), *_note_loose_parts(job))
     return tuple(dict.fromkeys(notes))
 
 
@@ -115,12 +115,12 @@ def _fragments(ligand: Ligand) -> list[str]:
     return Chem.MolToSmiles(Chem.RemoveHs(mol)).split(".")
 
 
-def _note_missing_alignments(job: Job) -> Iterator[str]:
-    """Say how many proteins come without an alignment."""
+def _note_missing_alignments(job: Job, settings: Settings) -> Iterator[str]:
+    """Say how many proteins come without an alignment, if the model reads any."""
     proteins = {number: entity for number, entity in job.numbered_entities()
                 if isinstance(entity, Polymer) and entity.kind == "protein"}
     without = [e for e in proteins.values() if not (e.unpaired_msa or e.paired_msa)]
-    if without:
+    if without and settings.options.use_msa:
         yield (f"{len(without)} of {len(proteins)} protein entities have no alignment; "
                "expect lower accuracy")
 

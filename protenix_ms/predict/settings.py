@@ -15,6 +15,7 @@ from protenix_ms.features import FeatureOptions
 from protenix_ms.features.template_choice import TemplateOptions
 from protenix_ms.guidance.settings import GuidanceSettings
 from protenix_ms.job import Job
+from protenix_ms.predict.language_model import LanguageModel, reads_embeddings
 from protenix_ms.predict.weights import Weights
 
 DEFAULT_SEED = 101
@@ -48,17 +49,12 @@ def require_device(device: str, dtype: str) -> None:
                           "product", fix="use --dtype fp32")
 
 
-def require_embeddings(config: ConfigDict) -> None:
-    """Refuse a variant that reads language-model embeddings instead of alignments: jobs have none.
-
-    The constraint variant's configuration names a language model too, but its files lack it.
-    """
-    if config.esm.enable and not config.use_msa:
+def refuse_language_model(config: ConfigDict, command: str) -> None:
+    """Refuse a variant that reads a language model in a command whose entries bring no vectors."""
+    if reads_embeddings(config):
         raise ConfigError(
-            f"{config.model_name} needs embeddings of {config.esm.model_name} "
-            "('esm_token_embedding'), and no job brings any",
-            fix="choose a variant without esm or ism in its name",
-        )
+            f"{config.model_name} reads vectors of {config.esm.model_name}, which {command} does "
+            "not make", fix="choose a variant without esm or ism in its name")
 
 
 def require_guidance(config: ConfigDict) -> None:
@@ -84,6 +80,7 @@ class Settings:
         full_data: which files hold it, one of `io.confidence_write.FULL_DATA_CHOICES`.
         rank_by: order of `ranking.csv`, one of `RANK_BY`; it changes no result, so finished seeds
             stay.
+        language_model: where the vectors of residues come from, None for a variant without.
     """
 
     output: Path
@@ -99,6 +96,7 @@ class Settings:
     check_memory: bool = True
     full_data: str = "auto"
     rank_by: str = "score"
+    language_model: LanguageModel | None = None
 
     @property
     def label(self) -> str:
@@ -125,4 +123,5 @@ class Settings:
             "device": self.device,
             "dtype": self.dtype,
             "full_data": self.full_data,
+            "language_model": self.language_model and self.language_model.fingerprint(),
         }

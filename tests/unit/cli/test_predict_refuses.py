@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 MIXED = {"same job name twice"}  # the first of its jobs is fine and would run
 REFUSED = [case for case in CASES if case.name not in MIXED]
 MODEL = "protenix_tiny_default_v0.5.0"
+ENCODER = ROOT / "tests" / "golden" / "esm" / "esm2_tiny_rule_half.pt"
 SCRIPT = """
 import contextlib, io, json, sys, time
 from protenix_ms.cli.main import main
@@ -100,7 +101,11 @@ def refusals(tmp_path_factory):
     commands = {
         "model": ["--model", "protenix_tiny"], "seeds": ["--seeds", "a"],
         "samples": ["--samples", 0], "bf16": ["--dtype", "bf16"],
-        "esm": ["--model", "protenix_mini_esm_v0.5.0"],
+        "esm": ["--model", "protenix_mini_esm_v0.5.0", "--embeddings", folder / "absent"],
+        "no esm": ["--embeddings", folder],
+        "width": ["--model", "protenix_mini_ism_v0.5.0", "--esm", ENCODER],
+        "encoder": ["--model", "protenix_mini_esm_v0.5.0", "--esm", "esm2_t36_3B"],
+        "no encoder": ["--model", "protenix_mini_esm_v0.5.0", "--esm", "esm2_t36_3B_UR50D"],
         "setting": ["--set", "sample_diffusion.N_stepp=3"], "no value": ["--set", "model"],
         "type": ["--set", "sample_diffusion.N_step=many"],
         "config": ["--config", folder / "absent.py"], "empty": ["--config", folder / "config.py"],
@@ -121,7 +126,11 @@ def refusals(tmp_path_factory):
     ("seeds", ("'a' is no seed; write numbers like 101,102",)),
     ("samples", ("1 or more",)),
     ("bf16", ("bf16 runs on Ascend only", "--dtype fp32")),
-    ("esm", ("esm2-3b", "esm_token_embedding", "choose a variant")),
+    ("esm", ("absent", "no such folder of embeddings", "protenix-ms embed")),
+    ("no esm", ("--embeddings", "reads no language model", "esm or ism in its name")),
+    ("width", ("has 72 channels", "reads 2560", "esm2_t36_3B_UR50D_ism")),
+    ("encoder", ("'esm2_t36_3B' is neither a file nor an encoder", "esm2_t36_3B_UR50D")),
+    ("no encoder", ("no weights of the encoder esm2_t36_3B_UR50D", "protenix-ms fetch")),
     ("setting", ("'N_stepp'", "did you mean 'N_step'")),
     ("no value", ("expected KEY=VALUE",)),
     ("type", ("expected int, got 'many'",)),

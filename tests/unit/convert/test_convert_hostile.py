@@ -142,6 +142,11 @@ STREAMS = {
     "state of a function": b"ctorch._utils\n_rebuild_tensor_v2\n}X\x08\0\0\0__code__NsN\x86b",
     "state of a tensor": TENSOR + b"}b", "item of a tensor": TENSOR + b"K\x01K\x02s",
     "append to a dictionary": b"}K\x01a", "extend a tensor": TENSOR + b"(K\x01e",
+    "object of a function": b"ccollections\nOrderedDict\n)\x81",
+    "namespace with arguments": b"cargparse\nNamespace\nK\x01\x85\x81",
+    "namespace by keyword": b"cargparse\nNamespace\n)}\x92",
+    "item of a namespace": b"cargparse\nNamespace\n)\x81X\x01\0\0\0aK\x01s",
+    "state of a namespace": b"cargparse\nNamespace\n)\x81K\x01b",
     "subclass": b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch\nSize\nctorch\nTensor\n))tR",
     "subclass of a function": b"ctorch._tensor\n_rebuild_from_type_v2\n(" + REBUILD
     + b"ctorch._utils\n_rebuild_tensor\n))tR",
