@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from protenix_ms import __version__
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import Parser, replace_flags
-from protenix_ms.cli.report import lasting_streams
+from protenix_ms.cli.console import lasting_streams
 from protenix_ms.errors import CheckpointError, ProtenixError, explain, is_out_of_memory, nearest
 
 COMMANDS = {

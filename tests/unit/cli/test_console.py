@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from protenix_ms.cli.report import Console, lasting_streams, table
+from protenix_ms.cli.console import Console, lasting_streams, table
 
 
 class Terminal(io.StringIO):
@@ -83,7 +83,7 @@ def test_a_process_ends_with_its_own_code(tmp_path, redirection):
     """Descriptors 0 to 2 never become a result's file, and the last flush does not count."""
     script = tmp_path / "s.py"
     script.write_text(
-        "import os, sys, time\nfrom protenix_ms.cli.report import lasting_streams\n"
+        "import os, sys, time\nfrom protenix_ms.cli.console import lasting_streams\n"
         "with lasting_streams():\n"
         "    time.sleep(0.3)\n    print('x' * 100000)\n    print('y', file=sys.stderr)\n"
         "    file = open(sys.argv[1], 'w')\n    os.write(2, b'log')\n    file.write('result')\n"
