@@ -172,12 +172,13 @@ class Job:
         name: job and folder name.
         entities: polymers and ligands, 1-based by position in the list for addresses.
         bonds: covalent bonds between entities.
-        contacts, pocket: constraints; no model is given them yet, and the run says so.
+        contacts, pocket: constraints, which only the constraint model reads.
         seeds: ``modelSeeds`` of the job, empty when absent.
         entity_numbers: per entity, the number of the first one it is a copy of (its own if it
             is none); empty: no entity is a copy of another. Bonds address the first one.
         source: file the job was read from, and its index there, for messages.
         notes: sentences about what the reader changed or left out, for the run and `run.json`.
+        own_components: mmCIF text of components that only this job knows, or "".
         document: the JSON object of Protenix or AlphaFold 3 that it was read from; None for others.
     """
 
@@ -188,6 +189,7 @@ class Job:
     pocket: Pocket | None = None
     seeds: tuple[int, ...] = ()
     entity_numbers: tuple[int, ...] = ()
+    own_components: str = field(default="", repr=False)
     source: str = field(default="", compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
     document: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)

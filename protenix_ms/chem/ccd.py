@@ -8,7 +8,7 @@ import functools
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -107,6 +107,7 @@ class ComponentDictionary:
         self._row = {code.decode(): i for i, code in enumerate(columns["code"].tolist())}
         self._components: dict[str, Component] = {}
         self._override: dict[str, Array] | None = None
+        self._own_digest = ""
         self.conformers_path: Path | None = None
 
     @classmethod
@@ -120,8 +121,8 @@ class ComponentDictionary:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Return the digest of the table's file, for `run.json`."""
-        return file_sha256(self.path)
+        """Return the digest of the table's file and of components added to it, for `run.json`."""
+        return "+".join(filter(None, (file_sha256(self.path), self._own_digest)))
 
     @functools.cached_property
     def conformers_sha256(self) -> str | None:
@@ -134,10 +135,10 @@ class ComponentDictionary:
         return len(self._row)
 
     def __contains__(self, code: object) -> bool:
-        return code in self._row
+        return code in self._row or code in self._components
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._row)
+        return iter(dict.fromkeys((*self._row, *self._components)))
 
     def __getitem__(self, code: str) -> Component:
         """Return a component.
@@ -173,9 +174,23 @@ class ComponentDictionary:
         other.conformers_path = Path(path)
         return other
 
+    def with_components(
+        self, components: Mapping[str, Component], digest: str
+    ) -> ComponentDictionary:
+        """Return the same dictionary with further components, which win over its own.
+
+        Args:
+            digest: names them in `sha256`.
+        """
+        other = ComponentDictionary(self.path, self._columns)
+        other._override, other.conformers_path = self._override, self.conformers_path
+        other._components = {**self._components, **components}
+        other._own_digest = "+".join(filter(None, (self._own_digest, digest)))
+        return other
+
     def _unknown(self, code: str) -> ChemistryError:
         upper = str(code).upper()
-        near = [upper] if upper in self else difflib.get_close_matches(upper, self._row, 9, 0.7)
+        near = [upper] if upper in self else difflib.get_close_matches(upper, list(self), 9, 0.7)
         near.sort(key=lambda known: -len(os.path.commonprefix([known, upper])))
         hint = f"did you mean '{near[0]}'? Otherwise " if near else ""
         return ChemistryError(

@@ -27,6 +27,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "--dtype": {"choices": ("fp32", "bf16"), "default": "fp32", "help":
                 "numbers of the network; bf16, on Ascend only, computes products in bf16 beside "
                 "fp32 islands, weights and losses stay fp32 (default %(default)s)"},
+    "--ccd-extra": {"type": Path, "metavar": "FILE",
+                    "help": "mmCIF file of further components, which win over those of the table"},
     "--ccd": {"type": Path, "metavar": "FILE", "help": "another component table"},
     "--conformers": {"type": Path, "metavar": "FILE",
                      "help": "reference conformers (npz) that replace the table's"},

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config import DEFAULT_MODEL, apply_overrides, apply_words, get_config
 from protenix_ms.config.training import require_usable, stage_config
-from protenix_ms.errors import ConfigError
+from protenix_ms.errors import ChemistryError, ConfigError, InputError
+from protenix_ms.io.text_file import read_text
 from protenix_ms.job import require_seed
 
 
@@ -33,6 +36,27 @@ def load_config(
     """
     config = _from_file(file, model) if file else get_config(model or DEFAULT_MODEL)
     return apply_overrides(apply_words(config, words), overrides)
+
+
+def load_dictionary(args: Namespace) -> ComponentDictionary:
+    """Read the components that --ccd, --conformers and --ccd-extra name; each file once.
+
+    Raises:
+        ChemistryError, InputError: a file that cannot be read or used.
+    """
+    table = ComponentDictionary.load(args.ccd)
+    if args.conformers:
+        table = table.with_conformers(args.conformers)
+    if not args.ccd_extra:
+        return table
+    from protenix_ms.chem.own_components import (
+        with_text,  # RDKit, which other runs need not wait for
+    )
+
+    try:
+        return with_text(table, read_text(args.ccd_extra))
+    except ChemistryError as error:
+        raise InputError(error.message, where=str(args.ccd_extra), fix=error.fix) from None
 
 
 def load_training_config(

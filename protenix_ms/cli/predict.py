@@ -12,10 +12,9 @@ from tempfile import TemporaryFile
 
 from ml_collections import ConfigDict
 
-from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, iso_date, seeds, share, whole
-from protenix_ms.cli.configuration import load_config
+from protenix_ms.cli.configuration import load_config, load_dictionary
 from protenix_ms.cli.console import Console, table
 from protenix_ms.cli.search import add_options, search_jobs
 from protenix_ms.config.model import require_predictable
@@ -81,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="last release date of a hit that is used (default %(default)s)")
     add("--min-template-identity", type=share, default=0.0, metavar="X",
         help="smallest share of equal residues in a hit, from 0 to 1 (default 0)")
-    add_shared(parser.add_argument_group("chemistry"), "--ccd", "--conformers")
+    add_shared(parser.add_argument_group("chemistry"), "--ccd", "--ccd-extra", "--conformers")
     running = parser.add_argument_group("running")
     add = running.add_argument
     add("--overwrite", action="store_true", help="redo finished seeds")
@@ -129,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
                                            args.random_weights, args.memory)
     _require_writable(args.output)
     settings = Settings(
-        args.output, config, weights, _dictionary(args), options, args.seeds, args.device,
+        args.output, config, weights, load_dictionary(args), options, args.seeds, args.device,
         args.dtype, args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
         args.rank_by, language_model)
     console = Console(args.quiet, args.debug)
@@ -174,9 +173,6 @@ def _feature_options(args: argparse.Namespace, config: ConfigDict) -> FeatureOpt
         min_identity=args.min_template_identity))
 
 
-def _dictionary(args: argparse.Namespace) -> ComponentDictionary:
-    table = ComponentDictionary.load(args.ccd)  # reads each file once
-    return table.with_conformers(args.conformers) if args.conformers else table
 
 
 def _read_jobs(
@@ -195,7 +191,7 @@ def _read_jobs(
             if isinstance(job, InputError):
                 raise job
             _require_name(job)
-            validate(job, _dictionary(args))
+            validate(job, load_dictionary(args))
             jobs.append(job)
         except InputError as error:
             refused.append(error)

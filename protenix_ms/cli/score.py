@@ -15,7 +15,7 @@ import numpy as np
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, seeds, whole
-from protenix_ms.cli.configuration import load_config
+from protenix_ms.cli.configuration import load_config, load_dictionary
 from protenix_ms.cli.console import Console, table
 from protenix_ms.config.model import require_predictable
 from protenix_ms.data.scored import ScoredStructure, read_scored, structure_files
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights by rule instead of a checkpoint: scores then mean nothing")
     add("--seeds", type=seeds, default=(), metavar="101,102|1-5", help="default: 101")
     add("--cycles", type=whole(1), metavar="N", help="recycles (default: the model's)")
-    add_shared(parser, "--ccd", "--conformers")
+    add_shared(parser, "--ccd", "--ccd-extra", "--conformers")
     add("--overwrite", action="store_true", help="redo finished structures")
     add("--memory", type=gibibytes, metavar="GIB",
         help="memory a structure may take (default: what is free)")
@@ -73,8 +73,7 @@ def run(args: argparse.Namespace) -> int:
     require_device(args.device, args.dtype)
     require_embeddings(config)
     require_predictable(config)
-    ccd = ComponentDictionary.load(args.ccd)
-    ccd = ccd.with_conformers(args.conformers) if args.conformers else ccd
+    ccd = load_dictionary(args)
     structures, refused = _read_structures(args, ccd)
     for error in refused:
         print(f"protenix-ms score: {error}", file=sys.stderr)

@@ -12,6 +12,7 @@ from protenix_ms.chem.atom_table import AtomTable, concatenate
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.covalent import apply_covalent_bonds, selenomethionine_to_methionine
 from protenix_ms.chem.ligand import build_ligand
+from protenix_ms.chem.own_components import dictionary_of
 from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
 from protenix_ms.errors import ChemistryError
 from protenix_ms.features.annotation import AnnotatedAtoms, annotate
@@ -37,6 +38,7 @@ def assemble(
         ChemistryError: a residue, ligand or bond that cannot be built; neighbours in a chain that
             nothing bonds.
     """
+    ccd = dictionary_of(job, ccd)
     names = chain_names(job)
     built: dict[int, AtomTable] = {}
     copies: list[AtomTable] = []

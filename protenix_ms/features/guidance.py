@@ -19,6 +19,7 @@ from protenix_ms.chem.geometry_rules import GeometryRules, geometry_rules
 from protenix_ms.chem.ligand import atom_names, molecule_from_smiles
 from protenix_ms.chem.ligand_file import molecule_from_file
 from protenix_ms.chem.molecule import add_conformer, component_molecule
+from protenix_ms.chem.own_components import dictionary_of
 from protenix_ms.constants.restypes import STANDARD_RESIDUES
 from protenix_ms.features.annotation import AnnotatedAtoms
 from protenix_ms.job import Job, Polymer
@@ -44,7 +45,7 @@ def guidance_features(
     Args:
         atoms: of the job; their `ref_pos` decides handedness where a ligand is SMILES or a file.
     """
-    rules = list(_rules_by_residue(job, atoms, ccd))
+    rules = list(_rules_by_residue(job, atoms, dictionary_of(job, ccd)))
     features: dict[str, Array] = {}
     for part, (name, width, values) in _FEATURES.items():
         rows = [(where[list(rule[0])], *rule[1:])

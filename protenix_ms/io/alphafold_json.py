@@ -21,7 +21,13 @@ from protenix_ms.errors import InputError
 from protenix_ms.io import protenix_json
 from protenix_ms.io import sequence as texts
 from protenix_ms.io.a3m import check_alignment
-from protenix_ms.io.entities import check_entities, length_of, make_bonds, merge_equal_entities
+from protenix_ms.io.entities import (
+    check_entities,
+    length_of,
+    make_bonds,
+    merge_equal_entities,
+    read_own_components,
+)
 from protenix_ms.io.json_model import (
     CamelModel,
     EntityPlace,
@@ -32,11 +38,11 @@ from protenix_ms.io.json_model import (
     Whole,
     check_range,
     read_model,
-    unsupported,
     walk_entities,
     within,
 )
 from protenix_ms.io.protenix_templates import TemplateEntry, read_templates
+from protenix_ms.io.server_glycans import expand_glycan
 from protenix_ms.job import (
     Alignment,
     AtomAddress,
@@ -48,9 +54,6 @@ from protenix_ms.job import (
     Polymer,
     PolymerKind,
 )
-
-_NO_CCD = unsupported("userCCD is not supported",
-                      "give the component as SMILES, or as a ligand FILE_ in a Protenix JSON")
 
 
 def _check_end(end: Any) -> Any:
@@ -129,8 +132,8 @@ class AlphaFold3Job(CamelModel):
     model_seeds: protenix_json.Seeds = []
     sequences: list[EntityEntry]
     bonded_atom_pairs: list[_Pair] = []
-    user_ccd: Annotated[Any, _NO_CCD] = Field(None, alias="userCCD")
-    user_ccd_path: Annotated[Any, _NO_CCD] = Field(None, alias="userCCDPath")
+    user_ccd: Text | None = Field(None, alias="userCCD")
+    user_ccd_path: Text | None = Field(None, alias="userCCDPath")
     dialect: str
     version: Annotated[Whole, within(1, 4)] = 4
 
@@ -145,12 +148,18 @@ class _ServerModel(CamelModel):
             "leave out dialect and version: only a Protenix JSON has it")}
 
 
+class GlycanEntry(_ServerModel):
+    """A tree of sugars on a residue."""
+
+    residues: Text
+    position: Whole
+
+
 class ServerProtein(_ServerModel, protenix_json.ProteinBase):
     """A protein of the server."""
 
     use_structure_template: bool | None = None
-    glycans: Annotated[Any, unsupported(
-        "glycans are not supported", "write a Protenix JSON with covalent_bonds")] = None
+    glycans: list[GlycanEntry] = []
 
 
 class ServerNucleotides(_ServerModel, protenix_json.NucleotideBase):
@@ -204,16 +213,16 @@ def read_alphafold3_job(value: Any, folder: Path, source: str) -> Job:
     """Read the job of an AlphaFold 3 document.
 
     Raises:
-        InputError: anything AlphaFold 3 would refuse, user CCD.
+        InputError: anything AlphaFold 3 would refuse.
     """
     return _read_job(AlphaFold3Job, _read_entity, value, folder, source)
 
 
 def read_server_job(value: Any, folder: Path, source: str) -> Job:
-    """Read one job of an AlphaFold Server file.
+    """Read one job of an AlphaFold Server file; glycans become bonded ligands at its end.
 
     Raises:
-        InputError: another version, a key that the server's format does not have, glycans.
+        InputError: another version, a key that the server's format does not have.
     """
     return _read_job(ServerJob, _read_server_entity, value, folder, source)
 
@@ -228,11 +237,38 @@ def _read_job(
     notes = [note] if note else []
     walked = list(walk_entities(entry.sequences, where, folder, notes))
     entities = tuple(read_entity(content, place) for place, content in walked)
-    check_entities(entities, [place.where for place, _ in walked], where)
-    pairs = entry.bonded_atom_pairs if isinstance(entry, AlphaFold3Job) else []
+    places, bonds, own = [place.where for place, _ in walked], (), ""
+    if isinstance(entry, AlphaFold3Job):
+        bonds = _read_bonds(entry.bonded_atom_pairs, entities, where)
+        own = read_own_components(entry.user_ccd, entry.user_ccd_path, folder, where)
+    else:
+        entities, bonds = _read_glycans(entities, walked)
+        places += [where] * (len(entities) - len(places))
+    check_entities(entities, places, where)
     return merge_equal_entities(Job(
-        name, entities, _read_bonds(pairs, entities, where), seeds=tuple(entry.model_seeds),
-        source=source, notes=tuple(notes)))
+        name, entities, bonds, seeds=tuple(entry.model_seeds), source=source, notes=tuple(notes),
+        own_components=own))
+
+
+def _read_glycans(
+    entities: tuple[Entity, ...], walked: Sequence[tuple[EntityPlace, Any]]
+) -> tuple[tuple[Entity, ...], tuple[CovalentBond, ...]]:
+    """Add a ligand for every glycan of the proteins, and the bonds that hold it."""
+    ligands: list[Ligand] = []
+    bonds: list[CovalentBond] = []
+    for number, (place, content) in enumerate(walked, 1):
+        for index, glycan in enumerate(getattr(content, "glycans", ()), 1):
+            where, chain = f"{place.where}, glycan {index}", cast(Polymer, entities[number - 1])
+            check_range(glycan.position, 1, len(chain.sequence), "position", where)
+            ligand, links, note = expand_glycan(
+                glycan.residues, chain, number, glycan.position,
+                len(entities) + len(ligands) + 1, where)
+            ligands.append(ligand)
+            bonds += links
+            place.note(note)
+    return (*entities, *ligands), make_bonds(
+        [(f"covalent bond {i}", bond.first, bond.second) for i, bond in enumerate(bonds, 1)],
+        (*entities, *ligands))
 
 
 def _read_server_entity(entry: protenix_json.Copies, place: EntityPlace) -> Entity:

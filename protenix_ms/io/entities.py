@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from protenix_ms.constants.restypes import SEQUENCE_LETTERS
 from protenix_ms.errors import InputError
+from protenix_ms.io.text_file import find_file, read_text
 from protenix_ms.job import AtomAddress, CovalentBond, Entity, Job, Ligand, Polymer
 
 MAX_CHAINS = 1000
@@ -133,6 +135,21 @@ def note_equal_entities(job: Job) -> Job:
         fact = "are the same ligand" if ligand else "have the same sequence"
         notes.append(f"{_name(group)} {fact}; count {count} makes them copies")
     return replace(job, notes=tuple(notes))
+
+
+def read_own_components(text: str | None, path: str | None, folder: Path, where: str) -> str:
+    """Return the mmCIF text of userCCD or of the file userCCDPath, "" without both.
+
+    Raises:
+        InputError: both stand together; the file cannot be read.
+    """
+    if text and path:
+        raise InputError("userCCD and userCCDPath stand together", where=where,
+                         fix="keep one of them")
+    if not path:
+        return text or ""
+    place = f"{where}, userCCDPath"
+    return read_text(find_file(path, folder, place), place)
 
 
 def merge_equal_entities(job: Job) -> Job:

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field
 from protenix_ms.errors import InputError
 from protenix_ms.io import sequence as texts
 from protenix_ms.io.a3m import check_alignment, read_alignment_file
-from protenix_ms.io.entities import MAX_CHAINS, check_entities
+from protenix_ms.io.entities import MAX_CHAINS, check_entities, read_own_components
 from protenix_ms.io.json_model import (
     CamelModel,
     EntityPlace,
@@ -175,7 +175,6 @@ class ProtenixJob(JsonModel):
         **dict.fromkeys(("seed", "seeds"), "write 'modelSeeds' if that is meant"),
         **{key: f'write "constraint": {{"{key}": ...}}' for key in ("contact", "pocket")},
         **dict.fromkeys(("bonds", "bondedAtomPairs"), "write 'covalent_bonds'"),
-        **dict.fromkeys(("userCCD", "userCCDPath"), "give the component as SMILES or as FILE_"),
         "version": 'it belongs to "dialect": write "alphafold3" or "alphafoldserver" there'}
     name: Annotated[Text, AfterValidator(texts.check_job_name)]
     sequences: list[EntityEntry]
@@ -183,6 +182,8 @@ class ProtenixJob(JsonModel):
     covalent_bonds: list[BondEntry] = []
     constraint: ConstraintEntry | None = None
     assembly_id: Any = None
+    user_ccd: Text | None = Field(None, alias="userCCD")
+    user_ccd_path: Text | None = Field(None, alias="userCCDPath")
 
 
 def read_protenix_job(value: Any, folder: Path, source: str) -> Job:
@@ -201,7 +202,8 @@ def read_protenix_job(value: Any, folder: Path, source: str) -> Job:
     contacts, pocket = read_constraints(entry.constraint, entities, f"{where}, constraint")
     return Job(
         entry.name, entities, read_bonds(entry.covalent_bonds, entities, where), contacts, pocket,
-        tuple(entry.model_seeds), source=source, notes=tuple(dict.fromkeys(notes)))
+        tuple(entry.model_seeds), source=source, notes=tuple(dict.fromkeys(notes)),
+        own_components=read_own_components(entry.user_ccd, entry.user_ccd_path, folder, where))
 
 
 def name_job(source: str, value: Any) -> str:

@@ -111,8 +111,8 @@ def check_changes(
 
 
 def check_code(text: str, where: str, example: str = "CCD_ATP") -> str:
-    """Return a CCD code if it is letters and digits only; `example` shows the dialect's form."""
-    if not text or not text.isascii() or not text.isalnum():
+    """Return a component's code if it is letters, digits and hyphens; `example` shows the form."""
+    if not text.isascii() or not text.replace("-", "").isalnum():
         raise InputError(f"{text[:40]!a} is not a CCD code", where=where,
                          fix=f"write for example {example}")
     return text

@@ -27,6 +27,11 @@ def validate(job: Job, ccd: ComponentDictionary) -> None:
             cannot read, a bond or contact to an atom its residue does not have.
     """
     where = f"{job.source} {job.name!r}".strip()
+    if job.own_components:
+        from protenix_ms.chem.own_components import dictionary_of  # RDKit, as below
+
+        with _at(f"{where}, userCCD"):
+            ccd = dictionary_of(job, ccd)
     places = [f"{where}, entity {number}" for number in range(1, len(job.entities) + 1)]
     check_entities(job.entities, places, where)
     for place, entity in zip(places, job.entities):

@@ -15,10 +15,12 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from protenix_ms.chem.ligand import molecule_from_smiles
 from protenix_ms.chem.ligand_file import molecule_from_file
+from protenix_ms.chem.own_components import dictionary_of, unused_components
 from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
 from protenix_ms.features.assembly import chain_names
 from protenix_ms.features.msa import note_pairing
 from protenix_ms.features.msa_chain import SHORTEST_ALIGNED
+from protenix_ms.io.entities import residues_of
 from protenix_ms.job import Job, Ligand, Polymer
 from protenix_ms.predict.settings import Settings, default_options, takes_constraints
 from protenix_ms.predict.templates import note_templates
@@ -31,7 +33,8 @@ def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     notes = (*job.notes, *unused_input(job, settings.config),
              *_note_missing_alignments(job, settings), *note_pairing(job, settings.options),
              *note_templates(job, settings.options), *_note_gaps(job, settings),
-             *_note_least_distances(job, settings.config), *_note_loose_parts(job))
+             *_note_least_distances(job, settings.config), *_note_loose_parts(job),
+             *_note_unused_components(job))
     return tuple(dict.fromkeys(notes))
 
 
@@ -76,8 +79,8 @@ def _note_gaps(job: Job, settings: Settings) -> Iterator[str]:
         changed = isinstance(entity, Polymer) and entity.modifications
         if not changed or not settings.options.upstream_quirks:
             continue
-        chain = build_polymer(entity.kind, entity.sequence, entity.modifications, settings.ccd,
-                              upstream_quirks=True)
+        chain = build_polymer(entity.kind, entity.sequence, entity.modifications,
+                              dictionary_of(job, settings.ccd), upstream_quirks=True)
         for place in unbonded_neighbours(chain):
             first, second = (chain.res_name[chain.res_id == i][0] for i in (place, place + 1))
             yield (f"entity {number}: upstream makes no bond between {first} {place} and "
@@ -94,6 +97,14 @@ def _note_loose_parts(job: Job) -> Iterator[str]:
             yield (f"entity {number}: nothing bonds {', '.join(parts)}, which are predicted as one "
                    "ligand of separate molecules; write their bonds if they are joined, or an "
                    "entity for each if they are not")
+
+
+def _note_unused_components(job: Job) -> Iterator[str]:
+    """Say which of a job's own components stand in no entity."""
+    codes = {code for entity in job.entities for code in (
+        residues_of(entity) if isinstance(entity, Polymer) else entity.codes)}
+    for code in unused_components(job, codes):
+        yield f"component {code} of userCCD stands in no entity"
 
 
 def _unbonded_components(job: Job, number: int, ligand: Ligand) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from protenix_ms import __version__
 from protenix_ms.chem.ccd import ComponentDictionary
+from protenix_ms.chem.own_components import dictionary_of
 from protenix_ms.errors import OutputError
 from protenix_ms.guidance.validity import COUNTS
 from protenix_ms.io.atomic import write_bytes
@@ -48,6 +49,7 @@ def structure_info(
         elif entity.labels:
             label = ", ".join(dict.fromkeys(filter(None, entity.labels)))
             descriptions[str(number)] = label[:_DESCRIPTION]
+    ccd = dictionary_of(job, ccd)
     components = {name: ccd[name] for name in residues if name in ccd}
     return StructureInfo(job.name, title, kinds, components, descriptions, __version__)
 

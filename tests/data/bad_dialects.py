@@ -21,8 +21,26 @@ def _server(*entities: dict, **extra: object) -> str:
     return json.dumps([{**base, "sequences": list(entities), **extra}])
 
 
+_ATOMS = "loop_ _chem_comp_atom.atom_id _chem_comp_atom.type_symbol C1 C C2 C\n"
+_BONDS = "loop_ _chem_comp_bond.atom_id_1 _chem_comp_bond.atom_id_2 _chem_comp_bond.value_order\n"
+BAD_COMPONENTS = [
+    ("that is no mmCIF", "hello", ("no mmCIF text",)),
+    ("without atoms", "data_X", ("component X has no atoms",)),
+    ("named as a residue", f"data_ALA\n{_ATOMS}", ("ALA is a standard residue",)),
+    ("with a bond to nowhere", f"data_X\n{_ATOMS}{_BONDS}C1 C9 SING\n", ("a bond to 'C9'",)),
+    ("with an odd order", f"data_X\n{_ATOMS}{_BONDS}C1 C2 FOUR\n", ("C1-C2 has no order",)),
+    ("with an odd element", f"data_X\n{_ATOMS.replace('C2 C', 'C2 Qq')}", ("element 'QQ'",)),
+    ("with one name twice", f"data_X\n{_ATOMS.replace('C2', 'C1')}", ("have one name",)),
+    ("twice", f"data_X\n{_ATOMS}data_Y\n_chem_comp.id X\n{_ATOMS}", ("stands there twice",)),
+    ("of hydrogens", "data_X\nloop_ _chem_comp_atom.atom_id _chem_comp_atom.type_symbol H1 H\n",
+     ("hydrogens only",)),
+    ("with an odd name", f"data_X_Y\n{_ATOMS}", ("'X_Y' cannot name a component",)),
+]
+
 _ALPHAFOLD3 = [
-    BadInput("user CCD", alphafold3(_AF_PROTEIN, userCCD="data_X"), ("userCCD is not supported",)),
+    *(BadInput(f"user CCD {name}", alphafold3(_AF_PROTEIN, userCCD=text), ("userCCD", *expected),
+               chemistry=True)
+      for name, text, expected in BAD_COMPONENTS),
     BadInput("AF3 without id", alphafold3({"rna": {"sequence": "ACG"}}), ("entity 1 (rna)", "id")),
     BadInput("AF3 version", alphafold3(_AF_PROTEIN, version=9), ("version is 9",)),
     BadInput(
@@ -52,7 +70,18 @@ _ALPHAFOLD3 = [
 
 _ALPHAFOLD3_FIELDS = [
     BadInput("AF3 user CCD by path", alphafold3(_AF_PROTEIN, userCCD="", userCCDPath="x.cif"),
-             ("userCCDPath", "userCCD is not supported")),
+             ("userCCDPath", "x.cif")),
+    BadInput("AF3 user CCD twice", alphafold3(_AF_PROTEIN, userCCD="data_X", userCCDPath="x.cif"),
+             ("userCCD and userCCDPath stand together", "keep one")),
+    *(BadInput(f"glycan {name}", _server({"proteinChain": {
+        "sequence": "GNASK", "count": 1, "glycans": [glycan]}}), ("glycan 1", *expected))
+      for name, glycan, expected in (
+        ("nowhere", {"residues": "NAG", "position": 9}, ("position is 9",)),
+        ("on glycine", {"residues": "NAG", "position": 1}, ("G 1 carries no glycan",)),
+        ("without a tree", {"residues": "NAG(", "position": 2}, ("the end",)),
+        ("of unknown linkage", {"residues": "XYS(NAG)", "position": 2}, ("NAG bonds to XYS",)),
+        ("of many branches", {"residues": "NAG(MAN)(MAN)(MAN)(MAN)", "position": 2},
+         ("more branches",)))),
     BadInput("AF3 count", _chain(count=2), ("entity 1 (protein)", "'count'", "one id per copy")),
     BadInput("AF3 unknown key", _chain(circular=True), ("entity 1 (protein)", "'circular'")),
     BadInput("AF3 unknown job key", alphafold3(_AF_PROTEIN, notes="x"), ("job 1", "'notes'")),
@@ -130,7 +159,8 @@ _UNREAD = [
     BadInput("seeds", job(protein(), seeds=[1]), ("'seeds'", "'modelSeeds'")),
     BadInput("bonds", job(protein(), bonds=[1]), ("'bonds'", "'covalent_bonds'")),
     BadInput("version alone", job(protein(), version=1), ("'version'", '"dialect"')),
-    BadInput("userCCD", job(protein(), userCCD="data_X"), ("'userCCD'", "SMILES")),
+    BadInput("userCCD", job(protein(), userCCD="data_X"), ("userCCD", "X has no atoms"),
+             chemistry=True),
     BadInput("unread chain key", job(protein(circular=True)),
              ("entity 1 (proteinChain)", "'circular'")),
     BadInput("unread ligand key", job({"ligand": {"ligand": "CCD_ATP", "charge": 0}}),
