@@ -53,7 +53,8 @@ TESTS = (
      "U/features P/test_msa_features.py U/predict/test_pairing_notes.py "
      "tests/cases/test_alignments.py P/features/test_features_recorded.py"),
     (r"features/(guidance|build)",
-     "U/guidance P/recorded/test_guidance_recorded.py P/features/test_features_recorded.py"),
+     "U/features/test_build.py U/guidance P/recorded/test_guidance_recorded.py "
+     "P/features/test_features_recorded.py"),
     (r"features/", "U/features P/features/test_features_recorded.py "
      "P/features/test_features_recorded_atoms.py P/features/test_features_live.py"),
 )
