@@ -130,7 +130,7 @@ class Recorder:
 
 
 @contextmanager
-def kernels_run(found: set[str]) -> Iterator[None]:
+def kernels_run(names: set[str]) -> Iterator[None]:
     """Add to `names` the primitives that run in the block, gradients included."""
     profiler = Profiler.get_instance("CPU")
     with tempfile.TemporaryDirectory() as folder:
@@ -147,4 +147,4 @@ def kernels_run(found: set[str]) -> Iterator[None]:
                     _, kernel, _, full = line.split(",")[:4]
                     # what the CPU spells out, a device has as one operator
                     whole = full.split("/")[1].lstrip("_") if full.startswith("Expand/") else kernel
-                    found.add(whole.partition("-op")[0])
+                    names.add(whole.partition("-op")[0])
