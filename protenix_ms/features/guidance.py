@@ -92,12 +92,12 @@ def _rules_by_residue(
             else:
                 continue
             rules[name] = _rules(mol, names, position), {n: i for i, n in enumerate(names)}
-        own, number = rules[name]
+        by_name, number = rules[name]
         where: Array = np.full(len(number), -1, np.int64)
         for row, atom in enumerate(atoms.atom_name[rows].tolist(), rows.start):
             if atom in number:
                 where[number[atom]] = row
-        yield _present(own, where), where
+        yield _present(by_name, where), where
 
 
 def _rules(mol: Chem.Mol, names: list[str], position: dict[str, Array]) -> GeometryRules:
