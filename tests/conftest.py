@@ -20,7 +20,7 @@ TOLD = frozenset(os.environ)  # before any test module sets a default of its own
 
 
 def pytest_collection_finish() -> None:
-    """Kernels run in the calling thread: otherwise MindSpore's waiting threads spin, and a busy
+    """Run kernels in the calling thread: otherwise MindSpore's waiting threads spin, and a busy
     machine is twenty times slower. Tests that never import MindSpore do not load it here."""
     if "mindspore" in sys.modules:
         sys.modules["mindspore"].runtime.launch_blocking()
@@ -73,13 +73,14 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """Recordings of upstream: those that PROTENIX_MS_GOLDEN names, else those of the clone."""
+    """Return the folder of recordings of upstream: those that PROTENIX_MS_GOLDEN names, else
+    those of the clone."""
     return Path(os.environ.get("PROTENIX_MS_GOLDEN", ROOT / "tests" / "golden"))
 
 
 @pytest.fixture(scope="session")
 def ccd():
-    """The shipped component table."""
+    """Load the shipped component table."""
     from protenix_ms.chem.ccd import ComponentDictionary  # after the import hook
 
     return ComponentDictionary.load()
@@ -87,13 +88,14 @@ def ccd():
 
 @pytest.fixture(scope="session")
 def deposits() -> Path:
-    """Folder of deposited structures (gzipped mmCIF, wwPDB) that the clone carries."""
+    """Return the folder of deposited structures (gzipped mmCIF, wwPDB) that the clone carries."""
     return ROOT / "tests" / "golden" / "cif"
 
 
 @pytest.fixture(scope="session")
 def shared_examples() -> Path:
-    """Real inputs of users; skipped loudly where nobody says where they are."""
+    """Return the folder of real inputs of users; skipped loudly where nobody says where they
+    are."""
     if "PROTENIX_MS_EXAMPLES" not in os.environ:
         pytest.skip("no examples: set PROTENIX_MS_EXAMPLES")
     return Path(os.environ["PROTENIX_MS_EXAMPLES"])
@@ -101,7 +103,8 @@ def shared_examples() -> Path:
 
 @pytest.fixture(scope="session")
 def cases() -> Path:
-    """Inputs that failed once, each in a folder with `expect.md`; skipped loudly where absent."""
+    """Return the folder of inputs that failed once, each in a folder with `expect.md`; skipped
+    loudly where absent."""
     path = os.environ.get("PROTENIX_MS_CASES")
     if path is None:
         pytest.skip("no inputs that failed once: set PROTENIX_MS_CASES")

@@ -93,12 +93,12 @@ def _rules_by_residue(
             else:
                 continue
             rules[name] = _rules(mol, names, position), {n: i for i, n in enumerate(names)}
-        found, number = rules[name]
+        by_name, number = rules[name]
         where: Array = np.full(len(number), -1, np.int64)
         for row, atom in enumerate(atoms.atom_name[rows].tolist(), rows.start):
             if atom in number:
                 where[number[atom]] = row
-        yield _present(found, where), where
+        yield _present(by_name, where), where
 
 
 def _rules(mol: Chem.Mol, names: list[str], position: dict[str, Array]) -> GeometryRules:
@@ -130,7 +130,7 @@ def _hydrogenated(mol: Chem.Mol) -> tuple[Chem.Mol, list[str]]:
 
 def _own_molecules(job: Job) -> dict[str, Chem.Mol]:
     """Make the molecules of SMILES and files again, by the residue names of `assemble`."""
-    found: dict[str, Chem.Mol] = {}
+    molecules: dict[str, Chem.Mol] = {}
     seen: set[int] = set()
     for number, entity in job.numbered_entities():
         repeated = number in seen
@@ -138,5 +138,5 @@ def _own_molecules(job: Job) -> dict[str, Chem.Mol]:
         if not repeated and not isinstance(entity, Polymer) and not entity.codes:
             mol = (molecule_from_smiles(entity.smiles or "") if entity.file is None
                    else molecule_from_file(entity.file))
-            found[f"l{len(found) + 1:02d}"] = mol
-    return found
+            molecules[f"l{len(molecules) + 1:02d}"] = mol
+    return molecules

@@ -16,7 +16,7 @@ OUTSIDE = re.compile(r"\btrap H\d|reference [a-z_]+\.md|\.\./shared")
 
 
 def anchors(document: Path) -> set[str]:
-    """Anchors of a document's headings, as GitHub makes them."""
+    """List the anchors of a document's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.M)
     return {"#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 

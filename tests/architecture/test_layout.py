@@ -53,13 +53,13 @@ def relative(path: Path) -> str:
 
 
 def unit_of(path: Path) -> str:
-    """First name below the top package: `chem` for protenix_ms/chem/ccd.py."""
+    """Return the first name below the top package: `chem` for protenix_ms/chem/ccd.py."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return parts[1] if parts[0] == "protenix_ms" else parts[0]
 
 
 def imports_of(tree: ast.AST) -> list[str]:
-    """Dotted names of all imports below `tree`."""
+    """List the dotted names of all imports below `tree`."""
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -213,7 +213,7 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def public(tree: ast.Module) -> list:
-    """Public functions and classes of a module, and public methods of public classes."""
+    """List public functions and classes of a module, and public methods of public classes."""
     nodes = []
     for node in tree.body:
         if isinstance(node, FUNCTION | ast.ClassDef) and not node.name.startswith("_"):

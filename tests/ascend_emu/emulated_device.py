@@ -21,7 +21,7 @@ LOWEST = -1e9
 
 
 class EmulationError(Exception):
-    """What the emulated machine found wrong."""
+    """Reports what the emulated machine refuses."""
 
 
 def _fields(names: str, kind: type = ctypes.c_uint32) -> list[tuple[str, type]]:
@@ -47,7 +47,7 @@ class Tiling(ctypes.Structure):
 
 
 class Counters(ctypes.Structure):
-    """Work done by all cores: instructions' repeats, bytes moved, 16x16x16 products."""
+    """Holds the work done by all cores: instructions' repeats, bytes moved, 16x16x16 products."""
 
     _fields_ = _fields(
         "vector_repeats vector_calls mte1 mte2 mte3 fix mmad scalar", ctypes.c_uint64
@@ -72,7 +72,7 @@ class _Run(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Site:
-    """One call, or number, of the kernels that a mutation can spoil."""
+    """Names one call, or number, of the kernels that a mutation can spoil."""
 
     kind: str
     line: int
@@ -81,7 +81,7 @@ class Site:
 
 @dataclass
 class Machine:
-    """Settings of one launch, and what it counted."""
+    """Holds the settings of one launch, and what it counted."""
 
     cores: int = 2
     ub: int = UNIFIED_BUFFER
@@ -95,7 +95,7 @@ class Machine:
 def compile_machine(
     folder: Path, flags: tuple[str, ...] = (), kernels: Path = SOURCES / "op_kernel"
 ) -> Path:
-    """The library of the kernels compiled with `flags`, such as -DEVO_OPT_ASYNC=0."""
+    """Compile the library of the kernels with `flags`, such as -DEVO_OPT_ASYNC=0."""
     target = folder / "machine.so"
     here = Path(__file__).parent
     command = [
@@ -111,26 +111,26 @@ def compile_machine(
 
 @cache
 def default_library() -> Path:
-    """The kernels as they are, compiled once a session."""
+    """Compile the kernels as they are, once a session."""
     return compile_machine(Path(tempfile.mkdtemp(prefix="ascend_emu")))
 
 
 @cache
 def default_machine() -> ctypes.CDLL:
-    """`default_library`, loaded."""
+    """Load `default_library`."""
     return ctypes.CDLL(str(default_library()))
 
 
 def tiling_of(
     shape: Shape, grad: bool, cores: int, ub: int = UNIFIED_BUFFER
 ) -> Tiling | None:
-    """How the host cuts a shape; None where it refuses."""
+    """Cut a shape as the host does; None where it refuses."""
     run = _Run(shape=shape, grad=grad, needDbias=1, cores=cores, ub=ub)
     return run.tiling if default_machine().evo_tiling(ctypes.byref(run)) else None
 
 
 def to_device(x: np.ndarray, dtype: int) -> np.ndarray:
-    """fp16, or bf16 as its 16 bits, rounded to nearest even."""
+    """Round to fp16, or to bf16 as its 16 bits, to nearest even."""
     if dtype == HALF:
         return np.ascontiguousarray(x, np.float16)
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
@@ -138,14 +138,14 @@ def to_device(x: np.ndarray, dtype: int) -> np.ndarray:
 
 
 def from_device(x: np.ndarray) -> np.ndarray:
-    """Back to float64."""
+    """Widen to float64."""
     if x.dtype == np.uint16:
         return (x.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
     return x.astype(np.float64)
 
 
 def tile_flags(keep: np.ndarray) -> np.ndarray:
-    """Per 64 keys of ``keep [g, k]``: 0 none is kept, 2 all are, 1 otherwise."""
+    """Flag each 64 keys of ``keep [g, k]``: 0 none is kept, 2 all are, 1 otherwise."""
     g, k = keep.shape
     padded = np.zeros((g, -(-k // 64) * 64), bool)
     padded[:, :k] = keep
@@ -157,7 +157,8 @@ def tile_flags(keep: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Case:
-    """Inputs of one attention: q ``[g, s, h, d]`` and so on, already on the device's grid."""
+    """Holds the inputs of one attention: q ``[g, s, h, d]`` and so on, already on the device's
+    grid."""
 
     q: np.ndarray
     k: np.ndarray
@@ -168,7 +169,7 @@ class Case:
 
     @property
     def shape(self) -> Shape:
-        """As the kernels are told."""
+        """Describe the shape as the kernels read it."""
         g, sq, h, d = self.q.shape
         div = 1 if self.bias is None else g // self.bias.shape[0]
         if self.bias is None:
@@ -177,7 +178,7 @@ class Case:
                      self.keep is not None, d**-0.5)
 
     def common(self) -> list[np.ndarray]:
-        """The six inputs that both kernels begin with."""
+        """Return the six inputs with which both kernels begin."""
         nothing = np.zeros(1, np.uint16)
         keep = self.keep
         mask = nothing.astype(np.float32) if keep is None else np.where(keep, 0, LOWEST)
@@ -192,7 +193,8 @@ def random_case(
     sizes: tuple[int, int, int, int, int], bias_groups: int | None = 1, masked: bool = True,
     dtype: int = HALF, seed: int = 0,
 ) -> Case:
-    """`sizes` (g, h, sq, sk, d); a sixth of the keys is masked, and whole rows where g > 2."""
+    """Draw a case of `sizes` (g, h, sq, sk, d); a sixth of the keys is masked, whole rows if g >
+    2."""
     g, h, sq, sk, d = sizes
     rng = np.random.default_rng(seed)
     q, k, v = (to_device(rng.normal(size=(g, s, h, d)), dtype) for s in (sq, sk, sk))
@@ -232,7 +234,7 @@ def _launch(case: Case, machine: Machine, inputs: list, outputs: list, grad: boo
 def forward(
     case: Case, machine: Machine | None = None, lib: ctypes.CDLL | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The output and log-sum-exp ``[g, h, sq]`` in float64."""
+    """Compute the output and log-sum-exp ``[g, h, sq]`` in float64."""
     g, sq, h, d = case.q.shape
     out, lse = np.zeros_like(case.q), np.zeros((g, h, sq), np.float32)
     _launch(case, machine or Machine(), case.common(), [(out, d * 2), (lse, 4)], False, lib)
@@ -243,7 +245,7 @@ def backward(
     case: Case, dout: np.ndarray, lse: np.ndarray, delta: np.ndarray,
     machine: Machine | None = None, lib: ctypes.CDLL | None = None,
 ) -> tuple[np.ndarray, ...]:
-    """dq, dk, dv (times scale where the kernel leaves that to its caller) and dbias."""
+    """Compute dq, dk, dv (times scale where the kernel leaves that to its caller) and dbias."""
     g, sq, h, d = case.q.shape
     wide = -(-d // 16) * 16
     shapes = [(g, s, h, wide) for s in (sq, case.k.shape[1], case.k.shape[1])]
@@ -258,7 +260,7 @@ def backward(
 
 
 def exact(case: Case, dout: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Attention and, given `dout`, its gradients, in float64."""
+    """Compute attention and, given `dout`, its gradients, in float64."""
     q, k, v = (from_device(x).transpose(0, 2, 1, 3) for x in (case.q, case.k, case.v))
     scale = case.shape.scale
     logits = scale * q @ k.transpose(0, 1, 3, 2)

@@ -16,7 +16,7 @@ from protenix_ms.ops.evoformer_attention import ascend, dispatch
 
 @contextmanager
 def our_ops() -> Iterator[None]:
-    """For the block our ops run the kernels' sources on the emulated machine."""
+    """Let our ops run the kernels' sources on the emulated machine, for the block."""
     library = device.default_library()
     backward = ops.Custom(
         f"{library}:evo_ms_backward", ascend.backward_shapes, ascend.backward_types, "aot"
@@ -41,7 +41,8 @@ def documented_flash_attention(
     query: Tensor, key: Tensor, value: Tensor, head_num: int, real_shift: Tensor | None = None,
     scalar_value: float = 1.0, input_layout: str = "BSH",
 ) -> Tensor:
-    """``softmax(scale (q k^T + shift)) v``, without a gradient for the shift, and the limits."""
+    """Compute ``softmax(scale (q k^T + shift)) v``, without a gradient for the shift, and the
+    limits."""
     assert input_layout == "BSND" and head_num == query.shape[2]
     assert query.shape[3] % 16 == 0 and query.shape[0] <= 2048
     wide = (x.astype(mindspore.float32) for x in (query, key, value))
@@ -56,14 +57,14 @@ def documented_flash_attention(
 
 @contextmanager
 def vendor_op() -> Iterator[None]:
-    """For the block the vendor's operator is what its documentation says."""
+    """Let the vendor's operator be what its documentation says, for the block."""
     with patch.object(ops, "flash_attention_score", documented_flash_attention):
         yield
 
 
 @contextmanager
 def device_ops(obstacle: str | None = None) -> Iterator[None]:
-    """For the block both are there, as on a device; with an `obstacle` ours does not serve."""
+    """Offer both ops, as on a device, for the block; with an `obstacle` ours does not serve."""
     with ExitStack() as stack:
         stack.enter_context(our_ops())
         stack.enter_context(vendor_op())

@@ -14,7 +14,7 @@ TOLERANCE = 3e-3
 
 @dataclass
 class Trial:
-    """One case with its exact answer."""
+    """Holds one case with its exact answer."""
 
     case: Case
     cores: int
@@ -28,7 +28,7 @@ class Trial:
         self.answer = device.exact(self.case, self.dout)
 
     def run(self, grad: bool, machine: Machine) -> dict[str, np.ndarray]:
-        """What the kernel computes."""
+        """Return what the kernel computes."""
         if not grad:
             return dict(zip(("out", "lse"), device.forward(self.case, machine)))
         gradients = device.backward(
@@ -37,7 +37,7 @@ class Trial:
         return {n: x for n, x in zip(("dq", "dk", "dv", "dbias"), gradients) if n in self.answer}
 
     def complaint(self, grad: bool, machine: Machine) -> str:
-        """What is wrong with a run, nothing if all is well."""
+        """Say what is wrong with a run, nothing if all is well."""
         try:
             results = self.run(grad, machine)
         except EmulationError as objection:
@@ -48,13 +48,15 @@ class Trial:
 
 
 def relative_error(actual: np.ndarray, exact: np.ndarray) -> float:
-    """Largest error over the largest value, at least one; rows without keys are compared as 1e6."""
+    """Return the largest error over the largest value, at least one; rows without keys are
+    compared as 1e6."""
     actual, exact = np.minimum(actual, 1e6), np.minimum(exact, 1e6)
     return float(np.abs(actual - exact).max() / max(1.0, np.abs(exact[exact < 1e6]).max(initial=0)))
 
 
 def trials(grad: bool) -> list[Trial]:
-    """Shapes in which every call of a kernel matters: tails, several tiles, groups and cores."""
+    """Make shapes in which every call of a kernel matters: tails, several tiles, groups and
+    cores."""
     if not grad:
         return [
             Trial(device.random_case((2, 1, 40, 1600, 24), seed=3), 1),
@@ -71,7 +73,7 @@ def trials(grad: bool) -> list[Trial]:
 
 
 def survivors(grad: bool) -> tuple[list[Site], int]:
-    """Mutants that no trial notices, and how many there are."""
+    """Return the mutants that no trial notices, and how many there are."""
     everything: dict[Site, list[Trial]] = {}
     for trial in trials(grad):
         machine = Machine(cores=trial.cores, listing=True)

@@ -26,7 +26,7 @@ _OPERATORS = {
 
 
 def _docstrings(thing: object, depth: int = 4) -> Iterator[str]:
-    """Docstring of a call, then of what it refers to."""
+    """Yield the docstring of a call, then of what it refers to."""
     text = getattr(thing, "__doc__", None) or ""
     yield text
     other = _ELSEWHERE.search(text)
@@ -46,7 +46,7 @@ def _texts(name: str) -> Iterator[str]:
 
 @cache
 def documented(name: str) -> str:
-    """Platforms that the docstring of a call names; "" if it names none.
+    """Return the platforms that the docstring of a call names; "" if it names none.
 
     Args:
         name: ``ops.gather``, ``Tensor.sum``, ``Tensor.__mul__``, or a primitive such as ``MatMul``.
@@ -57,7 +57,7 @@ def documented(name: str) -> str:
 
 @cache
 def remarks(name: str) -> tuple[str, ...]:
-    """Sentences of the docstring of a call about Ascend, joined over lines."""
+    """List the sentences of the docstring of a call about Ascend, joined over lines."""
     sentences = []
     for text in _texts(name):
         body = text.partition("Supported Platforms:")[0]
@@ -71,7 +71,8 @@ def remarks(name: str) -> tuple[str, ...]:
 
 @cache
 def _library_names() -> tuple[frozenset[str], frozenset[str]]:
-    """Primitives with a class that launches an aclnn operator, and operators with an adapter."""
+    """Read the names of primitives with a class that launches an aclnn operator, and operators
+    with an adapter."""
     launched = (PLUGINS / "libmindspore_ops_ascend.so").read_bytes()
     adapted = (PLUGINS / "ascend" / "libmindspore_ascend_res_manager.so").read_bytes()
     classes = re.findall(rb"N9mindspore6kernel7pyboost\d+(\w+?)AscendE\0", launched)
@@ -80,6 +81,6 @@ def _library_names() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def registered(primitive: str) -> str:
-    """How MindSpore's Ascend libraries serve a primitive: "aclnn", "adapter" or ""."""
+    """Tell how MindSpore's Ascend libraries serve a primitive: "aclnn", "adapter" or ""."""
     classes, adapters = _library_names()
     return "aclnn" if primitive in classes else "adapter" if primitive in adapters else ""

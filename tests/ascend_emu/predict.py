@@ -22,7 +22,7 @@ LENGTHS = (256, 768, 1536, 3072)
 
 @dataclass(frozen=True)
 class Site:
-    """A place of the model at one length: groups, heads, queries, keys, head dimension."""
+    """Holds a place of the model at one length: groups, heads, queries, keys, head dimension."""
 
     name: str
     groups: int
@@ -34,7 +34,7 @@ class Site:
 
 
 def sites(n: int) -> list[Site]:
-    """The use sites of a complex of n tokens; 8 atoms per token, 5 samples."""
+    """List the use sites of a complex of n tokens; 8 atoms per token, 5 samples."""
     return [
         Site("triangle attention", n, 4, n, n, 32),
         Site("pair-biased attention", 1, 16, n, n, 24),
@@ -44,7 +44,7 @@ def sites(n: int) -> list[Site]:
 
 
 def _numbers(c: Counters) -> np.ndarray:
-    """Vector repeats, products, bytes to and from global memory."""
+    """Count vector repeats, products, bytes to and from global memory."""
     return np.array([c.vector_repeats, c.mmad, c.mte2 + c.mte3 + c.fix], float)
 
 
@@ -62,14 +62,14 @@ def _counted(site: Site, groups: int, queries: int, keys: int, grad: bool) -> np
 
 
 def forward_work(site: Site) -> np.ndarray:
-    """Work of all cores, with queries in whole tiles of 128."""
+    """Count the work of all cores, with queries in whole tiles of 128."""
     tile = min(128, site.queries)
     tiles = site.groups * site.heads * site.queries // tile
     return _counted(site, 1, tile, site.keys, False) * tiles
 
 
 def backward_work(site: Site) -> np.ndarray:
-    """Likewise; the first group of a tile of bias also pays for the bias."""
+    """Count the work of the gradient; the first group of a tile of bias also pays for the bias."""
     tile_q, tile_k = min(128, site.queries), min(128, site.keys)
     tiles = site.heads * (site.queries // tile_q) * (site.keys // tile_k)
     one, two = (_counted(site, g, tile_q, tile_k, True) for g in (1, 2))
@@ -78,7 +78,7 @@ def backward_work(site: Site) -> np.ndarray:
 
 
 def served(site: Site) -> bool:
-    """Whether the tiling cuts the real problem into the tiles that were counted."""
+    """Tell whether the tiling cuts the real problem into the tiles that were counted."""
     div = site.groups if site.shared else 1
     shape = Shape(site.groups, site.heads, site.queries, site.keys, site.width, div, 1, 0, 1.0)
     tiling, tile = device.tiling_of(shape, False, CORES), min(128, site.queries)
@@ -86,7 +86,7 @@ def served(site: Site) -> bool:
 
 
 def rows() -> Iterator[str]:
-    """The table."""
+    """Yield the lines of the table."""
     yield "| site | tokens | pass | vector cycles/core | cube cycles/core | GB moved |"
     yield "|---|---|---|---|---|---|"
     for n in LENGTHS:

@@ -68,7 +68,8 @@ def _within(index: Tensor, length: int) -> bool:
 
 @dataclass
 class Row:
-    """A call of ours, or a primitive that ran (`kernel`), and what is known of it on Ascend."""
+    """Holds a call of ours, or a primitive that ran (`kernel`), and what is known of it on
+    Ascend."""
 
     name: str
     kernel: bool = False
@@ -81,12 +82,12 @@ class Row:
 
     @property
     def open(self) -> bool:
-        """Whether something is found that nobody explained."""
+        """Tell whether something stands here that nobody explained."""
         return bool(self.findings) and not self.reason
 
 
 def call_row(name: str, signatures: set[Signature], broken: bool) -> Row:
-    """The row of a call of ours."""
+    """Make the row of a call of ours."""
     types = sorted({t for s in signatures for t, _ in s})
     ranks = sorted({r for s in signatures for _, r in s})
     row = Row(name, False, documented(name), registered(name), types, ranks)
@@ -106,7 +107,7 @@ def call_row(name: str, signatures: set[Signature], broken: bool) -> Row:
 
 
 def kernel_row(name: str) -> Row:
-    """The row of a primitive that ran, forward or backward."""
+    """Make the row of a primitive that ran, forward or backward."""
     row = Row(name, True, documented(name), registered(name))
     if not row.registered and "Ascend" not in row.platforms:
         row.findings.append("neither registered nor documented for Ascend")
@@ -115,7 +116,7 @@ def kernel_row(name: str) -> Row:
 
 
 def named_in_sources(package: Path) -> set[str]:
-    """Functions and primitives of `ops` that the package names, run or not."""
+    """List the functions and primitives of `ops` that the package names, run or not."""
     here = set()
     for path in package.rglob("*.py"):
         if path.stem.endswith("cpu"):
@@ -145,7 +146,7 @@ class Check:
             yield
 
     def rows(self, named: set[str] = frozenset()) -> list[Row]:
-        """One row for each call and each primitive; `named` are calls in the sources."""
+        """Make one row for each call and each primitive; `named` are calls in the sources."""
         calls = self.recorder.calls
         rows = [call_row(name, calls.get(name, set()), name in self.recorder.broken)
                 for name in sorted({*calls, *named})]
@@ -153,7 +154,7 @@ class Check:
 
 
 def attention_and_gradients() -> None:
-    """Our op or the vendor's, as a use site would call it in bf16, backwards too."""
+    """Call our op or the vendor's as a use site would in bf16, backwards too."""
     rng = np.random.default_rng(0)
     shapes = ((1, 3, 20, 2, 16), (1, 3, 20, 2, 16), (1, 3, 20, 2, 16), (1, 1, 2, 20, 20))
     low = [Tensor(rng.normal(size=s).astype(np.float32)).astype(mindspore.bfloat16) for s in shapes]
@@ -167,7 +168,7 @@ def attention_and_gradients() -> None:
 
 
 def table(rows: list[Row]) -> str:
-    """Rows as text, what is open first."""
+    """Render rows as text, what is open first."""
     lines = ["| call | Ascend | types | axes | finding | reason |", "|---|---|---|---|---|---|"]
     for row in sorted(rows, key=lambda r: not r.open):
         served = "documented" if "Ascend" in row.platforms else row.registered or "?"

@@ -63,7 +63,7 @@ class Recorder:
         self._depth = 0
 
     def wrapped(self, name: str, function: Callable) -> Callable:
-        """`function`, recorded as `name`."""
+        """Wrap `function` so that it is recorded as `name`."""
 
         @wraps(function)
         def call(*arguments, **named):
@@ -103,7 +103,8 @@ class Recorder:
         return call
 
     def _functions(self) -> Iterator[tuple[object, str, Callable]]:
-        """Where to put which wrapper: functions and primitives of `ops`, methods of tensors."""
+        """Tell where to put which wrapper: functions and primitives of `ops`, methods of
+        tensors."""
         classes = set()
         for name, thing in vars(ops).items():
             if inspect.isclass(thing) and issubclass(thing, ops.Primitive):
@@ -129,8 +130,8 @@ class Recorder:
 
 
 @contextmanager
-def kernels_run(found: set[str]) -> Iterator[None]:
-    """Adds to `found` the primitives that ran in the block, gradients included."""
+def kernels_run(names: set[str]) -> Iterator[None]:
+    """Add to `names` the primitives that run in the block, gradients included."""
     profiler = Profiler.get_instance("CPU")
     with tempfile.TemporaryDirectory() as folder:
         profiler.init(folder)
@@ -146,4 +147,4 @@ def kernels_run(found: set[str]) -> Iterator[None]:
                     _, kernel, _, full = line.split(",")[:4]
                     # what the CPU spells out, a device has as one operator
                     whole = full.split("/")[1].lstrip("_") if full.startswith("Expand/") else kernel
-                    found.add(whole.partition("-op")[0])
+                    names.add(whole.partition("-op")[0])

@@ -35,7 +35,7 @@ CASES: list[Case] = [
 
 
 def errors(case: Case) -> dict[str, float]:
-    """Largest error over the largest value (at least 1) of each output and gradient."""
+    """Compute the largest error over the largest value (at least 1) of each output and gradient."""
     sizes, groups, masked, dtype, cores = case
     trial = Trial(device.random_case(sizes, groups, masked, dtype), cores)
     return {
@@ -45,7 +45,7 @@ def errors(case: Case) -> dict[str, float]:
 
 
 def error_rows() -> Iterator[str]:
-    """The table of errors."""
+    """Yield the lines of the table of errors."""
     yield f"| G, H, Sq, Sk, D | biases | mask | type | blocks | {' | '.join(NAMES)} |"
     yield "|---" * (5 + len(NAMES)) + "|"
     for case in CASES:
@@ -57,7 +57,7 @@ def error_rows() -> Iterator[str]:
 
 
 def mutation_rows() -> Iterator[str]:
-    """How many mutants of each kernel are noticed."""
+    """Tell how many mutants of each kernel are noticed."""
     for grad, name in ((False, "forward"), (True, "backward")):
         alive, count = survivors(grad)
         yield f"mutants noticed, {name}: {count - len(alive)} of {count} {alive or ''}"

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(script: Path, **environment: str) -> str:
-    """What the script of a case printed; it works from the root of the repository."""
+    """Return what the script of a case prints; it runs from the root of the repository."""
     finished = subprocess.run(["bash", script], cwd=ROOT, text=True, capture_output=True,
                               timeout=600, env={**os.environ, **environment})
     assert finished.returncode == 0, finished.stdout + finished.stderr

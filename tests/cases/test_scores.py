@@ -21,7 +21,7 @@ OF_PAIR = {"ipSAE": "chain_pair_ipsae_max", "pDockQ": "chain_pair_pdockq",
 
 
 def atoms_of(path) -> tuple[AtomTable, np.ndarray, np.ndarray]:
-    """Atoms of a structure file, their tokens, their coordinates."""
+    """Read the atoms of a structure file, their tokens, their coordinates."""
     table = gemmi.cif.read(str(path)).sole_block().find("_atom_site.", [
         "label_atom_id", "type_symbol", "label_comp_id", "label_asym_id", "label_entity_id",
         "label_seq_id", "Cartn_x", "Cartn_y", "Cartn_z"])

@@ -16,7 +16,7 @@ from protenix_ms.predict.outputs import JobFolder, structure_info
 
 @pytest.fixture
 def write(cases, tmp_path):
-    """Writes the structure of a case's job where `predict` does; path, text and atoms."""
+    """Write the structure of a case's job where `predict` does; return path, text and atoms."""
     ccd = ComponentDictionary.load()
 
     def path_text_and_atoms(name: str):

@@ -15,7 +15,7 @@ QUERY = f">query\n{SEQUENCE}\n"
 
 @dataclass(frozen=True)
 class BadInput:
-    """One bad input.
+    """Holds one bad input.
 
     Attributes:
         name: what is wrong.
@@ -36,7 +36,7 @@ class BadInput:
     chemistry: bool = False
 
     def write(self, folder: Path) -> tuple[Path, Path | None]:
-        """Write everything into `folder`; the path to read, and the path of ``--msa``."""
+        """Write everything into `folder`; return the path to read, and the path of ``--msa``."""
         for name, content in self.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,17 +48,17 @@ class BadInput:
 
 
 def job(*entities: dict, **extra: object) -> str:
-    """A Protenix JSON with one job."""
+    """Make a Protenix JSON with one job."""
     return json.dumps([{"name": "j", "sequences": list(entities), **extra}])
 
 
 def protein(**extra: object) -> dict:
-    """A protein entity."""
+    """Make a protein entity."""
     return {"proteinChain": {"sequence": SEQUENCE, "count": 1, **extra}}
 
 
 def bond(**change: object) -> str:
-    """A job with one bond, the usual one but for `change`; None removes a field."""
+    """Make a job with one bond, the usual one but for `change`; None removes a field."""
     fields = {
         "entity1": 1,
         "position1": 1,
@@ -73,12 +73,12 @@ def bond(**change: object) -> str:
 
 
 def modified(**modification: object) -> str:
-    """A job with one modification."""
+    """Make a job with one modification."""
     return job(protein(modifications=[modification]))
 
 
 def contact(**change: object) -> str:
-    """A job with one contact, the usual one but for `change`."""
+    """Make a job with one contact, the usual one but for `change`."""
     fields = {
         **{"entity1": 1, "copy1": 1, "position1": 1},
         **{"entity2": 2, "copy2": 1, "position2": 1, "max_distance": 8},
@@ -88,13 +88,13 @@ def contact(**change: object) -> str:
 
 
 def alphafold3(*entities: dict, **extra: object) -> str:
-    """An AlphaFold 3 JSON."""
+    """Make an AlphaFold 3 JSON."""
     base = {"dialect": "alphafold3", "version": 1, "name": "a", "modelSeeds": [1]}
     return json.dumps({**copy.deepcopy(base), "sequences": list(entities), **extra})
 
 
 def openfold3(query: dict | None = None, chain: dict | None = None, **extra: object) -> str:
-    """An OpenFold3 query file with one query of one protein."""
+    """Make an OpenFold3 query file with one query of one protein."""
     base = {"molecule_type": "protein", "chain_ids": "A", "sequence": SEQUENCE}
     chains = [{**base, **(chain or {})}]
     return json.dumps({"queries": {"a": {"chains": chains, **(query or {})}}, **extra})

@@ -18,7 +18,7 @@ def die():
 
 
 def prepare_or_die(path, preparation):
-    """Stands in for `data.preparation.prepare_file`: a file called bad kills its process."""
+    """Stand in for `data.preparation.prepare_file`: a file called bad kills its process."""
     from protenix_ms.data.preparation import Outcome
 
     if "bad" in path.name:

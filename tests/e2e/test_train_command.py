@@ -44,7 +44,7 @@ def steps(output: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory) -> Path:
-    """A run of three updates, judged after the second and the third."""
+    """Train a run of three updates, judged after the second and the third."""
     output = tmp_path_factory.mktemp("runs") / "whole"
     done = subprocess.run(command(data, output, "--evaluate", str(data)), check=True, timeout=300,
                           capture_output=True, text=True)
@@ -73,7 +73,7 @@ def test_killed_run_goes_on_to_the_same_bits(data, whole, tmp_path):
 
 
 def protenix_ms(*words: str) -> int:
-    """The command in a process of its own: MindSpore's device is set once in each."""
+    """Run the command in a process of its own: MindSpore's device is set once in each."""
     return subprocess.run([sys.executable, "-m", "protenix_ms.cli.main", *words], timeout=300,
                           check=False).returncode
 

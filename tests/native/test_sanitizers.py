@@ -17,7 +17,7 @@ SANITIZERS = {
 
 
 def compile_driver(folder: Path, compiler: str, flags: tuple[str, ...]) -> Path:
-    """The drivers linked with every unit, unoptimised enough to be quick and readable."""
+    """Link the drivers with every unit, unoptimised enough to be quick and readable."""
     flags = (*flags, "-O1", "-g1")
     library = folder / "libkernels.so"
     compile_kernels.compile_library(library, compiler, flags)
@@ -32,7 +32,7 @@ def compile_driver(folder: Path, compiler: str, flags: tuple[str, ...]) -> Path:
 
 
 def can_sanitize(compiler: str, folder: Path, flags: tuple[str, ...]) -> bool:
-    """Whether this machine has the sanitizer's library and lets it run."""
+    """Tell whether this machine has the sanitizer's library and lets it run."""
     source = folder / "empty.cc"
     source.write_text("int main() { return 0; }\n", encoding="ascii")
     command = [compiler, *flags, str(source), "-o", str(folder / "empty")]

@@ -21,7 +21,8 @@ STACK = re.compile(r"\(%r[sb]p\)")
 
 
 class Loop(NamedTuple):
-    """An inner loop: where it stands, how often it multiplies, what it keeps on the stack."""
+    """Describes an inner loop: where it stands, how often it multiplies, what it keeps on the
+    stack."""
 
     function: str
     products: int
@@ -30,7 +31,7 @@ class Loop(NamedTuple):
 
 
 def functions(listing: str) -> dict[str, list[tuple[int, str]]]:
-    """Addresses and instructions of every function that objdump lists."""
+    """Yield address and instructions of every function that objdump lists."""
     code: dict[str, list[tuple[int, str]]] = {}
     for line in listing.splitlines():
         if title := re.match(r"[0-9a-f]+ <(.*)>:", line):
@@ -41,7 +42,7 @@ def functions(listing: str) -> dict[str, list[tuple[int, str]]]:
 
 
 def inner_loops(listing: str, multiplies: str) -> list[Loop]:
-    """Loops of additions and multiplications without a jump inside."""
+    """Yield loops of additions and multiplications without a jump inside."""
     loops = []
     for name, code in functions(listing).items():
         place = {address: i for i, (address, _) in enumerate(code)}

@@ -27,7 +27,7 @@ class Comparison:
 
 
 def compare(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> Iterator[Comparison]:
-    """Every recorded feature against ours, in recorded order, then what only we have.
+    """Compare every recorded feature against ours, in recorded order, then what only we have.
 
     `ref_pos` is compared after the best rigid motion per `ref_space_uid`, since its random
     placement is not recorded. Dtypes must be equal too.
@@ -62,7 +62,7 @@ def _compared(name: str, ours: Array, theirs: Array, note: str = "") -> Comparis
 def superposed(
     moving: Float[Array, "a 3"], fixed: Float[Array, "a 3"], group: Int[Array, "a"]
 ) -> Float[Array, "a 3"]:
-    """`moving` laid on `fixed` by the best rotation and translation of each group; float64."""
+    """Lay `moving` on `fixed` by the best rotation and translation of each group; float64."""
     result = moving.astype(np.float64)
     for number in np.unique(group):
         rows = group == number
@@ -71,7 +71,7 @@ def superposed(
 
 
 def with_recorded_ligands(atoms: AtomTable, recorded: Mapping[str, Array]) -> AtomTable:
-    """`atoms` with the conformers of ligands outside the CCD (``l01``, ...) taken from a recording.
+    """Give `atoms` a recording's conformers of ligands outside the CCD (``l01``, ...).
 
     Upstream embeds them without a seed, so they cannot be made again.
 

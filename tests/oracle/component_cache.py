@@ -57,7 +57,8 @@ def build(common: Path) -> None:
 
 
 def _molecules(path: Path) -> dict:
-    """RDKit molecules as upstream keeps them: atom map, conformer, and which atoms have a place."""
+    """Make RDKit molecules as upstream keeps them: atom map, conformer, which atoms have a
+    place."""
     import gemmi
     from pdbeccdutils.core import ccd_reader
     from rdkit import Chem

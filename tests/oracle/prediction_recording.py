@@ -35,7 +35,7 @@ SAMPLER_NORMAL = "randn@generator._chunk_sample_diffusion"  # initial noise, the
 
 
 class RecordedDraws:
-    """The draws of a recording, by site and count; raises when one is asked for that is not there.
+    """Gives the draws of a recording, by site and count; raises when one is not there.
 
     Upstream draws for all samples of a group at once, so `first` plays no part.
 
@@ -104,7 +104,7 @@ class RecordedDraws:
 
 @dataclass(frozen=True)
 class Recording:
-    """A folder of recordings.
+    """Holds a folder of recordings.
 
     Attributes:
         path: the folder.
@@ -141,7 +141,7 @@ class Recording:
         )
 
     def part(self, prefix: str) -> dict[str, Array]:
-        """Outputs under a prefix, without it, in recorded order."""
+        """Return the outputs under a prefix, without it, in recorded order."""
         start = f"{prefix}/"
         below = {k[len(start):]: v for k, v in self.outputs.items() if k.startswith(start)}
         return dict(sorted(below.items())) if prefix == "rng" else below
@@ -150,7 +150,7 @@ class Recording:
         return RecordedDraws(self.part("rng"), self.config.sample_diffusion.N_step)
 
     def weights(self) -> Iterator[tuple[str, Array]]:
-        """Every parameter by the rule, constants as recorded."""
+        """Yield every parameter by the rule, constants as recorded."""
         constants = self.part("const")
         for name, shape in parameter_shapes(self.config).items():
             yield name, constants[name] if name in constants else rule_array(name, shape)

@@ -34,7 +34,8 @@ COMPARED = ("act/", "pred/", "denoise/", "full_data/")
 
 @dataclass(frozen=True)
 class Row:
-    """One stage of the table: largest error, absolute and relative to the largest magnitude."""
+    """Holds one stage of the table: largest error, absolute and relative to the largest
+    magnitude."""
 
     stage: str
     absolute: float
@@ -64,12 +65,12 @@ class Stages(dict):
 
 
 def _numpy(value: object) -> Array:
-    """A copy: the model may write over what it has shown."""
+    """Copy: the model may write over what it has shown."""
     return np.array(value.asnumpy() if isinstance(value, Tensor) else value)
 
 
 def build(recording: Recording, checkpoint: Iterable[tuple[str, Array]] | None = None) -> Protenix:
-    """The recorded model, with weights by rule or from a checkpoint's (name, array) pairs."""
+    """Build the recorded model, with weights by rule or from a checkpoint's (name, array) pairs."""
     model = Protenix(recording.config)
     load_weights(model, recording.weights() if checkpoint is None else checkpoint)
     model.set_train(False)
@@ -77,7 +78,7 @@ def build(recording: Recording, checkpoint: Iterable[tuple[str, Array]] | None =
 
 
 def run(recording: Recording, model: Protenix) -> dict[str, Array]:
-    """Every contract stage of a prediction, under the recording's keys."""
+    """Compute every contract stage of a prediction, under the recording's keys."""
     stages, draws = Stages(), recording.draws()
     with listening(stages):
         prediction = model.predict(recording.features, draws)
@@ -91,7 +92,7 @@ def run(recording: Recording, model: Protenix) -> dict[str, Array]:
 
 
 def scores(recording: Recording, prediction: Prediction) -> dict[str, Array]:
-    """Summary confidences and full data of every sample."""
+    """Compute the summary confidences and full data of every sample."""
     layout, values = Layout.from_features(recording.features), {}
     cycles = recording.config.model.N_cycle
     for i, confidence in enumerate(prediction.confidence):
@@ -128,7 +129,7 @@ def upstream_distances(
 
 
 def trunk_of(recording: Recording, stages: Mapping[str, Array]) -> Trunk:
-    """Our trunk's last representations."""
+    """Return our trunk's last representations."""
     last = f"act/pairformer_stack#{recording.config.model.N_cycle - 1}"
     return Trunk(*(Tensor(stages[k]) for k in ("act/input_embedder#0", f"{last}/0", f"{last}/1")))
 
@@ -136,7 +137,7 @@ def trunk_of(recording: Recording, stages: Mapping[str, Array]) -> Trunk:
 def inexact_confidence(
     recording: Recording, model: Protenix, stages: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """PAE and PDE logits from the recorded coordinates with upstream's inexact distances.
+    """Compute PAE and PDE logits from the recorded coordinates with upstream's inexact distances.
 
     What remains between these and the recording is ours alone, so they are held to a tight bar
     where no float64 recording exists.
@@ -154,7 +155,7 @@ def inexact_confidence(
 def denoise(
     recording: Recording, model: Protenix, stages: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """The recorded stand-alone denoiser call, on our trunk's last representations."""
+    """Repeat the recorded stand-alone denoiser call, on our trunk's last representations."""
     trunk = trunk_of(recording, stages)
     job, heard = ModelInputs(recording.features), Stages("denoise/plain")
     prepared = model.diffusion_module.prepare(job.atoms, job.positions, *trunk)
@@ -168,7 +169,7 @@ def denoise(
 
 
 def tolerance(key: str, exact: bool) -> tuple[str, float]:
-    """("absolute" or "relative", bar) of a stage; `exact`: the reference is float64."""
+    """Return ("absolute" or "relative", bar) of a stage; `exact`: the reference is float64."""
     if key == "pred/coordinate":
         return "absolute", COORDINATES
     if not exact and any(word in key for word in ("pae", "pde", "summary", "full_data")):
@@ -177,7 +178,7 @@ def tolerance(key: str, exact: bool) -> tuple[str, float]:
 
 
 def compare(recording: Recording, ours: Mapping[str, Array]) -> list[Row]:
-    """One row per recorded stage; what we should have written and did not is not ok."""
+    """Make one row per recorded stage; what we should have written and did not is not ok."""
     rows = []
     for key, theirs in recording.outputs.items():
         optional = any(word in key for word in OPTIONAL)
@@ -197,7 +198,7 @@ def compare(recording: Recording, ours: Mapping[str, Array]) -> list[Row]:
 
 
 def _judged_by_inexact(row: Row, ours: Array, theirs: Array) -> Row:
-    """PAE and PDE without a float64 twin: equal but for upstream's distances."""
+    """Judge PAE and PDE without a float64 twin: equal but for upstream's distances."""
     error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
     remark = f"{error:.1e} with upstream's inexact distances"
     return replace(row, ok=error <= STACK and row.relative <= 2 * DISTRIBUTIONS, remark=remark)
@@ -213,10 +214,10 @@ def _row(key: str, ours: Array, reference: Array, exact: bool) -> Row:
 
 
 def absent(recording: Recording) -> list[str]:
-    """Recorded stages that a replay leaves out by design."""
+    """List the recorded stages that a replay leaves out by design."""
     return [k for k in recording.outputs if any(word in k for word in OPTIONAL)]
 
 
 def expected_parameters(recording: Recording) -> dict[str, tuple[int, ...]]:
-    """Names and shapes that a checkpoint of the recorded model must have."""
+    """List the names and shapes that a checkpoint of the recorded model must have."""
     return parameter_shapes(recording.config)

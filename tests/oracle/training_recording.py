@@ -84,7 +84,8 @@ class RecordedStep:
                    labels, full, by_residue, dict(np.load(path / "train_outputs.npz")))
 
     def draws(self) -> RecordedDraws:
-        """Recorded draws by our sites; those after the mini-rollout augment the labels."""
+        """Return the recorded draws by our sites; those after the mini-rollout augment the
+        labels."""
         renamed, after = {}, False
         for name, value in sorted(part(self.outputs, "rng").items()):
             number, place = name.split("_", 1)
@@ -98,14 +99,14 @@ class RecordedStep:
         return RecordedDraws(renamed, self.config.sample_diffusion.N_step_mini_rollout)
 
     def weights(self) -> Iterator[tuple[str, Array]]:
-        """Every parameter by the rule, constants as recorded."""
+        """Yield every parameter by the rule, constants as recorded."""
         constants = part(self.outputs, "const")
         for name, shape in parameter_shapes(self.config).items():
             yield name, constants[name] if name in constants else rule_array(name, shape)
 
 
 def part(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
-    """Arrays under a prefix, without it."""
+    """Return the arrays under a prefix, without it."""
     start = f"{prefix}/"
     return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
 

@@ -22,14 +22,15 @@ ZERO = 1e-6  # of the largest gradient: what is zero in exact arithmetic
 
 
 def expected_parameters(recording: RecordedStep) -> dict[str, tuple[int, ...]]:
-    """Names and shapes that a checkpoint of the recorded model must have."""
+    """List the names and shapes that a checkpoint of the recorded model must have."""
     return parameter_shapes(recording.config)
 
 
 def build(
     recording: RecordedStep, checkpoint: Iterable[tuple[str, Array]] | None = None
 ) -> Protenix:
-    """The recorded model in training mode, with weights by rule or from a checkpoint's pairs."""
+    """Build the recorded model in training mode, with weights by rule or from a checkpoint's
+    pairs."""
     model = Protenix(recording.config)
     load_weights(model, recording.weights() if checkpoint is None else checkpoint)
     model.set_train(True)
@@ -76,7 +77,7 @@ def run(
 
 
 def vanishes(name: str) -> bool:
-    """Whether a parameter's gradient is zero in exact arithmetic.
+    """Tell whether a parameter's gradient is zero in exact arithmetic.
 
     An offset that every key of a softmax shares: of the norm before a pair bias.
     """
@@ -87,7 +88,7 @@ def vanishes(name: str) -> bool:
 def compare(
     recording: RecordedStep, result: StepResult, seen: Mapping[str, Array]
 ) -> list[Row]:
-    """One row per loss term, prediction, label and gradient."""
+    """Make one row per loss term, prediction, label and gradient."""
     theirs = recording.outputs
     rows = [
         _row(f"loss/{name}", np.array(value), theirs[f"loss/{name}_loss"], LOSS)
@@ -99,7 +100,7 @@ def compare(
 
 
 def _gradients(recording: RecordedStep, result: StepResult) -> list[Row]:
-    """Every entry where it is recorded, norms elsewhere."""
+    """Return every entry where it is recorded, norms elsewhere."""
     theirs = recording.outputs
     names, norms = theirs["grad_names"].tolist(), theirs["grad_norms"]
     ours = {name: g.asnumpy().astype(np.float64) for name, g in result.gradients.items()}

@@ -32,13 +32,13 @@ FLOOR = 2e-6  # MindSpore's own exp and sigmoid are worth about this much
 
 @pytest.fixture(scope="session")
 def ccd(golden):
-    """The shipped component table with upstream's own reference conformers."""
+    """Load the shipped component table with upstream's own reference conformers."""
     return ComponentDictionary.load().with_conformers(golden / "conformers.npz")
 
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Upstream in float64: its explicit casts to float32 become casts to float64."""
+    """Run upstream in float64: its explicit casts to float32 become casts to float64."""
     saved = torch.float32, torch.float, torch.Tensor.float
     torch.set_default_dtype(torch.float64)
     torch.float32 = torch.float = torch.float64
@@ -51,14 +51,14 @@ def double_precision() -> Iterator[None]:
 
 
 def error(ours: np.ndarray, reference: np.ndarray) -> float:
-    """max|ours - reference| / max|reference|, singleton axes free."""
+    """Return max|ours - reference| / max|reference|, singleton axes free."""
     ours, reference = np.squeeze(ours), np.squeeze(reference)
     assert ours.shape == reference.shape, f"shape {ours.shape}, upstream {reference.shape}"
     return float(np.abs(ours - reference).max() / max(np.abs(reference).max(), 1e-30))
 
 
 def random_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Weights whose products stay of order one; nothing is zero."""
+    """Draw weights whose products stay of order one; nothing is zero."""
     x = np.random.RandomState(crc32(name.encode())).standard_normal(shape).astype(np.float32)
     if len(shape) >= 2:
         return x / np.float32(np.sqrt(shape[-1]))
@@ -71,7 +71,7 @@ def _tuple(x) -> tuple:
 
 @dataclass
 class Comparison:
-    """Our cell beside upstream's module.
+    """Compares our cell with upstream's module.
 
     Attributes:
         ours, upstream: both built, any weights.
@@ -98,7 +98,7 @@ class Comparison:
     training: bool = False
 
     def run(self) -> None:
-        """Compare outputs, distance to float64, and gradients; asserts."""
+        """Compare outputs, distance to float64, and gradients."""
         self.upstream.train(self.training)
         weights = self._share_weights()
         single, single_grads = self._run_upstream(weights, torch.float32)

@@ -36,7 +36,7 @@ def bond_set(pairs) -> set:
 
 
 def assert_same(table, array):
-    """Our table against upstream's atom array with reference features."""
+    """Compare our table with upstream's atom array with reference features."""
     for ours, theirs in [("atom_name",) * 2, ("element",) * 2, ("res_name",) * 2, ("res_id",) * 2,
                          ("charge", "ref_charge"), ("ref_mask",) * 2]:
         np.testing.assert_array_equal(getattr(table, ours), getattr(array, theirs), ours)
@@ -129,7 +129,7 @@ def assert_charges_and_graph(table, array):
 
 
 def ligand_files(folder: Path) -> list[Path]:
-    """A drug-like molecule written as SDF, MOL and PDB."""
+    """Write a drug-like molecule as SDF, MOL and PDB."""
     from rdkit import Chem
     from rdkit.Chem import AllChem
 
@@ -152,7 +152,7 @@ def test_files(tmp_path, ccd):
 
 
 def job_array(sequences, bonds):
-    """Upstream's assembly after bonds and MSE -> MET, without annotations."""
+    """Return upstream's assembly after bonds and MSE -> MET, without annotations."""
     features = SampleDictToFeatures({"sequences": sequences, "covalent_bonds": bonds, "name": "x"})
     array = features.add_bonds_between_entities(features.build_full_atom_array())
     return features.mse_to_met(array)
@@ -262,7 +262,7 @@ WIDER = {"BEN", "CDL"}
 
 
 def heavy_permutations(code: str) -> set:
-    """Upstream's permutations, in indices of heavy atoms."""
+    """Return upstream's permutations, in indices of heavy atoms."""
     mol = upstream_ccd.get_component_rdkit_mol(code)
     heavy = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomicNum() != 1]
     place = {index: i for i, index in enumerate(heavy)}

@@ -24,7 +24,8 @@ def normal(*shape: int) -> np.ndarray:
 
 
 def job() -> dict[str, np.ndarray]:
-    """Tokens of 1, 2, 3 or 24 atoms, so that places 3-23 are rare; the last atom represents."""
+    """Make tokens of 1, 2, 3 or 24 atoms, so that places 3-23 are rare; the last atom
+    represents."""
     sizes = np.resize([1, 2, 3, 1], N)
     sizes[7] = 24
     token = np.repeat(np.arange(N), sizes)
@@ -40,7 +41,7 @@ def job() -> dict[str, np.ndarray]:
 
 
 def coordinates(features) -> np.ndarray:
-    """Two samples; in each, distances exactly on bin edges, below the first, beyond the last."""
+    """Make two samples with distances exactly on bin edges, below the first, beyond the last."""
     x = 8 * normal(2, len(features["atom_to_token_idx"]), 3)
     rep = np.flatnonzero(features["distogram_rep_atom_mask"])
     x[:, rep[:5]] = np.array([[0, 0, 0], [3.25, 0, 0], [4.5, 0, 0], [0, 17, 0], [900, 0, 0]])

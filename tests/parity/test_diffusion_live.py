@@ -26,7 +26,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def job(n_atoms: int, n_tokens: int) -> dict[str, np.ndarray]:
-    """Features of a made-up job: tokens of uneven size, two chains, charges, a missing atom."""
+    """Make features: tokens of uneven size, two chains, charges, a missing atom."""
     rng = np.random.RandomState(n_atoms)
     cuts = np.sort(rng.choice(np.arange(1, n_atoms), n_tokens - 1, replace=False))
     token = np.searchsorted(cuts, np.arange(n_atoms), side="right")
@@ -48,7 +48,7 @@ def job(n_atoms: int, n_tokens: int) -> dict[str, np.ndarray]:
 
 
 def upstream_features(features: dict[str, np.ndarray]) -> dict:
-    """The same as upstream makes it, with its windows and relative positions."""
+    """Make the same features as upstream, with its windows and relative positions."""
     from protenix.model.modules.embedders import RelativePositionEncoding
     from protenix.model.protenix import update_input_feature_dict
 

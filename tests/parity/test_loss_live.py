@@ -23,7 +23,7 @@ TOKENS, ATOMS, SAMPLES = 18, 60, 3
 
 @pytest.fixture(scope="module", params=[0, 1])
 def case(request):
-    """Structure, roles, and the same as upstream's feature dictionary."""
+    """Make a structure, roles, and the same as upstream's feature dictionary."""
     rng = np.random.default_rng(request.param)
     kind = rng.integers(0, 4, ATOMS)
     token = np.sort(np.r_[np.arange(TOKENS), rng.integers(0, TOKENS, ATOMS - TOKENS)])

@@ -29,7 +29,7 @@ RECORDED = {
 
 
 def _table(asym_id, residue_index):
-    """Tokens of which only chain and residue matter here."""
+    """Make tokens of which only chain and residue matter here."""
     n = np.arange(len(asym_id))
     return TokenTable(
         atom_to_token=n,
@@ -74,7 +74,7 @@ def test_recorded(case, golden, request, monkeypatch):
 
 
 def _tokens(job, rng):
-    """Tokens as a featuriser would make them: one per residue, a few atoms per ligand."""
+    """Make tokens as a featuriser would: one per residue, a few atoms per ligand."""
     columns = []
     asym_id = 0
     for entity in job.entities:

@@ -20,7 +20,7 @@ ORDERS = np.array([[0, 0], [1, 1], [2, 2], [3, 4], [4, 3]])
 
 
 class Draws(SeededDraws):
-    """Always the given candidate."""
+    """Always draws one candidate."""
 
     def __init__(self, choice: int) -> None:
         super().__init__(0)
@@ -32,7 +32,7 @@ class Draws(SeededDraws):
 
 
 def complex_of_copies(rng) -> dict[str, np.ndarray]:
-    """The known structure: copies of each kind, turned and moved, some atoms unresolved."""
+    """Make a known structure: copies of each kind, turned and moved, some atoms unresolved."""
     columns = {k: [] for k in ("coordinate", "mol_id", "entity_mol_id", "mol_atom_index",
                                "pae_rep_atom_mask", "is_ligand")}
     molecule = 0
@@ -57,7 +57,7 @@ def complex_of_copies(rng) -> dict[str, np.ndarray]:
 
 
 def example(seed: int):
-    """Crop, all molecules, and a prediction in which copies and alike atoms changed places."""
+    """Make a crop, all molecules, and a prediction in which copies and alike atoms swap places."""
     rng = np.random.default_rng(seed)
     full = complex_of_copies(rng)
     residue = np.arange(len(full["mol_id"])) // ATOMS

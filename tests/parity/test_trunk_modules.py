@@ -19,7 +19,7 @@ def normal(*shape: int) -> np.ndarray:
 
 
 class Chosen(SeededDraws):
-    """Draws of a known row count and order."""
+    """Draws a known row count and order."""
 
     def __init__(self, order, size):
         super().__init__(0)
@@ -92,7 +92,7 @@ def test_rows_are_drawn_within_bounds():
 
 
 def templates(slots: int = 4) -> dict[str, np.ndarray]:
-    """Two real templates, the rest padding as upstream makes it (zeros)."""
+    """Make two real templates, the rest padding as upstream makes it (zeros)."""
     rng = np.random.RandomState(0)
     chain = np.array([0] * 5 + [1] * (N - 5))
     real = {

@@ -41,7 +41,7 @@ CASES = {
 
 
 def update(layer: Residual, x: np.ndarray, form: dict) -> np.ndarray:
-    """The plain update of a layer, or that of its lean form, which chunks ask for."""
+    """Return the plain update of a layer, or that of its lean form, which chunks ask for."""
     x = ms.Tensor(x)
     inputs = (ops.zeros((6, 6, 32)), x) if isinstance(layer, OuterProductMean) else (x,)
     if not form:

@@ -38,7 +38,7 @@ def columns(checkpoint: Checkpoint):
 
 @cache
 def originals(folder):
-    """One file of each layout as bytes, by name."""
+    """Return one file of each layout as bytes, by name."""
     files = {}
     for protocol in (2, 4):
         path = folder / f"torch{protocol}.pt"
@@ -60,7 +60,7 @@ def originals(folder):
 
 @st.composite
 def edits(draw):
-    """Up to five edits (place, kind, bytes); places as fractions, so that they shrink well."""
+    """Draw up to five edits (place, kind, bytes); places as fractions, so that they shrink well."""
     places = st.floats(0, 1, exclude_max=True)
     kinds = st.sampled_from(["set", "flip", "insert", "delete", "cut", "copy", "zero", "high"])
     pieces = st.one_of(
@@ -94,7 +94,7 @@ def mutated(data: bytes, changes) -> bytes:
 
 
 def outcome(path, data):
-    """Arrays of the file, or None when it is refused with a printable sentence."""
+    """Return the arrays of the file, or None when it is refused with a printable sentence."""
     path.write_bytes(data)
     try:
         checkpoint = open_checkpoint(path)

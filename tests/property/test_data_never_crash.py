@@ -14,7 +14,7 @@ WORDS = ("?", ".", "-5", "ZZZ", "1e99", "''", "0")
 
 
 def damaged(lines: list[str], rng: random.Random) -> str:
-    """Lines lost, repeated elsewhere, or with one word changed."""
+    """Lose lines, repeat them elsewhere, or change one word."""
     lines = list(lines)
     for _ in range(rng.choice((1, 3, 10))):
         place = rng.randrange(len(lines))

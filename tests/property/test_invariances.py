@@ -38,7 +38,7 @@ def close(ours, expected, bound=1e-4):
 
 
 def motion(rng: np.random.Generator):
-    """A random rigid motion of up to 50 angstrom."""
+    """Draw a random rigid motion of up to 50 angstrom."""
     q = np.linalg.qr(rng.standard_normal((3, 3)))[0]
     q *= np.sign(np.linalg.det(q))
     shift = rng.uniform(-50, 50, 3)
@@ -46,7 +46,8 @@ def motion(rng: np.random.Generator):
 
 
 def structure(rng: np.random.Generator):
-    """Known and predicted coordinates, labels and roles of a small complex of two chains."""
+    """Make the known and predicted coordinates, labels and roles of a small complex of two
+    chains."""
     n = 4 * N
     known = np.cumsum(rng.standard_normal((n, 3)) + 0.8, 0)
     predicted = known[None] + rng.standard_normal((SAMPLES, n, 3))
@@ -64,7 +65,7 @@ LEVELS = np.array([0.5, 4.0, 30.0], np.float32)
 
 
 def losses(labels, roles, x, levels=LEVELS, seed=0):
-    """Every loss that reads coordinates, for fixed logits."""
+    """Compute every loss that reads coordinates, for fixed logits."""
     rng = np.random.default_rng(seed)
     scale = noise_scale(levels, SIGMA_DATA)
     tensor = Tensor(x)
@@ -140,7 +141,7 @@ def test_the_order_of_samples_does_not_matter(seed):
 
 
 class Sample:
-    """The confidence of one sample in random numbers, and its tokens' chains."""
+    """Holds the confidence of one sample in random numbers, and its tokens' chains."""
 
     def __init__(self, rng, sizes):
         n = sum(sizes)
@@ -154,7 +155,7 @@ class Sample:
         self.ligand = np.zeros(len(sizes), bool)
 
     def permuted(self, order):
-        """The same sample with its tokens (two atoms each) in another order."""
+        """Put the sample's tokens (two atoms each) in another order."""
         other, atoms = object.__new__(Sample), np.stack([2 * order, 2 * order + 1], 1).ravel()
         other.chain, other.frame = self.chain[order], self.frame[order]
         other.atom_plddt, other.x, other.ligand = self.atom_plddt[atoms], self.x[atoms], self.ligand

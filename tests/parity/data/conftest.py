@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def parser():
-    """Upstream's `MMCIFParser` with the small component cache."""
+    """Return upstream's `MMCIFParser` with the small component cache."""
     pytest.importorskip("protenix", reason="parity needs protenix 2.0.0 (extra `test`)")
     from protenix.data.core import parser as module
 
@@ -15,7 +15,7 @@ def parser():
 
 @pytest.fixture(scope="session")
 def distillation_parser(parser):
-    """Upstream's parser of predicted structures."""
+    """Return upstream's parser of predicted structures."""
     from protenix.data.core import parser as module
 
     return module.DistillationMMCIFParser
@@ -23,7 +23,7 @@ def distillation_parser(parser):
 
 @pytest.fixture(scope="session")
 def both(parser, ccd, deposits):
-    """`both("5zyh")`: our entry, upstream's bioassembly and its lines of the index; read once.
+    """Read once, `both("5zyh")`: our entry, upstream's bioassembly and its lines of the index.
 
     The bioassembly also holds upstream's `release_date` and, of tokens, `token_array`.
     """

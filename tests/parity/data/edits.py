@@ -10,7 +10,7 @@ Rows = dict[str, list]
 
 
 def edited(source: Path, target: Path, edit: Callable[[gemmi.cif.Block], None]) -> Path:
-    """A copy of an mmCIF file, changed by `edit`."""
+    """Write a copy of an mmCIF file, changed by `edit`."""
     document = gemmi.cif.read(str(source))
     edit(document.sole_block())
     document.write_file(str(target))
@@ -28,7 +28,7 @@ def _sites(block: gemmi.cif.Block, change: Callable[[dict[str, str]], None]) -> 
 
 
 def copies(shifts: list[float]) -> Callable[[gemmi.cif.Block], None]:
-    """Assembly 1 of translated copies along x."""
+    """Make assembly 1 of translated copies along x."""
 
     def edit(block: gemmi.cif.Block) -> None:
         numbers = [str(i + 1) for i in range(len(shifts))]
@@ -48,7 +48,7 @@ def copies(shifts: list[float]) -> Callable[[gemmi.cif.Block], None]:
 
 
 def selenomethionine(block: gemmi.cif.Block) -> None:
-    """Every methionine as selenomethionine."""
+    """Make every methionine a selenomethionine."""
 
     def change(row: dict[str, str]) -> None:
         if row["label_comp_id"] == "MET":
@@ -63,7 +63,7 @@ def selenomethionine(block: gemmi.cif.Block) -> None:
 
 
 def unknown_chain(block: gemmi.cif.Block) -> None:
-    """Chain B of nothing but unknown residues (backbone only)."""
+    """Make chain B of nothing but unknown residues (backbone only)."""
 
     def change(row: dict[str, str]) -> None:
         if row["label_asym_id"] == "B":
@@ -75,7 +75,7 @@ def unknown_chain(block: gemmi.cif.Block) -> None:
 
 
 def torn_chain(block: gemmi.cif.Block) -> None:
-    """The second half of chain B moved 50 angstrom away."""
+    """Move the second half of chain B 50 angstrom away."""
 
     def change(row: dict[str, str]) -> None:
         if row["label_asym_id"] == "B" and int(row["label_seq_id"] or 0) > 40:
@@ -85,7 +85,7 @@ def torn_chain(block: gemmi.cif.Block) -> None:
 
 
 def swapped_arginines(block: gemmi.cif.Block) -> None:
-    """NH1 and NH2 of arginines change names."""
+    """Swap the names NH1 and NH2 in arginines."""
     other = {"NH1": "NH2", "NH2": "NH1"}
 
     def change(row: dict[str, str]) -> None:
@@ -96,7 +96,7 @@ def swapped_arginines(block: gemmi.cif.Block) -> None:
 
 
 def gaps(block: gemmi.cif.Block) -> None:
-    """Residues 1-3, 20-25 and some side chains of chain A not resolved, the last ten of B."""
+    """Leave residues 1-3, 20-25 and some side chains of A unresolved, and the last ten of B."""
 
     def change(row: dict[str, str]) -> None:
         number = int(row["label_seq_id"] or 0)
@@ -112,7 +112,7 @@ def gaps(block: gemmi.cif.Block) -> None:
 
 
 def foreign_atoms(block: gemmi.cif.Block) -> None:
-    """Names that no component has: few in glycines, most in alanines, which count as unseen."""
+    """Give atoms unknown names: few in glycines, most in alanines, which count as unseen."""
 
     def change(row: dict[str, str]) -> None:
         if row["label_comp_id"] == "GLY" and row["label_atom_id"] == "O":
@@ -124,7 +124,7 @@ def foreign_atoms(block: gemmi.cif.Block) -> None:
 
 
 def bond_in_one_copy(block: gemmi.cif.Block) -> None:
-    """A bond from the ligand to one of the two chains, in the shape of `_struct_conn`."""
+    """Bond the ligand to one of the two chains, in the shape of `_struct_conn`."""
     table = block.get_mmcif_category("_atom_site.")
     rows = [dict(zip(table, values)) for values in zip(*table.values())]
     ligand = next(r for r in rows if r["group_PDB"] == "HETATM" and r["label_comp_id"] != "HOH")
@@ -144,17 +144,17 @@ def bond_in_one_copy(block: gemmi.cif.Block) -> None:
 
 
 def without_assembly(block: gemmi.cif.Block) -> None:
-    """Operators missing: the asymmetric unit stands for the assembly."""
+    """Drop the operators: the asymmetric unit stands for the assembly."""
     block.set_mmcif_category("_pdbx_struct_oper_list.", {})
 
 
 def solution(block: gemmi.cif.Block) -> None:
-    """Not a crystal: buffer stays."""
+    """Make it no crystal: buffer stays."""
     block.set_pair("_exptl.method", "'SOLUTION NMR'")
 
 
 def heavy_atoms_without_water(block: gemmi.cif.Block) -> None:
-    """As a predicted structure: no water, no hydrogens."""
+    """Drop water and hydrogens, as in a predicted structure."""
 
     def change(row: dict[str, str]) -> None:
         if row["label_comp_id"] == "HOH" or row["type_symbol"] in ("H", "D"):
@@ -164,7 +164,7 @@ def heavy_atoms_without_water(block: gemmi.cif.Block) -> None:
 
 
 def falling_numbers(block: gemmi.cif.Block) -> None:
-    """The author counts the residues of glycans downwards."""
+    """Count the residues of glycans downwards, as some authors do."""
     glycans = set(block.get_mmcif_category("_pdbx_branch_scheme.")["asym_id"])
 
     def turned(chain: str, number: str) -> str:

@@ -35,7 +35,7 @@ ALWAYS = ConstraintSampling(
 
 @pytest.fixture(params=ENTRIES)
 def pair(request, both):
-    """Our sites by token, and the arguments of upstream's featurisers."""
+    """Return our sites by token, and the arguments of upstream's featurisers."""
     entry, assembly, _ = both(request.param)
     tokens = tokenize(entry.atoms)
     theirs = {"token_array": assembly["token_array"], "atom_array": assembly["atom_array"]}

@@ -27,11 +27,11 @@ def upstream_crop(assembly, chains, size):
 
 @pytest.fixture
 def draws(monkeypatch):
-    """`draws(generator)`: upstream's cropping takes its numbers from a numpy generator."""
+    """Let upstream's cropping draw from a numpy generator: `draws(generator)`."""
     from protenix.utils import cropping
 
     class FakeTorch:
-        """Everything of torch but the two functions that draw."""
+        """Offers everything of torch but the two functions that draw."""
 
         def __init__(self, rng):
             self._rng = rng

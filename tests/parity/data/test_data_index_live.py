@@ -11,7 +11,7 @@ NO_CLUSTER_FILE = "NotInClusterTxt"  # upstream, for a protein that its file doe
 
 
 def as_upstream(row):
-    """A line of ours with upstream's word for clusters that are not known."""
+    """Write a line of ours with upstream's word for clusters that are not known."""
     names = {
         key: NO_CLUSTER_FILE if row[key].startswith(TO_CLUSTER) else row[key]
         for key in ("cluster_1_id", "cluster_2_id")

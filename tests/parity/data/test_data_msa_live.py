@@ -15,7 +15,7 @@ RNA_LETTERS = np.array(list("ACGU-"))
 
 
 def alignment(sequence: str, letters, rng, depth: int, named: str) -> str:
-    """An a3m of mutated copies with a few insertions; species repeat over chains."""
+    """Make an a3m of mutated copies with a few insertions; species repeat over chains."""
     text = [f">query\n{sequence}\n"]
     for i in range(depth):
         row = np.array(list(sequence))
@@ -28,7 +28,8 @@ def alignment(sequence: str, letters, rng, depth: int, named: str) -> str:
 
 @pytest.fixture
 def alignments(tmp_path):
-    """`alignments(entry)`: upstream's featuriser and our files, over the same made-up rows."""
+    """Return `alignments(entry)`: upstream's featuriser and our files, over the same made-up
+    rows."""
     from protenix.data.msa.msa_featurizer import MSAFeaturizer
 
     def make(entry):

@@ -26,7 +26,7 @@ ENTRIES = ("1ay7", "1k6p", "4gxy", "5ugo", "5zyh", "7zzx")
 
 @pytest.fixture(scope="module", params=ENTRIES)
 def pair(request, golden, ccd, deposits):
-    """Our example of a whole entry and the recording."""
+    """Return our example of a whole entry and the recording."""
     path = golden / "data" / request.param / "train_inputs.npz"
     if not path.exists():
         pytest.skip(f"no recording {path}")

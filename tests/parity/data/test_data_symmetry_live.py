@@ -12,7 +12,7 @@ DIFFERENT = {"CDL", "DOD"}
 
 
 def as_ours(reference, component):
-    """Upstream's permutations over heavy atoms in the dictionary's order."""
+    """Reorder upstream's permutations over heavy atoms as the dictionary orders them."""
     names = {index: name for name, index in reference["atom_map"].items()}
     place = {name: i for i, name in enumerate(component.atom_name.tolist())}
     heavy = [i for i in range(len(names)) if names[i] in place]

@@ -59,8 +59,8 @@ def test_example(name, convert, ccd, shared_examples, tmp_path):
 def test_recorded(name, ccd, golden, deposits):
     entry, _, option = name.partition("_")
     selection = Selection("1" if option == "assembly1" else None, "first", option == "discont")
-    made, _ = job_of_structure(deposits / f"{entry}.cif.gz", ccd, selection)
-    assert [made] == json.loads((golden / "json" / f"{name}.json").read_text())
+    job, _ = job_of_structure(deposits / f"{entry}.cif.gz", ccd, selection)
+    assert [job] == json.loads((golden / "json" / f"{name}.json").read_text())
 
 
 def with_letters(block: gemmi.cif.Block) -> None:
@@ -76,10 +76,10 @@ def test_alternatives(letter, convert, ccd, deposits, tmp_path):
     """A chain that has only other letters is lost as in upstream, and named."""
     path = edits.edited(deposits / "3o5r.cif.gz", tmp_path / "3o5r.cif", with_letters)
     selection = Selection(None, letter, False)
-    made, notes = job_of_structure(path, ccd, selection)
-    assert made == convert(path, selection)
+    job, notes = job_of_structure(path, ccd, selection)
+    assert job == convert(path, selection)
     assert ("--altloc" in "".join(notes)) == (letter == "first")
-    assert ("ligand" in str(made)) == (letter == "B")
+    assert ("ligand" in str(job)) == (letter == "B")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("1ay7", "polypeptide(D)"), ("5ugo", "other")])
@@ -90,8 +90,8 @@ def test_kinds_that_a_job_lacks_are_named(name, kind, convert, ccd, deposits, tm
         block.set_mmcif_category("_entity_poly.", table)
 
     path = edits.edited(deposits / f"{name}.cif.gz", tmp_path / f"{name}.cif", edit)
-    made, notes = job_of_structure(path, ccd, PLAIN)
-    assert made == convert(path, PLAIN)
+    job, notes = job_of_structure(path, ccd, PLAIN)
+    assert job == convert(path, PLAIN)
     assert any(kind in note for note in notes)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def upstream_features():
-    """Upstream's `InferenceDataset.process_one` without its file handling: job -> features."""
+    """Run upstream's `InferenceDataset.process_one` without its file handling: job -> features."""
     root = Path(os.environ["PROTENIX_ROOT_DIR"])
     loader = importlib.import_module("protenix.data.inference.infer_dataloader")
     components = importlib.import_module("protenix.data.core.ccd")

@@ -44,7 +44,7 @@ def random_entity(rng: random.Random) -> dict:
 
 
 def random_bonds(rng: random.Random, atoms, ccd) -> list[dict]:
-    """Bonds between any atoms, but not where upstream draws lots among leaving groups."""
+    """Draw bonds between any atoms, but not where upstream draws lots among leaving groups."""
     bonds = []
     for _ in range(rng.randint(0, 4)):
         bond = {}

@@ -61,7 +61,7 @@ def featurized(
 
 
 def job_file(name: str, request, monkeypatch) -> Path:
-    """Where the job is; its own paths count from the folder that upstream ran in."""
+    """Return the job's path; its own paths count from the folder that upstream ran in."""
     root = request.getfixturevalue("golden")
     if JOBS[name].startswith("examples/"):
         root = request.getfixturevalue("shared_examples").parent

@@ -14,7 +14,7 @@ from protenix_ms.config.variants import from_upstream
 
 
 class Recording:
-    """A folder of ``golden/tiny`` or ``golden/full`` (`tests/golden/README.md`)."""
+    """Holds a folder of ``golden/tiny`` or ``golden/full`` (`tests/golden/README.md`)."""
 
     def __init__(self, folder: Path) -> None:
         self.meta = json.loads((folder / "meta.json").read_text())
@@ -29,7 +29,7 @@ class Recording:
 
     @property
     def trunk(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """s_inputs, s, z after the last cycle."""
+        """Return s_inputs, s, z after the last cycle."""
         last = self.config.model.N_cycle - 1
         stack = f"act/pairformer_stack#{last}"
         return self["act/input_embedder#0"], self[f"{stack}/0"], self[f"{stack}/1"]
@@ -55,12 +55,12 @@ class Recording:
         return cell
 
     def names(self) -> Iterator[tuple[str, list[int]]]:
-        """Names and shapes of upstream's state dict."""
+        """List names and shapes of upstream's state dict."""
         state = self.meta["state_dict"]
         yield from ((n, list(s)) for n, s in (state.items() if isinstance(state, dict) else state))
 
     def draws(self, kind: str, function: str) -> list[np.ndarray]:
-        """Recorded random draws of one place, in order of use."""
+        """Return the recorded random draws of one place, in order of use."""
         return [self[k] for k in sorted(self.outputs) if k.startswith("rng/")
                 and k.split("_", 1)[1] == f"{kind}@{function}"]
 

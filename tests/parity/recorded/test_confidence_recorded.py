@@ -32,7 +32,7 @@ def error(ours, theirs) -> float:
 
 @pytest.fixture(scope="module", params=CASES)
 def evaluated(request, recording):
-    """The case, its tolerance, our outputs, and the logits heard under a trace."""
+    """Return the case, its tolerance, our outputs, and the logits heard under a trace."""
     case = recording(request.param)
     head = case.load(ConfidenceHead(case.config.model.confidence_head), "confidence_head")
     trunk = tuple(ms.Tensor(x.astype(np.float32)) for x in case.trunk)

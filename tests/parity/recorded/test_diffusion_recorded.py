@@ -31,7 +31,7 @@ def error(ours, theirs) -> float:
 
 @pytest.fixture(scope="module", params=CASES)
 def prepared(request, recording):
-    """The recorded case, our module with its weights, and its conditioning."""
+    """Return the recorded case, our module with its weights, and its conditioning."""
     case = recording(request.param)
     module = case.load(DiffusionModule(case.config.model.diffusion_module), "diffusion_module")
     trunk = [ms.Tensor(x) for x in case.trunk]
@@ -40,7 +40,7 @@ def prepared(request, recording):
 
 
 class Stages(dict):
-    """A listener that keeps what it hears under the recording's keys."""
+    """Keeps what it hears under the recording's keys."""
 
     def __call__(self, name, value):
         step = sum(k.startswith(f"{name}#") and k.count("/") == 0 for k in self["heard"])
@@ -79,7 +79,7 @@ def test_every_step_with_one_shared_noise_level(prepared):
 
 
 class RecordedDraws(SeededDraws):
-    """Recorded arrays in the order of each site."""
+    """Gives recorded arrays in the order of each site."""
 
     PLACES = {
         "initial_noise": ("randn", "generator._chunk_sample_diffusion"),

@@ -35,7 +35,8 @@ def test_nucleic_acids_keep_the_first_op3(ccd):
 
 
 def changed(ccd, sequence, *codes, kind="protein", quirks=False):
-    """A chain with components at positions, e.g. ("NH2", 3), and the bonds between residues."""
+    """Make a chain with components at positions, e.g. ("NH2", 3), and the bonds between
+    residues."""
     changes = tuple(Modification(*code) for code in codes)
     table = build_polymer(kind, sequence, changes, ccd, quirks)
     between = table.bonds[table.res_id[table.bonds[:, 0]] != table.res_id[table.bonds[:, 1]], :2]
@@ -182,7 +183,7 @@ def test_first_or_drawn_leaving_group(ccd):
 
 
 def assembly(ccd):
-    """Two copies of a peptide, one glycan, one SMILES ligand with map numbers."""
+    """Make two copies of a peptide, one glycan, one SMILES ligand with map numbers."""
     peptide = build_polymer("protein", "CNC", (), ccd)
     parts = [(peptide, "1", 1), (peptide, "1", 2),
              (build_ligand(Ligand(codes=("NAG",)), ccd, 0, 0), "2", 1),

@@ -90,7 +90,7 @@ def test_refused_codes(ccd):
 
 
 def write_files(folder) -> Chem.Mol:
-    """A chiral molecule in every format."""
+    """Write a chiral molecule in every format."""
     mol = Chem.AddHs(Chem.MolFromSmiles("C[C@H](O)c1ccncc1"))
     conformer_id = mol.AddConformer(Chem.Conformer(mol.GetNumAtoms()))
     mol.GetConformer(conformer_id).SetPositions(embed(mol, 1)[0].astype(float))
@@ -135,7 +135,7 @@ def test_files(ccd, tmp_path):
 
 
 def drawn(smiles, hydrogens=True) -> Chem.Mol:
-    """A molecule with coordinates."""
+    """Make a molecule with coordinates."""
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     conformer_id = mol.AddConformer(Chem.Conformer(mol.GetNumAtoms()))
     mol.GetConformer(conformer_id).SetPositions(embed(mol, 1)[0].astype(float))
@@ -144,7 +144,7 @@ def drawn(smiles, hydrogens=True) -> Chem.Mol:
 
 
 def once_per_bond(pdb: str, both_ends: bool = False) -> str:
-    """CONECT records as most programs write them, without repeats for double bonds."""
+    """Write CONECT records as most programs do, without repeats for double bonds."""
     lines, seen = [], set()
     for line in pdb.splitlines():
         if line.startswith("CONECT"):
@@ -185,7 +185,7 @@ def test_pdb_whose_hydrogens_tell_that_all_bonds_are_single(ccd, tmp_path):
 
 
 def several(folder) -> dict[str, str]:
-    """Files of several molecules, and what is said of them."""
+    """Write files of several molecules, with the words of their refusal."""
     mol = drawn("NCCO")
     sdf, pdb = Chem.MolToMolBlock(mol), Chem.MolToPDBBlock(mol)
     moved = pdb.replace("UNL     1", "UNL     2").replace("END\n", "")

@@ -57,7 +57,7 @@ def test_table():
 
 
 class Broken(io.StringIO):
-    """Nobody reads what is written here."""
+    """Fails every write, as a pipe that nobody reads."""
 
     def write(self, text):
         raise BrokenPipeError

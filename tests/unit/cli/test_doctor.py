@@ -18,7 +18,8 @@ SUBJECTS = ["python", "numpy", "memory", "compiler", "plots", "ccd", "weights", 
 
 @pytest.fixture(autouse=True)
 def device(monkeypatch):
-    """A device can be chosen once per process, and other tests have used MindSpore in this one."""
+    """Fake the device: it can be set once per process, and other tests have used MindSpore in
+    this one."""
     monkeypatch.setattr(launch, "configure", lambda device: None)
 
 

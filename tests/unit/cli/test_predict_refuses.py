@@ -36,7 +36,7 @@ for line in sys.stdin:
 
 
 def run_all(commands: list[list[str]]) -> list[dict]:
-    """Outcomes of several commands in one fresh process."""
+    """Run several commands in one fresh process; return their outcomes."""
     text = "\n".join(json.dumps(words) for words in commands)
     done = subprocess.run([sys.executable, "-c", SCRIPT], input=text, cwd=ROOT, text=True,
                           capture_output=True, timeout=300, check=True)
@@ -49,7 +49,7 @@ def predict(*more) -> list[str]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Every bad input through the command line, by name."""
+    """Run every bad input through the command line; outcomes by name."""
     cases = [case for case in REFUSED if SHIPPED.is_file() or not case.chemistry]
     commands = []
     for i, case in enumerate(cases):

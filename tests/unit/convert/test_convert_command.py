@@ -31,7 +31,7 @@ SMALL = {"c_s": 8, "c_z": 8, "c_s_inputs": 73, "c_atom": 4, "c_atompair": 4}
 
 @pytest.fixture(autouse=True)
 def small_variants(monkeypatch):
-    """Two variants of one graph at small widths, so that files are small."""
+    """Make two variants of one graph at small widths, so that files are small."""
     overrides = {"model.pairformer.n_blocks": 1, "model.pairformer.n_heads": 8,
                  "model.confidence_head.n_blocks": 0,
                  "model.diffusion_module.transformer.n_blocks": 1}

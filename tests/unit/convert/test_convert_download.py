@@ -145,7 +145,7 @@ def test_connection_that_never_delivers(fetch, tmp_path):
 
 
 def trickle(handler):
-    """The file, one byte at a time."""
+    """Send the file one byte at a time."""
     start = int((handler.headers.get("Range") or "bytes=0-")[6:-1])
     stated = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
     answer(handler, CONTENT[start:], 206 if start else 200, cut=0, **stated)

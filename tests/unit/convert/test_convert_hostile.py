@@ -37,7 +37,7 @@ sys.addaudithook(watch)
 
 
 def archive(path, stream, storages=None, **extra):
-    """A PyTorch zip with a given object stream and storages of four floats."""
+    """Write a PyTorch zip with a given object stream and storages of four floats."""
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("archive/data.pkl", stream)
         file.writestr("archive/byteorder", "little")
@@ -50,12 +50,12 @@ def archive(path, stream, storages=None, **extra):
 
 
 def with_tensor(body):
-    """A state dict with one good tensor and, under another key, hostile opcodes."""
+    """Make a state dict with one good tensor and, under another key, hostile opcodes."""
     return b"\x80\x02}(X\x01\0\0\0w" + TENSOR + b"X\x01\0\0\0x" + body + b"u."
 
 
 def refusal(path, within=3.0):
-    """The message of the refusal; fails if it was slow, hungry, or anything at all ran."""
+    """Return the message of the refusal; fail if it was slow, hungry, or anything at all ran."""
     open_checkpoint(archive(path.with_suffix(".warm"), GOOD)).close()  # codecs load lazily
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.thread_time()
     events.clear()
@@ -100,7 +100,7 @@ CALLS = {
 
 
 class CallChain:
-    """getattr(getattr(...), ...): the usual way around a list of allowed modules."""
+    """Pickles as getattr(getattr(...), ...): the usual way around a list of allowed modules."""
 
     def __reduce__(self):
         return getattr, (Call(getattr, Call(dict, ()), "__class__"), "__base__")
@@ -245,7 +245,7 @@ def rewritten(path, change):
 
 
 def same_header(data, first, second):
-    """The second directory entry points to the first one's bytes, under the same name."""
+    """Point the second directory entry to the first one's bytes, under the same name."""
     data[second + 42 : second + 46] = data[first + 42 : first + 46]
 
 

@@ -18,7 +18,8 @@ OTHER = "GSHMSWLEEVRKALDNHPYCIT"
 
 
 def deposit_text(ccd: ComponentDictionary, name: str, chains: tuple[str, ...] = (SEQUENCE,)) -> str:
-    """Chains as bent rods side by side, a ligand at the first; as a deposit with an assembly."""
+    """Write chains as bent rods side by side, a ligand at the first, as a deposit with an
+    assembly."""
     polymers = [Polymer("protein", sequence) for sequence in chains]
     job = Job(name, (*polymers, Ligand(codes=("ATP",)), Ligand(codes=("MG",))))
     atoms = assemble(job, ccd, np.random.default_rng(0))
@@ -43,7 +44,7 @@ def deposit_text(ccd: ComponentDictionary, name: str, chains: tuple[str, ...] = 
 
 @pytest.fixture(scope="session")
 def deposit_files(ccd, tmp_path_factory) -> Path:
-    """A folder with two good deposits and two bad ones."""
+    """Make a folder with two good deposits and two bad ones."""
     folder = tmp_path_factory.mktemp("cif")
     (folder / "1abc.cif").write_text(deposit_text(ccd, "1abc", (SEQUENCE, SEQUENCE, OTHER)))
     (folder / "2xyz.cif").write_text(deposit_text(ccd, "2xyz", (OTHER,)))
@@ -54,7 +55,7 @@ def deposit_files(ccd, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def prepared(deposit_files, tmp_path_factory) -> Path:
-    """Prepared data of the good deposits."""
+    """Prepare the good deposits."""
     preparation = Preparation(tmp_path_factory.mktemp("prepared"))
     outcomes = list(prepare_files(sorted(deposit_files.glob("*.cif")), preparation, 1))
     write_index(outcomes, preparation)

@@ -29,7 +29,7 @@ def text(deposit_files):
 
 @pytest.fixture
 def entry(text, ccd, tmp_path):
-    """The entry of the deposit after `edit(block)`; a warning of numpy fails the test."""
+    """Read the deposit after `edit(block)`; a warning of numpy fails the test."""
 
     def read(edit=lambda block: None, content=None, **options):
         document = gemmi.cif.read_string(text)
@@ -44,7 +44,7 @@ def entry(text, ccd, tmp_path):
 
 
 def sites(change):
-    """An edit of `_atom_site`: `change(columns)`."""
+    """Edit `_atom_site` by `change(columns)`."""
 
     def edit(block):
         table = block.get_mmcif_category("_atom_site.")
@@ -109,7 +109,7 @@ def test_alternatives_are_chosen_by_residue(letters, entry):
 
 
 def without_tables(block):
-    """Only the `_atom_site` loop, with the author's numbering."""
+    """Keep only the `_atom_site` loop, with the author's numbering."""
     table = block.get_mmcif_category("_atom_site.")
     for item in list(block):
         if item.loop is not None or item.pair is not None:
@@ -201,7 +201,7 @@ def test_other_nonsense_is_refused_by_type(edit, reason, entry):
 
 
 def spoilt(column, value):
-    """An edit of a column in the first eight rows; False is "." and None is "?"."""
+    """Edit a column in the first eight rows; False is "." and None is "?"."""
     return sites(lambda t: t[column].__setitem__(slice(8), [value] * 8))
 
 

@@ -46,8 +46,8 @@ def column(category: str, item: str, change):
 
 
 def test_a_plain_deposit(convert):
-    made, notes = convert()
-    assert made == {
+    job, notes = convert()
+    assert job == {
         "sequences": [*[{"proteinChain": {"sequence": SEQUENCE, "count": 1}}] * 2,
                       {"proteinChain": {"sequence": OTHER, "count": 1}},
                       {"ligand": {"ligand": "CCD_ATP", "count": 1}},
@@ -56,9 +56,9 @@ def test_a_plain_deposit(convert):
 
 
 def test_what_a_job_cannot_have_is_named(convert):
-    made, notes = convert(column("_entity_poly.", "type",
+    job, notes = convert(column("_entity_poly.", "type",
                                  lambda _, i: f"polypeptide({'LD'[i == 1]})"))
-    assert len(made["sequences"]) == 4
+    assert len(job["sequences"]) == 4
     assert notes == ("entity 2 (chain B) is left out: a job cannot have a polypeptide(D)",)
 
 
@@ -68,8 +68,8 @@ def test_aids_of_crystallization_are_named(convert):
         for item in ("label_comp_id", "auth_comp_id"):
             column("_atom_site.", item, lambda name, _: "CD" if name == "MG" else name)(block)
 
-    made, notes = convert(edit)
-    assert len(made["sequences"]) == 4
+    job, notes = convert(edit)
+    assert len(job["sequences"]) == 4
     assert notes == ("unknown components and aids of crystallization are left out: 1 CD",)
 
 
@@ -104,9 +104,9 @@ def test_a_pdb_file_gives_the_same_job(block, ccd, tmp_path):
     structure = gemmi.make_structure_from_block(block().sole_block())
     path = tmp_path / "1abc.pdb"
     path.write_text(structure.make_pdb_string())
-    made, notes = job_of_structure(path, ccd)
-    assert [*made["sequences"][0]["proteinChain"].values()] == [SEQUENCE, 2]
-    assert [next(iter(e)) for e in made["sequences"]] == ["proteinChain"] * 2 + ["ligand"] * 2
+    job, notes = job_of_structure(path, ccd)
+    assert [*job["sequences"][0]["proteinChain"].values()] == [SEQUENCE, 2]
+    assert [next(iter(e)) for e in job["sequences"]] == ["proteinChain"] * 2 + ["ligand"] * 2
 
 
 @pytest.mark.parametrize(("name", "text", "reason"), [

@@ -19,7 +19,7 @@ LETTERS = {name: letter for letter, name in PROTEIN_LETTERS.items()} | {
 
 
 class FewComponents(ComponentDictionary):
-    """Standard residues; SEP is a protein residue called S; everything else is a ligand."""
+    """Knows standard residues; SEP is a protein residue called S; everything else is a ligand."""
 
     def __init__(self):
         pass
@@ -41,7 +41,7 @@ def few_components():
 
 
 def atom_table(*chains, entities=None, bonds=()) -> AtomTable:
-    """Chains as lists of (residue name, atom names or None for all standard atoms)."""
+    """Make chains from lists of (residue name, atom names or None for all standard atoms)."""
     rows = []
     for c, chain in enumerate(chains):
         entity = (entities or range(1, len(chains) + 1))[c]

@@ -8,7 +8,7 @@ from protenix_ms.job import AtomAddress, CovalentBond, Job, Ligand, Polymer
 
 
 def _example(ccd, **change):
-    """Chains A, B, C, D with A and C the same protein, X and Y the same ligand."""
+    """Make chains A, B, C, D with A and C the same protein, X and Y the same ligand."""
     chain, other = Polymer("protein", "MCKGA", ids=("A",)), Polymer("protein", "GSHM", ids=("B",))
     last = Polymer("protein", "MCKGA", count=2, ids=("C", "D"))
     ligands = [Ligand(smiles="CC(C)Cc1ccccc1O", ids=(name,)) for name in "XY"]

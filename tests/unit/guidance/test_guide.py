@@ -24,7 +24,7 @@ def settings(**changes) -> GuidanceSettings:
 
 @pytest.fixture(scope="module")
 def features(golden) -> dict:
-    """A peptide with phosphoserine, a ligand with a centre and a double bond, and an ion."""
+    """Make features of a phosphopeptide, a ligand with a centre and a double bond, and an ion."""
     return dict(np.load(golden / "tfg" / "stereo" / "features.npz"))
 
 
@@ -35,13 +35,13 @@ def lists(features) -> GeometryLists:
 
 @pytest.fixture
 def apart(features) -> np.ndarray:
-    """Reference conformers, far from one another."""
+    """Place reference conformers far from one another."""
     x, residue = features["ref_pos"].astype(np.float64), features["ref_space_uid"]
     return x + 30.0 * residue[:, None] * np.array([1.0, 0.3, -0.2])
 
 
 def guided(guide: Guide, x: np.ndarray, place: StepPlace = LAST) -> np.ndarray:
-    """The structure a last, full step leads to, which is the refined estimate."""
+    """Return the structure of a last, full step, which is the refined estimate."""
     return guide(lambda noisy: x[None], x[None], place, lambda site, shape: np.zeros(shape))[0]
 
 

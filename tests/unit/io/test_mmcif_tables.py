@@ -14,7 +14,7 @@ from protenix_ms.predict.outputs import structure_info
 
 
 def written(ccd, *entities, bonds=()) -> tuple[gemmi.cif.Block, str, object]:
-    """Block, text and atoms of a job's structure file, coordinates at random."""
+    """Write a job's structure file, coordinates at random; return block, text and atoms."""
     job = Job("a job", entities, tuple(CovalentBond(*ends) for ends in bonds))
     # upstream's reading lets a chromophore stand in a chain without a bond
     atoms = assemble(job, ccd, np.random.default_rng(0), "CRO" in str(entities))

@@ -14,14 +14,15 @@ from protenix_ms.io.mmcif_write import StructureInfo, mmcif_text, write_mmcif
 
 @dataclass(frozen=True, kw_only=True)
 class TypedAtoms(AtomTable):
-    """Atoms and the type of their chains."""
+    """Holds atoms and the type of their chains."""
 
     kind: np.ndarray
 
 
 @pytest.fixture(params=["small", "covalent", "smiles"])
 def recorded(request, golden) -> TypedAtoms:
-    """The atoms of a recorded job; single bonds where reference atoms of a residue are close."""
+    """Read the atoms of a recorded job; single bonds where reference atoms of a residue are
+    close."""
     path = golden / "features" / request.param / "atoms.npz"
     if not path.is_file():
         pytest.skip(f"no recording at {path}")
@@ -98,7 +99,7 @@ def test_biotite_reads_the_ligand_bonds(text, recorded):
 
 
 def two_residues(first=("ALA", "CB"), second=("GOL", "O1"), order=1) -> AtomTable:
-    """Two atoms of two residues of two chains, bonded."""
+    """Make two atoms of two residues of two chains, bonded."""
     zeros = np.zeros((2, 3), np.float32)
     return TypedAtoms(
         np.array([first[1], second[1]]),

@@ -28,7 +28,7 @@ class Sample:
 
 
 def reduced(outputs, features, i) -> Sample:
-    """The arrays of sample `i`, PAE reduced in uneven row chunks."""
+    """Return the arrays of sample `i`, PAE reduced in uneven row chunks."""
     tables, logits = TmTables.from_chains(features["asym_id"]), outputs["pred/pae"][i]
     rows = [slice(k, k + 17) for k in range(0, len(logits), 17)]
     chunks = [tables.reduce(logits[some], some) for some in rows]

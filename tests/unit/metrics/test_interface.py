@@ -27,7 +27,7 @@ POLYMERS = range(5)
 
 
 class Complex:
-    """Atoms of `JOB` with made-up coordinates and errors, some exactly on the cutoffs."""
+    """Holds atoms of `JOB` with made-up coordinates and errors, some exactly on the cutoffs."""
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def sample() -> Complex:
 
 
 def residues_by_loop(case: Complex) -> dict[str, list[tuple[int, int, str]]]:
-    """(token of CA or C1', atom of CB or C3' or what stands in, name) by chain."""
+    """Return (token of CA or C1', atom of CB or C3' or what stands in, name) by chain."""
     groups: dict[tuple, dict[str, int]] = {}
     for row in range(len(case.atoms)):
         if str(case.atoms.entity_id[row]) in KINDS:
@@ -73,7 +73,7 @@ def residues_by_loop(case: Complex) -> dict[str, list[tuple[int, int, str]]]:
 
 
 def by_loop(case: Complex, cutoff: float, first: str, second: str) -> dict[str, float]:
-    """Scores of one direction."""
+    """Compute the scores of one direction."""
     chains = residues_by_loop(case)
     a, b = chains[first], chains[second]
     nucleic = any(name in STANDARD_NUCLEOTIDES for *_, name in a + b)

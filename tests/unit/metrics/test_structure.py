@@ -30,6 +30,11 @@ def test_tm_score_finds_the_good_half(chain):
     assert tm_score(other, chain) >= 0.5
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_tm_score_of_the_shortest_chains(chain, n):
+    assert tm_score(moved(chain[:n]), chain[:n]) == pytest.approx(1.0, abs=1e-6)
+
+
 def test_tm_score_of_noise_is_low(chain):
     noise = np.random.default_rng(8).standard_normal(chain.shape) * 30
     assert tm_score(noise, chain) < 0.3

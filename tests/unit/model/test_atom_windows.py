@@ -20,7 +20,7 @@ def _library():
 
 
 def inputs(windows: AtomWindows) -> list[Tensor]:
-    """q, k, v, bias, gate of two samples, three heads of eight channels."""
+    """Draw q, k, v, bias, gate of two samples, three heads of eight channels."""
     rng = np.random.default_rng(0)
     shapes = [(2, windows.n_atoms, 3, 8)] * 3 + [(windows.n_windows, 3, 32, 128)]
     q, k, v, bias = (Tensor.from_numpy(rng.standard_normal(s, np.float32)) for s in shapes)

@@ -25,14 +25,14 @@ def normal(*shape: int) -> Tensor:
 
 
 def built(cell: nn.Cell) -> nn.Cell:
-    """With weights that differ from block to block."""
+    """Fill the parameters with weights that differ from block to block."""
     shapes = [(n, tuple(p.shape)) for n, p in cell.parameters_and_names()]
     load_weights(cell, ((n, rule_array(n, shape)) for n, shape in shapes))
     return cell.set_train(False)
 
 
 class Pairformer:
-    """Both tracks, or the pair alone as in templates."""
+    """Runs both tracks, or the pair alone as in templates."""
 
     def __init__(self, c_s: int) -> None:
         self.c_s, self.cell = c_s, built(PairformerStack(3, C_Z, c_s, HEADS, expansion=2))
@@ -44,7 +44,7 @@ class Pairformer:
 
 
 class Diffusion:
-    """Two samples that share their conditioning."""
+    """Runs two samples that share their conditioning."""
 
     def __init__(self) -> None:
         self.cell = built(DiffusionTransformer(C_A, C_S, C_Z, 3, HEADS))
@@ -55,7 +55,7 @@ class Diffusion:
 
 
 class Atoms:
-    """Windows of atoms."""
+    """Runs windows of atoms."""
 
     def __init__(self) -> None:
         self.cell = built(DiffusionTransformer(C_A, C_A, 16, 2, HEADS, cross=True))

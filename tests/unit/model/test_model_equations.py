@@ -55,7 +55,7 @@ TRIANGLE = {"cik,cjk->cij": "batch of x y^T", "cki,ckj->cij": "batch of x^T y"}
 
 @pytest.fixture(scope="module")
 def plans(golden) -> dict[str, set[module.Plan]]:
-    """Plans that small predictions ask for, by equation."""
+    """Collect plans that small predictions ask for, by equation."""
     by_equation: dict[str, set[module.Plan]] = {}
     original, small = module.plan, residual.SMALL
 
@@ -91,7 +91,7 @@ def test_triangle_multiplication_permutes_nothing(equation):
 
 
 def products(path: Path) -> int:
-    """Matrix products that a file names."""
+    """Count the matrix products that a file names."""
     names = {"MatMul", "BatchMatMul", "matmul", "bmm", "mm"}
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return sum(isinstance(node, ast.Attribute) and node.attr in names

@@ -58,7 +58,7 @@ def _library():
 
 @pytest.fixture
 def served(monkeypatch):
-    """Names of the whole-layer kernels called so far."""
+    """List the names of the whole-layer kernels called so far."""
     names, original = set(), NativeOperator.__call__
 
     def call(self, *inputs):
@@ -74,14 +74,14 @@ def normal(*shape):
 
 
 def filled(module):
-    """With random weights, none of them zero, that keep the size of what they multiply."""
+    """Fill with random weights, none of them zero, that keep the size of what they multiply."""
     for p in module.get_parameters():
         p.set_data(normal(*p.shape) * (p.shape[-1] ** -0.5 if p.ndim > 1 else 1.0))
     return module
 
 
 def inputs_of(name, layer, n):
-    """Makes the further inputs of a layer beside ``[n, n, c]``, a pair or n samples."""
+    """Make the further inputs of a layer beside ``[n, n, c]``, a pair or n samples."""
     rows, s, pair = normal(7, n, 24), normal(1, n, 24), normal(n, n, 8)
     windows = AtomWindows.over(n)
     blocks = normal(windows.n_windows, 32, 128, 8)
@@ -97,7 +97,7 @@ def inputs_of(name, layer, n):
 
 
 def case(name, n, c):
-    """A layer, a function that adds its update, one that does so plainly, and their input."""
+    """Make a layer, a function that adds its update, one that does so plainly, and their input."""
     layer = filled(LAYERS[name][0](c))
     others = inputs_of(name, layer, n)
     return (layer, lambda z: layer(z, *others()), lambda z: z + layer.update(z, *others()),
@@ -167,7 +167,7 @@ def test_chunks_of_channels_do_not_change_the_product(name, served):
 
 
 def gradients(module, function, z):
-    """Value and gradients with respect to all parameters, of a sum of squares."""
+    """Compute value and gradients with respect to all parameters, of a sum of squares."""
     parameters = list(module.get_parameters())
     for p in parameters:
         p.requires_grad = True

@@ -21,7 +21,7 @@ ODE = SamplerOptions(gamma0=0.0, step_scale=1.0)
 
 
 def shrink(x, t):
-    """The optimal denoiser of a single atom cloud at the origin with unit variance."""
+    """Denoise optimally a single atom cloud at the origin with unit variance."""
     return (x / (1 + t**2)).astype(np.float32)
 
 

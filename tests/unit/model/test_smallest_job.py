@@ -32,7 +32,7 @@ def model() -> Protenix:
 
 
 def ion(n: int) -> dict[str, np.ndarray]:
-    """`n` ions: tokens of one atom."""
+    """Make `n` ions: tokens of one atom."""
     ids = np.arange(n)
     return {
         "token_index": ids, "residue_index": np.ones(n, int), "asym_id": ids,

@@ -114,12 +114,12 @@ def address(x):
 
 
 def strides(x, *axes):
-    """Element strides of the axes, 0 where the extent is 1 (shared)."""
+    """Return element strides of the axes, 0 where the extent is 1 (shared)."""
     return tuple(0 if x.shape[i] == 1 else x.strides[i] // x.itemsize for i in axes)
 
 
 def aligned(shape):
-    """NaN, from the beginning of a cache line on, as MindSpore's arrays are."""
+    """Make an array of NaN that begins with a cache line, as MindSpore's arrays do."""
     size = int(np.prod(shape))
     memory = np.full(size + 16, np.nan, np.float32)
     first = -memory.ctypes.data % 64 // 4
@@ -127,7 +127,7 @@ def aligned(shape):
 
 
 def empty_as(x):
-    """An array of x's shape and strides, full of NaN."""
+    """Make an array of x's shape and strides, full of NaN."""
     new = np.lib.stride_tricks.as_strided(
         np.full(x.size, np.nan, np.float32), x.shape, x.strides
     )
@@ -136,7 +136,8 @@ def empty_as(x):
 
 
 class Kernels:
-    """Calls by name of instruction set; arrays are [batch, row, token, head, channel] views."""
+    """Calls kernels by name of instruction set; arrays are [batch, row, token, head, channel]
+    views."""
 
     def __init__(self, library):
         self.library = library
@@ -203,7 +204,7 @@ class Kernels:
         return grads
 
     def gate(self, x, gate, dy, swish, isa=0, threads=1):
-        """Output and both gradients."""
+        """Return output and both gradients."""
         results = [empty_as(x) for _ in range(3)]
         y, dx, dgate = map(address, results)
         a = GateArgs(address(x), address(gate), y, address(dy), dx, dgate, x.size, swish)
@@ -212,7 +213,7 @@ class Kernels:
         return results
 
     def outer_sum(self, left, right, dy, isa=0, threads=1):
-        """Output and both gradients."""
+        """Return output and both gradients."""
         results = [empty_as(dy), empty_as(left), empty_as(right)]
         y, dleft, dright = map(address, results)
         a = OuterSumArgs(address(left), address(right), y, address(dy), dleft, dright, *dy.shape)
@@ -221,7 +222,7 @@ class Kernels:
         return results
 
     def pair_layer(self, kind, x, weights, outputs, isa=0, threads=1, **fields):
-        """Outputs of those shapes; `norm` and `norm2` are pairs of weight and bias."""
+        """Return outputs of those shapes; `norm` and `norm2` are pairs of weight and bias."""
         results = [aligned(shape) for shape in outputs]
         a = PairLayerArgs(kind=PAIR_KINDS.index(kind), x=address(x), y=address(results[0]))
         a.y2 = address(results[-1])
@@ -235,7 +236,8 @@ class Kernels:
         return results
 
     def conditioned(self, kind, x, weights, outputs, isa=0, threads=1, **fields):
-        """As many outputs as asked for, of the shape of x; arrays by the names of the fields."""
+        """Return as many outputs as asked for, of the shape of x; arrays by the names of the
+        fields."""
         results = [empty_as(x) for _ in range(outputs)]
         a = ConditionedArgs(kind=CONDITIONED_KINDS.index(kind), x=address(x), epsilon=1e-5)
         a.weights[: len(weights)] = [address(w) for w in weights]

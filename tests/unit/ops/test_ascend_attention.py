@@ -219,7 +219,7 @@ def test_the_callback_of_mindspore_compiles(tmp_path, file, name, inputs, output
 
 @pytest.fixture
 def toolkit(tmp_path):
-    """A toolkit and a built op, as folders and variables."""
+    """Make a toolkit and a built op, as folders and variables."""
     home, op = tmp_path / "cann", tmp_path / "op"
     for path, text in (
         (home / "version.info", "Version=8.3.RC1\n"), (op / ASCEND_HEADER, ""),

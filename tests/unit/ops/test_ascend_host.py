@@ -45,7 +45,7 @@ def numbers(shapes):
 
 
 def tile(host, sizes, bias_groups, masked, backward, dtype=HALF):
-    """Status, tiling, and blocks, key, schedule mode and workspace."""
+    """Return status, tiling, and blocks, key, schedule mode and workspace."""
     shapes, schedule = shapes_of(sizes, bias_groups, masked, backward), (ctypes.c_uint64 * 4)()
     tiling = device.Tiling()
     host.host_tiling.restype = ctypes.c_uint32

@@ -67,7 +67,8 @@ def test_the_machine_refuses_a_buffer_that_does_not_fit():
 
 @pytest.fixture(scope="module")
 def movable_events(tmp_path_factory) -> ctypes.CDLL:
-    """The kernels with the first event of L0A/L0B, and whether it is set at first, as variables."""
+    """Compile the kernels with the first event of L0A/L0B, and whether it is set at first, as
+    variables."""
     folder = tmp_path_factory.mktemp("events")
     shutil.copytree(device.SOURCES / "op_kernel", folder / "op_kernel")
     header = Path(folder, "op_kernel", "evo_cube.h")

@@ -15,7 +15,7 @@ CORES = 24
 
 
 def tiling(shape: device.Shape, grad: bool, cores: int = CORES, ub: int = device.UNIFIED_BUFFER):
-    """The tiling, and bytes of unified buffer and L1 it takes; None where it refuses."""
+    """Compute the tiling, and bytes of unified buffer and L1 it takes; None where it refuses."""
     run = device._Run(shape=shape, grad=grad, needDbias=1, cores=cores, ub=ub)
     lib = device.default_machine()
     if not lib.evo_tiling(ctypes.byref(run)):

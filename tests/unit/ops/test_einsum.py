@@ -14,7 +14,7 @@ from protenix_ms.ops.functional import bf16_einsum
 
 @st.composite
 def contractions(draw) -> tuple[str, list[np.ndarray]]:
-    """Any mix of batch, contracted and free axes, in any order, some of one element."""
+    """Draw any mix of batch, contracted and free axes, in any order, some of one element."""
     letters = draw(st.permutations("abcdefg"))
     counts = [draw(st.integers(0, 2)) for _ in range(4)]
     groups, rest = [], list(letters)

@@ -33,7 +33,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def _library(kernels):
-    """Skips where there is no compiler."""
+    """Skip where there is no compiler."""
 
 
 def normal(*shape):

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def fresh(monkeypatch, tmp_path):
-    """No library known, packaged or cached; the real one is known again afterwards."""
+    """Forget every library, packaged or cached; the real one is known again afterwards."""
     monkeypatch.setenv("PROTENIX_MS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(native, "PACKAGED", tmp_path / "packaged")
     native.library_path.cache_clear()
@@ -139,7 +139,7 @@ DAMAGES = {
 
 
 def copying_compiler(folder: Path, library: str) -> str:
-    """A compiler that takes no time: all it makes is a copy of `library`."""
+    """Stand in for a compiler: it only copies `library` and takes no time."""
     return fake_compiler(folder, f"""case "$1" in --version) echo fake; exit;; esac
 while [ "$1" != -o ]; do shift; done
 cp {library} "$2\"""")

@@ -18,7 +18,7 @@ SHAPES = {"a.weight": (37, 129), "a.bias": (5,), "b.weight": (2, 3, 4), "c.weigh
 
 
 def trained(kernels, threads, adamw=False, only=(), steps=6):
-    """Parameters, moments and averages after some updates."""
+    """Return parameters, moments and averages after some updates."""
     rng = np.random.default_rng(0)
     model = {n: Parameter(Tensor.from_numpy(rng.standard_normal(s).astype("f4")), name=n)
              for n, s in SHAPES.items()}

@@ -14,7 +14,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Case:
-    """Extents and options; `bias` and `mask` give the first two axes, None for absent."""
+    """Holds extents and options; `bias` and `mask` give the first two axes, None for absent."""
 
     batch: int = 1
     rows: int = 2
@@ -72,7 +72,7 @@ def inputs(case: Case, seed: int = 0) -> dict:
 
 
 def exact(q, k, v, bias, mask, gate, scale):
-    """Output and log-sum-exp in float64; queries without a key give 0 and +inf."""
+    """Compute output and log-sum-exp in float64; queries without a key give 0 and +inf."""
     logits = np.einsum("brqhd,brkhd->brhqk", q.astype(np.float64) * scale, k)
     if bias is not None:
         logits = logits + bias
@@ -113,7 +113,7 @@ def exact_gradients(q, k, v, bias, mask, gate, scale, dout):
 
 
 def error(ours, reference):
-    """Relative to the largest, but some gradients are exactly zero."""
+    """Return the error relative to the largest value; some gradients are exactly zero."""
     return np.abs(ours - reference).max() / max(np.abs(reference).max(), 0.1)
 
 

@@ -21,7 +21,7 @@ class SmoothLddtArgs(ctypes.Structure):
 
 
 def arrays(samples: int, atoms: int) -> tuple[np.ndarray, ...]:
-    """Samples near a known structure, one of them far off; a fifth of the atoms unknown."""
+    """Draw samples near a known structure, one of them far off; a fifth of the atoms unknown."""
     rng = np.random.default_rng(atoms)
     known = (8 * rng.standard_normal((atoms, 3))).astype("f4")
     x = known + (2 * rng.standard_normal((samples, atoms, 3))).astype("f4")
@@ -40,7 +40,7 @@ def run(library, inputs, isa: int = 0, threads: int = 1) -> list[np.ndarray]:
 
 
 def exact(x, known, resolved, reach) -> tuple[np.ndarray, ...]:
-    """By its definition in float64; the derivative by hand."""
+    """Compute it by its definition in float64; the derivative by hand."""
     x, known = x.astype("f8"), known.astype("f8")
     apart, truth = x[:, :, None] - x[:, None], known[:, None] - known
     d, true = (np.sqrt(np.square(v).sum(-1) + 1e-12) for v in (apart, truth))

@@ -36,7 +36,7 @@ MODES = {
 
 @pytest.fixture(autouse=True)
 def _library(kernels):
-    """Skips where there is no compiler."""
+    """Skip where there is no compiler."""
 
 
 def normal(shape):
@@ -44,13 +44,13 @@ def normal(shape):
 
 
 def run(name, shapes, numbers=None):
-    """First output of the operator on random inputs of these shapes."""
+    """Return the first output of the operator on random inputs of these shapes."""
     y = operator(name)(*map(normal, shapes), settings(EPSILON) if numbers is None else numbers)
     return (y[0] if isinstance(y, tuple) else y).asnumpy()
 
 
 def misfits(shapes):
-    """One input at a time with an axis too long, too short, missing or more."""
+    """Yield inputs of which one has an axis too long, too short, missing or more."""
     for i, shape in enumerate(shapes):
         longer = [(*shape[:d], shape[d] + 1, *shape[d + 1 :]) for d in range(len(shape))]
         shorter = [(*shape[:d], shape[d] - 1, *shape[d + 1 :]) for d in range(len(shape))]

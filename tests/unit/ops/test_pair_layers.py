@@ -43,7 +43,7 @@ def assert_close(ours, exact, tolerance=5e-6):
 
 
 class Layer:
-    """Arguments of one positionwise kind, drawn from the sizes."""
+    """Holds the arguments of one positionwise kind, drawn from the sizes."""
 
     def __init__(self, kind, count, channels, hidden):
         c, h = channels, hidden
@@ -110,7 +110,7 @@ def test_wide_linear_layers_and_no_offset(kernels, isa, shape):
 
 
 class Attention:
-    """Arguments of triangle attention, drawn from the sizes."""
+    """Holds the arguments of triangle attention, drawn from the sizes."""
 
     def __init__(self, tokens, channels, heads, width):
         n, c, h = tokens, channels, heads * width
@@ -192,7 +192,7 @@ def test_outer_product_equals_float64(kernels, isa, sizes):
 
 
 class Conditioned:
-    """Arguments of one kind of conditioned layer, drawn from the sizes."""
+    """Holds the arguments of one kind of conditioned layer, drawn from the sizes."""
 
     def __init__(self, kind, samples, shared, channels, hidden, second=False):
         c, h = channels, hidden
@@ -321,7 +321,7 @@ def test_nan_stays_in_its_token_of_outer_products(kernels, isa):
 
 
 def jobs():
-    """Calls large enough for three threads, 1.2 million multiply-adds."""
+    """Yield calls large enough for three threads, 1.2 million multiply-adds."""
     for kind in POSITIONWISE:
         yield kind, Layer(kind, 1000, 48, 200).run
     for kind, second in CONDITIONED:

@@ -21,7 +21,7 @@ MODES = {
 
 
 def operands(shape, turned, seed=0):
-    """Two batches of matrices as the kernel takes them."""
+    """Make two batches of matrices as the kernel takes them."""
     batch, rows, depth, columns = shape
     rng = np.random.default_rng(seed)
     sizes = (rows, depth), (depth, columns)

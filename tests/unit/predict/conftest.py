@@ -32,7 +32,8 @@ class FakePredictor(Predictor):
 
     def featurize(self, job, seed):
         features = {"asym_id": np.array([0, 1]), "atom_to_token_idx": np.array([0, 0, 1]),
-                    "msa": np.zeros((1, 2), np.int64)}
+                    "msa": np.zeros((1, 2), np.int64),
+                    "template_atom_mask": np.zeros((4, 2, 24), np.float32)}
         return SimpleNamespace(features=features, atoms=atoms())
 
     def predict(self, job, seed, progress=None, example=None):

@@ -144,12 +144,12 @@ def test_a_lost_sample_is_told_and_stays_told(run, predictor, tmp_path):
     assert {state for *_, state in outcomes} == {"incomplete"}
     assert any(line.endswith("lost: guidance of sample 2: bad") for line in lines)
     record = tmp_path / "out/first/run.json"
-    told = json.loads(record.read_text())["seeds"]["101"]
-    assert told["state"] == "incomplete"
-    assert "sample 2" in told["detail"]
+    record_of_seed = json.loads(record.read_text())["seeds"]["101"]
+    assert record_of_seed["state"] == "incomplete"
+    assert "sample 2" in record_of_seed["detail"]
     outcomes, *_ = run()
     assert {state for *_, state in outcomes} == {"incomplete"}
-    assert json.loads(record.read_text())["seeds"]["101"] == told
+    assert json.loads(record.read_text())["seeds"]["101"] == record_of_seed
 
 
 def test_ranking_of_a_single_chain_has_no_pairs(run, tmp_path):

@@ -41,7 +41,7 @@ DONE, THERE = [(101, "done"), (102, "done")], [(101, "there already"), (102, "th
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file's content; of `run.json` what is not a time."""
+    """Read every file's content; of `run.json` what is not a time."""
     content = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*"))
                if p.is_file()}
     for name in content:

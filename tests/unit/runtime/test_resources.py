@@ -15,7 +15,7 @@ GB = 10**9
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A system's files under a folder, with 8 GB free and no limits."""
+    """Make a system's files under a folder, with 8 GB free and no limits."""
     monkeypatch.setattr(resources.resource, "getrlimit",
                         lambda kind: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
@@ -88,7 +88,7 @@ def test_shapes_of_past_jobs_are_forgotten():
     libc.mallinfo2.restype = Heap
 
     def growth(first: int) -> float:
-        """Bytes per new shape that stay in use."""
+        """Count bytes per new shape that stay in use."""
         forget_shapes()
         before = libc.mallinfo2().used
         for n in range(first, first + 60):

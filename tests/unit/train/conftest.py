@@ -15,14 +15,14 @@ TOKENS, ATOMS = 6, 18
 
 
 def tiny_config():
-    """`tests/data/tiny_training.py`, read as the command reads it."""
+    """Read `tests/data/tiny_training.py`, read as the command reads it."""
     file = Path(__file__).resolve().parents[2] / "data" / "tiny_training.py"
     return load_config(None, str(file), (), {})
 
 
 @dataclass
 class SmallExample:
-    """Six protein tokens of three atoms each."""
+    """Holds six protein tokens of three atoms each."""
 
     features: dict
     labels: dict
@@ -70,7 +70,7 @@ def small_example(seed: int = 0) -> SmallExample:
 
 
 def new_model() -> Protenix:
-    """The same weights every time."""
+    """Build a model with the same weights every time."""
     model = Protenix(tiny_config())
     load_weights(model, ((n, rule_array(n, tuple(p.shape)))
                          for n, p in model.parameters_and_names() if p.requires_grad))
@@ -78,7 +78,7 @@ def new_model() -> Protenix:
 
 
 def examples(start: int):
-    """Examples without end, by position."""
+    """Make examples without end, by position."""
     while True:
         yield small_example(start % 3)
         start += 1
@@ -91,7 +91,7 @@ def new_model_fixture():
 
 @pytest.fixture
 def training():
-    """Fast settings: two samples, an update of full rate at once."""
+    """Return fast settings: two samples, an update of full rate at once."""
     return tiny_config().training
 
 

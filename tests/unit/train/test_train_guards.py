@@ -35,7 +35,7 @@ def snapshot(step, **groups):
 
 @pytest.fixture
 def three(tmp_path):
-    """Checkpoints of the steps 1 to 3."""
+    """Make checkpoints of the steps 1 to 3."""
     for step in (1, 2, 3):
         write_snapshot(tmp_path, snapshot(step), "m", keep=3)
     return tmp_path

@@ -22,7 +22,7 @@ def lines(trainer):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """Snapshot and log of the run that nobody killed; made by the first test."""
+    """Read snapshot and log of the run that nobody killed; the first test makes them."""
     return {"folder": tmp_path_factory.mktemp("alone")}
 
 
