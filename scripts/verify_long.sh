@@ -33,4 +33,5 @@ step predict python scripts/bench.py predict --tokens 64,128 --json "$logs/predi
 tail -n 9 "$logs/predict.log"
 step mutants python scripts/mutants.py --out "$logs/mutants.tsv"
 step clients python tests/clients/read_results.py "$logs/clients"
+step poses python tests/clients/compare_poses.py "$logs/poses"
 exit $failed

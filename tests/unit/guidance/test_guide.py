@@ -6,13 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.config.guidance import guidance_settings
 from protenix_ms.errors import ConfigError
+from protenix_ms.features.build import FeatureOptions, build
 from protenix_ms.guidance.guide import Guide, StepPlace
 from protenix_ms.guidance.lists import GeometryLists
 from protenix_ms.guidance.potentials import POTENTIALS, Evaluation
 from protenix_ms.guidance.settings import GuidanceSettings, Schedule
 from protenix_ms.guidance.validity import count_faults
+from protenix_ms.job import Job, Ligand
 
 PLACE = StepPlace(0, 4, 10.0, 5.0, 1.5)
 LAST = StepPlace(3, 4, 1.0, 0.0, 1.0)
@@ -176,3 +179,14 @@ def test_interval_zero_switches_a_term_off(apart, lists):
     off = replace(plan, terms=tuple(replace(term, interval=0) for term in plan.terms))
     x = apart * [1, 1, -1]
     assert np.allclose(guided(Guide(off, lists), x), x, atol=1e-12)
+
+
+def test_metal_complex_is_left_alone():
+    rng = np.random.default_rng(6)
+    job = Job("heme", (Ligand(codes=("HEM",)),))
+    example = build(job, ComponentDictionary.load(), rng,
+                    FeatureOptions(use_msa=False, guidance=True))
+    metal = GeometryLists.from_features(example.features)
+    x = 5.0 * rng.standard_normal((len(metal.chain), 3))
+    assert len(x) == 43
+    assert np.array_equal(guided(Guide(settings(), metal), x), x)
