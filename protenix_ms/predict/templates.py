@@ -32,6 +32,12 @@ def template_choices(job: Job, options: FeatureOptions) -> dict[int, ChosenTempl
     return choices
 
 
+def most_templates(job: Job, options: FeatureOptions) -> int:
+    """Return the largest number of templates that a chain of the job has."""
+    return max((len(choice.templates) for choice in template_choices(job, options).values()),
+               default=0)
+
+
 def has_templates(chain: Polymer) -> bool:
     """Tell whether a chain brings template hits or structures."""
     return bool(chain.templates or chain.template_structures)
