@@ -45,6 +45,10 @@ def has_templates(chain: Polymer) -> bool:
 
 def note_templates(job: Job, options: FeatureOptions) -> Iterator[str]:
     """Say of every entity how many of its hits and structures are templates, or why none is."""
+    polymers = [entity for entity in job.entities if isinstance(entity, Polymer)]
+    if options.templates.use and options.templates.folder and not any(
+            chain.templates for chain in polymers):
+        yield "--template-structures is not read: no chain has template hits (templatesPath)"
     for number, choice in template_choices(job, options).items():
         for note in choice.notes:
             yield f"entity {number}: {note}"
