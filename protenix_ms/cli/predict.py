@@ -111,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
     require_device(args.device, args.dtype)
     require_predictable(config)
     require_guidance(config)
+    options = _feature_options(args, config)
     searched, refused = None, []
     if args.search or args.database or args.databases or args.msa_server:
         find_weights(config.model_name, args.checkpoint, args.random_weights)  # before the wait
@@ -122,7 +123,6 @@ def run(args: argparse.Namespace) -> int:
     refused += unread
     if not jobs:
         return 2
-    options = _feature_options(args, config)
     weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
     language_model = choose_language_model(config, args.esm, args.embeddings,
                                            args.random_weights, args.memory)

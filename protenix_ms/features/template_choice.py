@@ -260,9 +260,9 @@ def _flaw(hit: TemplateHit, sequence: str) -> str:
     """Say why a hit is useless whatever its structure; "" if it is not."""
     if not hit.entry:
         return "its name is not like 1abc_A"
-    if hit.aligned <= MIN_ALIGNED * len(sequence):
+    if hit.aligned / len(sequence) <= MIN_ALIGNED:
         return f"its aligned columns are at most {MIN_ALIGNED:.0%} of the query"
-    if hit.sequence in sequence and len(hit.sequence) > MAX_COPY * len(sequence):
+    if hit.sequence in sequence and len(hit.sequence) / len(sequence) > MAX_COPY:
         return "a copy of the query"
     return f"under {MIN_HIT} residues" if len(hit.sequence) < MIN_HIT else ""
 

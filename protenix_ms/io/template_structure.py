@@ -76,7 +76,7 @@ class TemplateFile:
 
     def __init__(self, text: str, where: str, upstream_quirks: bool = False) -> None:
         try:
-            block = gemmi.cif.read_string(text).sole_block()
+            block = gemmi.cif.read_string(text.encode()).sole_block()
             structure = gemmi.make_structure_from_block(block)
             sequences = _protein_sequences(block, upstream_quirks)
         except (ValueError, RuntimeError, IndexError, OverflowError) as error:

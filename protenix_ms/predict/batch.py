@@ -24,7 +24,12 @@ from protenix_ms.predict.predictor import (
     load_predictor,
 )
 from protenix_ms.predict.settings import Settings
-from protenix_ms.predict.templates import template_content, template_lines, template_record
+from protenix_ms.predict.templates import (
+    most_templates,
+    template_content,
+    template_lines,
+    template_record,
+)
 from protenix_ms.runtime.resources import forget_shapes
 
 # What a defect or a broken library raises; a job that meets one fails, the others go on.
@@ -213,7 +218,7 @@ class Batch:
         """Print the estimate, and refuse what cannot fit unless told otherwise."""
         config = self.settings.config
         n_token, n_atom = len(features["asym_id"]), len(features["atom_to_token_idx"])
-        slots = int(features["template_atom_mask"].any(axis=(1, 2)).sum())
+        slots = most_templates(job, self.settings.options)
         size = Size(n_token, n_atom, len(features["msa"]), config.sample_diffusion.N_sample, slots)
         needed = estimate_bytes(config, size)
         self.reporter.line(f"{job.name}: {_counted(n_token, 'token')}, "

@@ -32,6 +32,12 @@ def template_choices(job: Job, options: FeatureOptions) -> dict[int, ChosenTempl
     return choices
 
 
+def most_templates(job: Job, options: FeatureOptions) -> int:
+    """Return the largest number of templates that a chain of the job has."""
+    return max((len(choice.templates) for choice in template_choices(job, options).values()),
+               default=0)
+
+
 def has_templates(chain: Polymer) -> bool:
     """Tell whether a chain brings template hits or structures."""
     return bool(chain.templates or chain.template_structures)
@@ -39,6 +45,10 @@ def has_templates(chain: Polymer) -> bool:
 
 def note_templates(job: Job, options: FeatureOptions) -> Iterator[str]:
     """Say of every entity how many of its hits and structures are templates, or why none is."""
+    polymers = [entity for entity in job.entities if isinstance(entity, Polymer)]
+    if options.templates.use and options.templates.folder and not any(
+            chain.templates for chain in polymers):
+        yield "--template-structures is not read: no chain has template hits (templatesPath)"
     for number, choice in template_choices(job, options).items():
         for note in choice.notes:
             yield f"entity {number}: {note}"

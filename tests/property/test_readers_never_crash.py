@@ -9,10 +9,12 @@ import numpy as np
 from bad_input import NAG, QUERY, SEQUENCE, alphafold3, bond, contact, job, modified, protein
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from template_text import helix
 
 from protenix_ms.errors import InputError
 from protenix_ms.io import read_jobs
 from protenix_ms.io.a3m import check_alignment, encode_rows, parse_a3m
+from protenix_ms.io.template_hits import read_hits
 from protenix_ms.job import Alignment, Job
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -26,6 +28,8 @@ SEEDS = [
     alphafold3({"protein": {"id": ["A", "B"], "sequence": SEQUENCE, "unpairedMsa": QUERY}}),
     job(protein(sequence="MKUB"), NAG, dialect="alphafoldserver", version=1, modelSeeds=[]),
     alphafold3({"rna": {"id": "R", "sequence": "ACGT"}}, {"rna": {"id": "S", "sequence": "ACGT"}}),
+    job(protein(templates=[{"mmcif": helix("MKT"), "chain": "a", "queryIndices": [0, 1],
+                            "templateIndices": [1, 2]}])),
     f">A|protein\n{SEQUENCE}\n>B|smiles\nCC(=O)O\n",
     f">protein|name=A\n{SEQUENCE}\n>ccd|name=L\nATP\n",
     f">sp|P1|X\n{SEQUENCE}:{SEQUENCE}\n",
@@ -96,7 +100,7 @@ def _replaced(value, path, new):
 @FUZZ
 @given(st.data())
 def test_any_value_at_any_place_of_a_job(data):
-    document = json.loads(data.draw(st.sampled_from(SEEDS[:8])))
+    document = json.loads(data.draw(st.sampled_from(SEEDS[:9])))
     for _ in range(data.draw(st.integers(1, 2))):
         path = data.draw(st.sampled_from(list(_paths(document))))
         document = _replaced(document, path, data.draw(VALUES))
@@ -134,3 +138,29 @@ def test_deletions_count_insertions_before_each_column(rows, tail):
     np.testing.assert_array_equal(deletions, [[len(a) for a, _ in row] for row in rows])
     letters = {"M": 12, "K": 11, "A": 0, "X": 20, "-": 31}
     np.testing.assert_array_equal(encoded, [[letters[b] for _, b in row] for row in rows])
+
+
+HITS = [
+    (".a3m", ">1abc_A/3-6 [subseq from] mol:protein length:9  X\nMk-\nTA\n" * 2),
+    (".hhr", "Query q\nNo 1\n>1abc_A X\nProbab=9 Aligned_cols=3 Sum_probs=2.5\n\n"
+             "Q q                 1 MKT    3 (9)\nT 1abc_A            4 MRT    6 (9)\n"),
+]
+
+
+@FUZZ
+@given(st.sampled_from(HITS), st.integers(0, 200), st.integers(0, 9),
+       st.binary(max_size=4) | st.sampled_from([b"\n", b">", b"No 2\n", b"-", b"9" * 40]))
+def test_damaged_template_hits(hits, start, length, inserted):
+    suffix, text = hits
+    content = text.encode()
+    start %= len(content)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"hits{suffix}"
+        path.write_bytes(content[:start] + inserted + content[start + length:])
+        try:
+            listed = read_hits(path)
+        except InputError as error:
+            assert "\n" not in str(error)
+            return
+    for hit in listed.hits:
+        assert len(hit.query_positions) == len(hit.hit_positions)

@@ -58,6 +58,11 @@ def test_no_template_at_all_is_said_with_the_first_reason(job, options):
     assert template_content(job, bare) == []
 
 
+def test_a_folder_for_no_hits_is_said(job, options):
+    (note,) = note_templates(replace(job, entities=job.entities[:1]), options)
+    assert note.startswith("--template-structures is not read")
+
+
 def test_a_model_without_an_embedder_reads_nothing(job, options):
     off = replace(options, templates=replace(options.templates, use=False))
     assert not list(note_templates(job, off)) and template_record(job, off) == {}
