@@ -16,7 +16,7 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, iso_date, seeds, share, whole
 from protenix_ms.cli.configuration import load_config, load_dictionary
 from protenix_ms.cli.console import Console, table
-from protenix_ms.cli.search import add_options, search_jobs
+from protenix_ms.cli.search import add_options, find_structures, search_jobs
 from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import InputError, OutputError, ProtenixError
 from protenix_ms.features import FeatureOptions
@@ -116,6 +116,9 @@ def run(args: argparse.Namespace) -> int:
     if args.search or args.database or args.databases or args.msa_server:
         find_weights(config.model_name, args.checkpoint, args.random_weights)  # before the wait
         _require_writable(args.output)
+        args.no_templates |= config.model.template_embedder.n_blocks == 0
+        args.template_structures = args.template_structures or find_structures(args.databases)
+        _feature_options(args, config)
         searched, refused = search_jobs(args, args.output / SEARCHED)
     jobs, unread = _read_jobs(args, searched)
     for error in unread:

@@ -34,6 +34,7 @@ from protenix_ms.search.connection import Connection, read_credentials, require_
 from protenix_ms.search.server import MAX_WAIT
 
 PACE = 1.0  # factor of the pauses between questions to a server
+STRUCTURES = ("mmcif_files", "mmcif")  # folders among the databases
 HEAD = ("job", "entity", "residues", "rows", "kept", "Neff", "paired", "templates", "seconds",
         "coverage")
 
@@ -129,6 +130,12 @@ def search_jobs(
         print(f"protenix-ms search: {error}", file=sys.stderr)
     console.line(f"{len(written)} of {len(written) + len(refused)} jobs written to {output}")
     return written, refused
+
+
+def find_structures(databases: Path | None) -> Path | None:
+    """Find the structures of templates that lie beside databases, as in AlphaFold 3's folder."""
+    folder = databases or databases_dir()
+    return next((path for name in STRUCTURES if (path := folder / name).is_dir()), None)
 
 
 @contextmanager

@@ -152,6 +152,7 @@ class Searcher:
     def _lacks_templates(self, job: Job, result: ChainResult) -> bool:
         polymer = result.polymer
         return (self.templates and polymer.kind == "protein" and not polymer.templates
+                and not polymer.template_structures
                 and len(polymer.sequence) >= SHORTEST_ALIGNED
                 and not {"templates", "templatesPath"} & {*entry_of(job, polymer)})
 
