@@ -19,7 +19,7 @@ from protenix_ms.cli.configuration import load_config
 from protenix_ms.cli.console import Console, table
 from protenix_ms.cli.search import add_options, search_jobs
 from protenix_ms.config.model import require_predictable
-from protenix_ms.errors import InputError, OutputError, ProtenixError
+from protenix_ms.errors import InputError, OutputError, ProtenixError, nearest
 from protenix_ms.features import FeatureOptions
 from protenix_ms.features.template_choice import DEFAULT_DATE
 from protenix_ms.features.template_folder import read_folder
@@ -30,6 +30,7 @@ from protenix_ms.job import MAX_SEED, Job
 from protenix_ms.predict.language_model import choose_language_model
 from protenix_ms.predict.settings import (
     RANK_BY,
+    SAVED,
     Settings,
     default_options,
     require_device,
@@ -88,6 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--full-data", choices=FULL_DATA_CHOICES, default="auto",
         help="aligned errors, contacts and atom pLDDT: npz (unrounded), json (upstream's form), "
         f"both, none; auto: npz, and json up to {JSON_TOKENS} tokens")
+    add("--save", type=saved_kinds, default=(), metavar="KIND,...",
+        help=f"keep of each seed {' and '.join(SAVED)}, as npz of float16")
     add("--rank-by", choices=RANK_BY, default="score",
         help="order of ranking.csv and the best model; valid: without wrong chemistry first")
     add("--no-plots", action="store_true", help="draw no pictures")
@@ -131,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings(
         args.output, config, weights, _dictionary(args), options, args.seeds, args.device,
         args.dtype, args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
-        args.rank_by, language_model)
+        args.rank_by, language_model, args.save)
     console = Console(args.quiet, args.debug)
     launch.configure(args.device)
     launch.stop_softly()
@@ -153,6 +156,17 @@ def run(args: argparse.Namespace) -> int:
     random = f" ({weights.label})" if weights.path is None else ""
     console.line(f"{len(rows) - bad} of {len(rows)} finished, results in {args.output}{random}")
     return 1 if bad else 0
+
+
+def saved_kinds(text: str) -> tuple[str, ...]:
+    """Read comma-separated words of `SAVED`."""
+    kinds = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    if unknown := [kind for kind in kinds if kind not in SAVED]:
+        near = nearest(unknown[0], SAVED)
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} cannot be saved; " + (f"did you mean {near}?" if near else
+                                                   f"choose among {', '.join(SAVED)}"))
+    return kinds
 
 
 def _configuration(args: argparse.Namespace) -> ConfigDict:

@@ -98,6 +98,20 @@ def test_another_place_gives_another_score(model, predicted):
     assert np.abs(first.full_data[key] - second.full_data[key]).max() > 0.02
 
 
+def test_representations_are_kept_on_request(model, predicted):
+    result, _ = predicted(NO_SMILES)
+    again = replace(model, save=("embeddings", "distogram")).predict(NO_SMILES, SEED)
+    n = len(result.samples[0].full_data["token_asym_id"])
+    assert {name: value.shape for name, value in again.saved.items()} == {
+        "s": (n, 384), "z": (n, n, 128), "distogram": (n, n, 64)}
+    assert all(value.dtype == np.float16 and value.std() > 0 for value in again.saved.values())
+    probability = again.saved["distogram"].astype(np.float32)
+    near = np.arange(64) < 19  # centres of the bins below 8 angstrom
+    np.testing.assert_allclose(probability[..., near].sum(-1),
+                               result.samples[0].full_data["contact_probs"], atol=2e-3)
+    assert not result.saved
+
+
 def test_missing_atoms_are_named_and_not_written(model, predicted, tmp_path):
     _, folder = predicted(NO_SMILES)
     path = tmp_path / "broken.cif"
