@@ -55,10 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: structures then mean nothing")
-    add("--esm", metavar="NAME|FILE", help="encoder of the esm and ism variants: its name, file, "
-        "or folder of transformers (default: the variant's own, in the cache folder)")
-    add("--embeddings", type=Path, metavar="DIR",
-        help="vectors of residues made before, as `embed` writes them")
+    add_shared(model, "--esm", "--embeddings")
     searching = parser.add_argument_group("search")
     searching.add_argument("--search", action="store_true", help="first find alignments and "
                            "templates that jobs lack, as the command search does; implied by "
