@@ -29,6 +29,11 @@ SHARED: dict[str, dict[str, Any]] = {
                 "fp32 islands, weights and losses stay fp32 (default %(default)s)"},
     "--ccd-extra": {"type": Path, "metavar": "FILE",
                     "help": "mmCIF file of further components, which win over those of the table"},
+    "--esm": {"metavar": "NAME|FILE",
+              "help": "encoder of the esm and ism variants: its name, file, or folder of "
+              "transformers (default: the variant's own, in the cache folder)"},
+    "--embeddings": {"type": Path, "metavar": "DIR",
+                     "help": "vectors of residues made before, as `embed` writes them"},
     "--ccd": {"type": Path, "metavar": "FILE", "help": "another component table"},
     "--conformers": {"type": Path, "metavar": "FILE",
                      "help": "reference conformers (npz) that replace the table's"},

@@ -15,7 +15,7 @@ from protenix_ms.predict.export import FORMS, af3_name, export_af3, export_pdb, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = ("Write finished results as AlphaFold 3 writes its own (with the names of "
-                          "AlphaFold Server in a subfolder), or as PDB.")
+                          "AlphaFold Server in a folder fold_NAME beside), or as PDB.")
     parser.add_argument("results", type=Path, metavar="RESULTS",
                         help="the --output of predict or score, or the folder of one job")
     parser.add_argument("--as", choices=FORMS, required=True, dest="form", help="the format")
@@ -39,10 +39,11 @@ def run(args: argparse.Namespace) -> int:
         try:
             name = samples[0].folder.name
             if args.form == "af3":
-                if af3_name(name) in names:
-                    raise InputError(f"two jobs are called {af3_name(name)} in AlphaFold 3's "
+                mine = {af3_name(name), f"fold_{af3_name(name)}"}
+                if mine & names:
+                    raise InputError(f"another job is called {af3_name(name)} in AlphaFold 3's "
                                      "letters", where=name, fix="export them one by one")
-                names.add(af3_name(name))
+                names |= mine
                 folder, notes = export_af3(samples, output), []
             else:
                 folder, notes = export_pdb(samples, output)

@@ -18,7 +18,7 @@ from protenix_ms.cli.configuration import load_config, load_dictionary
 from protenix_ms.cli.console import Console, table
 from protenix_ms.cli.search import add_options, find_structures, search_jobs
 from protenix_ms.config.model import require_predictable
-from protenix_ms.errors import InputError, OutputError, ProtenixError
+from protenix_ms.errors import InputError, OutputError, ProtenixError, nearest
 from protenix_ms.features import FeatureOptions
 from protenix_ms.features.template_choice import DEFAULT_DATE
 from protenix_ms.features.template_folder import read_folder
@@ -29,6 +29,7 @@ from protenix_ms.job import MAX_SEED, Job
 from protenix_ms.predict.language_model import choose_language_model
 from protenix_ms.predict.settings import (
     RANK_BY,
+    SAVED,
     Settings,
     default_options,
     require_device,
@@ -53,10 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: structures then mean nothing")
-    add("--esm", metavar="NAME|FILE", help="encoder of the esm and ism variants: its name, file, "
-        "or folder of transformers (default: the variant's own, in the cache folder)")
-    add("--embeddings", type=Path, metavar="DIR",
-        help="vectors of residues made before, as `embed` writes them")
+    add_shared(model, "--esm", "--embeddings")
     searching = parser.add_argument_group("search")
     searching.add_argument("--search", action="store_true", help="first find alignments and "
                            "templates that jobs lack, as the command search does; implied by "
@@ -87,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--full-data", choices=FULL_DATA_CHOICES, default="auto",
         help="aligned errors, contacts and atom pLDDT: npz (unrounded), json (upstream's form), "
         f"both, none; auto: npz, and json up to {JSON_TOKENS} tokens")
+    add("--save", type=saved_kinds, default=(), metavar="KIND,...",
+        help=f"keep of each seed {' and '.join(SAVED)}, as npz of float16")
     add("--rank-by", choices=RANK_BY, default="score",
         help="order of ranking.csv and the best model; valid: without wrong chemistry first")
     add("--no-plots", action="store_true", help="draw no pictures")
@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings(
         args.output, config, weights, load_dictionary(args), options, args.seeds, args.device,
         args.dtype, args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
-        args.rank_by, language_model)
+        args.rank_by, language_model, args.save)
     console = Console(args.quiet, args.debug)
     launch.configure(args.device)
     launch.stop_softly()
@@ -155,6 +155,17 @@ def run(args: argparse.Namespace) -> int:
     random = f" ({weights.label})" if weights.path is None else ""
     console.line(f"{len(rows) - bad} of {len(rows)} finished, results in {args.output}{random}")
     return 1 if bad else 0
+
+
+def saved_kinds(text: str) -> tuple[str, ...]:
+    """Read comma-separated words of `SAVED`."""
+    kinds = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    if unknown := [kind for kind in kinds if kind not in SAVED]:
+        near = nearest(unknown[0], SAVED)
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} cannot be saved; " + (f"did you mean {near}?" if near else
+                                                   f"choose among {', '.join(SAVED)}"))
+    return kinds
 
 
 def _configuration(args: argparse.Namespace) -> ConfigDict:

@@ -25,12 +25,8 @@ from protenix_ms.io import read_jobs, validate
 from protenix_ms.io.alignment_files import AlignmentFiles
 from protenix_ms.io.atomic import make_folder
 from protenix_ms.job import MAX_SEED, Job
-from protenix_ms.predict.settings import (
-    Settings,
-    default_options,
-    require_device,
-    require_embeddings,
-)
+from protenix_ms.predict.language_model import choose_language_model
+from protenix_ms.predict.settings import Settings, default_options, require_device
 from protenix_ms.predict.weights import find_weights
 
 
@@ -48,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: scores then mean nothing")
+    add_shared(parser, "--esm", "--embeddings")
     add("--seeds", type=seeds, default=(), metavar="101,102|1-5", help="default: 101")
     add("--cycles", type=whole(1), metavar="N", help="recycles (default: the model's)")
     add_shared(parser, "--ccd", "--ccd-extra", "--conformers")
@@ -71,7 +68,6 @@ def run(args: argparse.Namespace) -> int:
         "sample_diffusion.N_sample": 1,
         **({"model.N_cycle": args.cycles} if args.cycles else {})})
     require_device(args.device, args.dtype)
-    require_embeddings(config)
     require_predictable(config)
     ccd = load_dictionary(args)
     structures, refused = _read_structures(args, ccd)
@@ -80,11 +76,14 @@ def run(args: argparse.Namespace) -> int:
     if not structures:
         return 2
     weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
+    language_model = choose_language_model(config, args.esm, args.embeddings,
+                                           args.random_weights, args.memory)
     with ExitStack() as stack:
         output = args.output or Path(stack.enter_context(TemporaryDirectory()))
         make_folder(output)
         settings = Settings(output, config, weights, ccd, default_options(config), args.seeds,
-                            args.device, args.dtype, args.overwrite, False, not args.ignore_memory)
+                            args.device, args.dtype, args.overwrite, False, not args.ignore_memory,
+                            language_model=language_model)
         return _score(args, settings, structures, refused)
 
 
@@ -100,6 +99,9 @@ def _score(
 
     jobs = [structure.job for structure in structures.values()]
     with using(Policy(device=args.device, dtype=args.dtype, memory=args.memory)):
+        if settings.language_model is not None:
+            jobs, without = settings.language_model.prepare(jobs)
+            refused += without
         outcomes = ScoreBatch(settings, console, structures=structures).run(jobs)
     tables = collect_tables(settings, jobs, outcomes)
     if args.output:

@@ -55,18 +55,19 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
-    """Compress `arrays` as an `.npz`, the same bytes for the same content."""
+def npz_bytes(arrays: Mapping[str, Array], compressed: bool = True) -> bytes:
+    """Write arrays as an `.npz`, the same bytes for the same content."""
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+    with zipfile.ZipFile(buffer, "w", method, compresslevel=6) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.compress_type = method
             with archive.open(entry, "w", force_zip64=True) as file:
                 np.save(file, array, allow_pickle=False)
     return buffer.getvalue()
 
 
-def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, Array], compressed: bool = True) -> None:
     """Write arrays as `npz_bytes` does. Raises as `write_bytes`."""
-    write_bytes(path, npz_bytes(arrays))
+    write_bytes(path, npz_bytes(arrays, compressed))

@@ -11,10 +11,11 @@ from protenix_ms.model.layers import Linear
 from protenix_ms.ops.einsum import einsum
 from protenix_ms.ops.functional import widened
 from protenix_ms.runtime.rows import rowwise
-from protenix_ms.typing import Float
+from protenix_ms.typing import Array, Float
 
 LOWEST, HIGHEST = 2.3125, 21.6875  # angstrom
 CONTACT_DISTANCE = 8.0  # angstrom
+_ROWS = 32  # whose probabilities are computed at once
 
 
 class DistogramHead(nn.Cell):
@@ -37,6 +38,12 @@ class DistogramHead(nn.Cell):
         """Compute the logits of some rows, a sum over both directions and so symmetric."""
         transposed = ops.transpose(z[:, rows], (1, 0, 2))
         return widened(self.linear(z[rows]) + self.linear(transposed))
+
+    def probabilities(self, z: Float[Tensor, "n n c_z"]) -> Float[Array, "n n k"]:
+        """Compute the probabilities of distances in float16; logits never exist whole."""
+        parts = [ops.softmax(self(z, slice(i, i + _ROWS)), -1).asnumpy().astype(np.float16)
+                 for i in range(0, len(z), _ROWS)]
+        return np.concatenate(parts)
 
     def contact_probabilities(self, z: Float[Tensor, "n n c_z"]) -> Float[Tensor, "n n"]:
         """Compute the probability of a distance below 8 angstrom; logits never exist whole."""

@@ -42,6 +42,7 @@ Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``; stages "recycle", "step", "sample"."""
 
 CONSTRAINT = "constraint_feature/"
+_HALF_MAX = float(np.finfo(np.float16).max)
 
 
 class Trunk(NamedTuple):
@@ -64,6 +65,8 @@ class Prediction:
         energies: one per sample if guidance was on: its terms' weighted energies `before` and
             `after` the last step's guidance (`guidance.guide.Account`).
         lost: number of a sample that guidance had to end, and why; the other fields lack it.
+        saved: copies of representations in float16, of those that are asked for: `s`, `z`,
+            `distogram` (probabilities of distances).
     """
 
     coordinates: Float[Array, "b a 3"]
@@ -72,6 +75,7 @@ class Prediction:
     seconds: dict[str, float] = field(default_factory=dict)
     energies: tuple[dict[str, dict[str, float]], ...] = ()
     lost: Mapping[int, str] = field(default_factory=dict)
+    saved: Mapping[str, Array] = field(default_factory=dict)
 
 
 class ModelInputs:
@@ -302,7 +306,7 @@ class Protenix(nn.Cell):
 
     def predict(
         self, features: Mapping[str, Array], draws: Draws, progress: Progress | None = None,
-        coordinates: Float[Array, "b a 3"] | None = None,
+        coordinates: Float[Array, "b a 3"] | None = None, save: tuple[str, ...] = (),
     ) -> Prediction:
         """Predict structures and confidences of one job.
 
@@ -312,6 +316,7 @@ class Protenix(nn.Cell):
                 `msa_rows`, `msa_order`, and the sampler's.
             progress: called after every recycle, denoising step and scored sample.
             coordinates: structures (angstrom) to score; None samples them.
+            save: what `Prediction.saved` holds: "embeddings" (`s`, `z`), "distogram".
 
         Raises:
             InputError: features that this model needs are absent.
@@ -333,9 +338,20 @@ class Protenix(nn.Cell):
                 trace("distogram_head", self.distogram_head(trunk.z))
             contacts = self.distogram_head.contact_probabilities(trunk.z).asnumpy()
             trace("pred/contact_probs", contacts)
+            saved = self._copies(trunk, save)
             scored = ConfidenceFeatures.from_features(features)
             confidence = self.confidence_head(scored, tuple(trunk), coordinates, progress)
-        return Prediction(coordinates, contacts, confidence, seconds, energies, lost)
+        return Prediction(coordinates, contacts, confidence, seconds, energies, lost, saved)
+
+    def _copies(self, trunk: Trunk, save: tuple[str, ...]) -> dict[str, Array]:
+        """Copy representations as float16; what float16 cannot hold becomes its largest number."""
+        saved: dict[str, Array] = {}
+        if "embeddings" in save:
+            for name, value in (("s", trunk.s), ("z", trunk.z)):
+                saved[name] = np.clip(value.asnumpy(), -_HALF_MAX, _HALF_MAX).astype(np.float16)
+        if "distogram" in save:
+            saved["distogram"] = self.distogram_head.probabilities(trunk.z)
+        return saved
 
 
 def _kept(

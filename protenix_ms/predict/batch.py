@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from protenix_ms.errors import CheckpointError, OutputError, ProtenixError, explain
@@ -23,6 +23,7 @@ from protenix_ms.predict.predictor import (
     featurize,
     load_predictor,
 )
+from protenix_ms.predict.saved import require_space, saved_bytes, write_saved
 from protenix_ms.predict.settings import Settings
 from protenix_ms.predict.templates import (
     most_templates,
@@ -80,8 +81,8 @@ class Batch:
 
     settings: Settings
     reporter: Reporter
-    load: Callable[[Settings], Predictor] = lambda s: load_predictor(
-        s.config, s.weights, s.ccd, s.options)
+    load: Callable[[Settings], Predictor] = lambda s: replace(load_predictor(
+        s.config, s.weights, s.ccd, s.options), save=s.save)
     featurize: Callable[[Settings, Job, int], Example] = lambda s, job, seed: _featurize(
         s, job, seed)
     _predictor: Predictor | None = None
@@ -169,6 +170,7 @@ class Batch:
             require_memory(config, least_size(job, config.sample_diffusion.N_sample), job.name)
         example = self.featurize(self.settings, job, seed)
         self._check_memory(job, example.features)
+        self._check_space(folder, job, len(example.features["asym_id"]))
         predictor = self._loaded()
         progress = self.reporter.progress(job.name, seed)
         result = predictor.predict(job, seed, progress, example)
@@ -200,6 +202,7 @@ class Batch:
                 draw_seed(folder, result, self.settings.label)
             write_seed(folder, result, self.settings.ccd, self.settings.label,
                        self.settings.full_data)
+            write_saved(folder, result.seed, result.saved)
             with suppress(BusyError), folder.lock(None, _RANKING_PATIENCE):
                 update_record(folder, self._record(result.job), {result.seed: _entry(outcome)})
             folder.mark(result.seed, mark)
@@ -227,6 +230,14 @@ class Batch:
                            f"about {needed / 1e9:.1f} GB of memory")
         if self.settings.check_memory:
             require_memory(config, size, job.name)
+
+    def _check_space(self, folder: JobFolder, job: Job, n_token: int) -> None:
+        """Print what is kept of the trunk, and refuse what the disk has no room for."""
+        if save := self.settings.save:
+            needed = saved_bytes(self.settings.config, n_token, save)
+            self.reporter.line(f"{job.name}: {' and '.join(save)} take {needed / 1e9:.3f} GB per "
+                               "seed")
+            require_space(folder.path, needed, job.name)
 
     def _finish(self, folder: JobFolder, job: Job, outcomes: list[Outcome]) -> list[Outcome]:
         """Write ranking and `run.json` of a job over its finished seeds; a failure is an outcome.

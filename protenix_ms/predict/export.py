@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write finished results as other programs read them: AlphaFold 3's files, or PDB.
 
-AlphaFold 3's layout is a folder per job with one per sample; its subfolder `server` holds the same
-files (hard links) under the names of AlphaFold Server, best sample first.
+AlphaFold 3's layout is a folder per job with one per sample; the folder `fold_<name>` beside it
+holds the same files (hard links) under the names of AlphaFold Server, best sample first.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def export_af3(samples: list[ResultSample], output: Path) -> Path:
             write_bytes(path, content)
             stem, suffix = kind.split(".")
             stem = {"confidences": "full_data"}.get(stem, stem)
-            _link(path, folder / "server" / f"fold_{name}_{stem}_{place}.{suffix}")
+            _link(path, output / f"fold_{name}" / f"fold_{name}_{stem}_{place}.{suffix}")
             if place == 0:
                 _link(path, folder / f"{name}_{kind}")
     write_table(folder / f"{name}_ranking_scores.csv", ("seed", "sample", "ranking_score"), [

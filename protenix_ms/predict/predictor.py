@@ -69,6 +69,7 @@ class SeedResult:
         samples: ranked.
         seconds: wall time by stage.
         lost: number of a sample that guidance had to end, counted from 0, and why.
+        saved: representations of the trunk (`Prediction.saved`).
     """
 
     job: Job
@@ -77,6 +78,7 @@ class SeedResult:
     samples: tuple[Sample, ...]
     seconds: dict[str, float]
     lost: Mapping[int, str] = field(default_factory=dict)
+    saved: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Predictor:
         ccd: component dictionary.
         weights: where its weights came from.
         options: choices of the featuriser.
+        save: what results keep of the trunk, of `settings.SAVED`.
     """
 
     config: ConfigDict
@@ -96,6 +99,7 @@ class Predictor:
     ccd: ComponentDictionary
     weights: Weights
     options: FeatureOptions = FeatureOptions()
+    save: tuple[str, ...] = ()
 
     def featurize(self, job: Job, seed: int) -> Example:
         """Make the model's inputs of a job (see the function)."""
@@ -121,7 +125,7 @@ class Predictor:
         example = example or self.featurize(job, seed)
         seconds["features"] = time.perf_counter() - start
         draws = SeededDraws(seed, crc32(job.name.encode()))
-        prediction = self.model.predict(example.features, draws, progress)
+        prediction = self.model.predict(example.features, draws, progress, save=self.save)
         seconds |= prediction.seconds
         require_finite(prediction, job.name)
         start = time.perf_counter()
@@ -130,7 +134,8 @@ class Predictor:
             else example.features | guidance_features(job, example.atoms, self.ccd))
         samples = rank(prediction, example, job, self.config, lists)
         seconds["scores"] = time.perf_counter() - start
-        return SeedResult(job, seed, example.atoms, samples, seconds, prediction.lost)
+        return SeedResult(job, seed, example.atoms, samples, seconds, prediction.lost,
+                          prediction.saved)
 
 
 def featurize(

@@ -25,7 +25,6 @@ from protenix_ms.predict.predictor import (
     Predictor,
     Progress,
     SeedResult,
-    featurize,
     load_predictor,
     rank,
     require_finite,
@@ -85,16 +84,14 @@ class ScoreBatch(Batch):
     structures: Structures = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        features = self.featurize
         self.load = self._load
-        self.featurize = self._featurize
+        self.featurize = lambda settings, job, seed: features(
+            settings, replace(job, name=self.structures[job.name].key), seed)
 
     def _load(self, settings: Settings) -> Scorer:
         model = load_predictor(settings.config, settings.weights, settings.ccd, settings.options)
         return Scorer(**vars(model), structures=self.structures)
-
-    def _featurize(self, settings: Settings, job: Job, seed: int) -> Example:
-        job = replace(job, name=self.structures[job.name].key)
-        return featurize(job, seed, settings.ccd, settings.options)
 
     def _mark(self, job: Job, seed: int) -> str:
         structure = self.structures[job.name]

@@ -20,6 +20,7 @@ from protenix_ms.predict.weights import Weights
 
 DEFAULT_SEED = 101
 RANK_BY = ("score", "valid")
+SAVED = ("embeddings", "distogram")  # what can be kept of a seed beside its samples
 
 
 def default_options(config: ConfigDict, upstream_quirks: bool = False) -> FeatureOptions:
@@ -81,6 +82,7 @@ class Settings:
         rank_by: order of `ranking.csv`, one of `RANK_BY`; it changes no result, so finished seeds
             stay.
         language_model: where the vectors of residues come from, None for a variant without.
+        save: what to keep of a seed, of `SAVED`.
     """
 
     output: Path
@@ -97,6 +99,7 @@ class Settings:
     full_data: str = "auto"
     rank_by: str = "score"
     language_model: LanguageModel | None = None
+    save: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -124,4 +127,5 @@ class Settings:
             "dtype": self.dtype,
             "full_data": self.full_data,
             "language_model": self.language_model and self.language_model.fingerprint(),
+            "save": self.save,
         }

