@@ -24,7 +24,7 @@ from protenix_ms.report.structure import Structure, read_structure
 from protenix_ms.typing import Array, Float, Int
 
 PAGE = "report.html"
-ROOM = 10_500_000  # letters of samples on a page; the best comes whatever it takes
+ROOM = 11_200_000  # letters of samples on a page; the best comes whatever it takes
 MAP_SIDE = 1536  # most points along a map of pairs; larger ones are averaged over blocks
 PAE_STEPS = 8  # per angstrom, so that a byte reaches 31.9
 _SUMMARY = (
@@ -97,7 +97,7 @@ def _sample(
     names = [f"{chain} {name}" for chain, name in zip(
         structure.chain[_firsts(token)], token_names(structure, token))]
     return {
-        "row": files.row, "plddt": np.round(plddt, 1).tolist(),
+        "row": files.row, "turn": structure.view(), "plddt": np.round(plddt, 1).tolist(),
         "summary": {key: summary[key] for key in _SUMMARY if key in summary},
         "doubts": list(sample_doubts(summary, plddt, names)),
         "sha256": file_sha256(files.structure), "cif": packed(structure.text.encode()),

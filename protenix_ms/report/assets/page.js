@@ -34,11 +34,10 @@ function swatch(colour) {  // an SVG, since the policy allows no style attribute
   return svg;
 }
 function table(head, rows, caption) {
-  const cell = (tag, value) => node(tag, {className: typeof value === "string" ? "text" : ""},
-    value ?? "\u2013");
+  const cell = value => node("td", {className: typeof value === "string" ? "text" : ""}, value);
   const result = node("table", caption ? {"aria-label": caption} : {},
     node("thead", {}, node("tr", {}, ...head.map(name => node("th", {scope: "col"}, name)))),
-    node("tbody", {}, ...rows.map(row => node("tr", {}, ...row.map(value => cell("td", value))))));
+    node("tbody", {}, ...rows.map(row => node("tr", {}, ...row.map(cell)))));
   result.querySelectorAll("tbody tr:first-child td").forEach((td, i) => {
     if (td.className) result.querySelectorAll("th")[i].className = "text";
   });
@@ -47,10 +46,7 @@ function table(head, rows, caption) {
 const number = (value, digits) => typeof value === "number" && isFinite(value) ?
   value.toFixed(digits) : null;
 const figure = (value, digits) => number(value === "" || value == null ? null : +value, digits);
-const numeric = (value, digits) => {
-  const span = node("span", {}, number(value, digits) ?? "\u2013");
-  return span;
-};
+const numeric = (value, digits) => node("span", {}, number(value, digits) ?? "\u2013");
 const at = (matrix, i, j) => Array.isArray(matrix) && Array.isArray(matrix[i]) ? matrix[i][j] : null;
 const nameOf = token => `${chains[chainOf[token]].name} ${tokens.names[token]}`;
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -92,8 +88,7 @@ function paint() {
   const sticks = {stick: {colorfunc, radius: 0.18}, sphere: {colorfunc, scale: 0.26}};
   viewer.addStyle({predicate: atom => atom.hetflag || short.has(chainOf[atomToken[atom.index]])},
     sticks);
-  const few = [...marks.keys()].length <= 12;
-  if (few) viewer.addStyle({predicate: atom => marks.has(atomToken[atom.index])}, sticks);
+  if (marks.size <= 12) viewer.addStyle({predicate: atom => marks.has(atomToken[atom.index])}, sticks);
   viewer.render();
 }
 function legend() {
@@ -206,7 +201,7 @@ function drawMap() {
     pen.strokeRect(rectangle.c0 * scale, rectangle.r0 * scale,
       (rectangle.c1 - rectangle.c0 + 1) * scale, (rectangle.r1 - rectangle.r0 + 1) * scale);
   } else for (const [token, shade] of marks) {
-    pen.fillStyle = shade; pen.globalAlpha = marks.size > n / 2 ? 0.15 : 0.4;
+    pen.fillStyle = shade; pen.globalAlpha = marks.size > n / 2 ? 0.12 : 0.3;
     pen.fillRect(token * scale, 0, Math.max(scale, 1.5), size);
     pen.fillRect(0, token * scale, size, Math.max(scale, 1.5));
     pen.globalAlpha = 1;
@@ -292,7 +287,7 @@ function drawCurve() {
     pen.fillRect(left, y(top), w - left, y(least) - y(top));
     top = least;
   }
-  pen.globalAlpha = 0.5;
+  pen.globalAlpha = 0.35;
   for (const [token, shade] of marks) {
     pen.fillStyle = shade;
     pen.fillRect(x(token), 0, Math.max(2, x(1) - x(0)), h);
@@ -388,6 +383,12 @@ function fillResidues(i) {
     return option;
   }));
 }
+function lookAtAll(time) {  // the longest extent lies across, the shortest towards the eye
+  viewer.zoomTo();
+  const view = viewer.getView();
+  viewer.setView([...view.slice(0, 4), ...sample.turn]);
+  viewer.zoomTo({}, time);
+}
 function zoom(list) {
   viewer.zoomTo({index: list.flatMap(t => atomsOf[t])}, 400);
 }
@@ -395,7 +396,8 @@ function buildRanking() {
   const shownRows = new Map(data.samples.map((s, i) => [s.row.rank, i]));
   const head = ["rank", "seed", "sample", "ranking score", "pLDDT", "pTM", "ipTM", "ipSAE (best pair)", "clash", ""];
   const rows = data.ranking.map(row => [+row.rank + 1, +row.seed, +row.sample,
-    numeric(+row.ranking_score, 3), numeric(+row.plddt, 1), numeric(+row.ptm, 3), numeric(+row.iptm, 3),
+    numeric(+row.ranking_score, 3), numeric(+row.plddt, 1), numeric(+row.ptm, 3),
+    numeric(chains.length > 1 ? +row.iptm : null, 3),
     row.interface ? `${figure(row.ipsae, 3)} (${row.interface})` : numeric(null),
     numeric(null), numeric(null)]);
   const result = table(head, rows, "samples, best first");
@@ -487,7 +489,7 @@ async function show(i) {
   $("sample").value = i;
   const row = sample.row;
   $("scores").textContent = `ranking ${figure(row.ranking_score, 3)}   pLDDT ${figure(row.plddt, 1)}   ` +
-    `pTM ${figure(row.ptm, 3)}   ipTM ${figure(row.iptm, 3)}`;
+    `pTM ${figure(row.ptm, 3)}` + (chains.length > 1 ? `   ipTM ${figure(row.iptm, 3)}` : "");
   if (viewer) {
     viewer.removeAllModels();
     model = viewer.addModel(cif, "mmcif");
@@ -499,7 +501,7 @@ async function show(i) {
       const t = atomToken[atom.index];
       say(`${nameOf(t)} ${atom.atom}: pLDDT ${sample.plddt[t].toFixed(1)}`);
     }, () => {});
-    viewer.zoomTo();
+    lookAtAll();
   }
   document.querySelectorAll("#ranking tr").forEach(tr =>
     tr.classList.toggle("current", tr.dataset.sample === String(i)));
@@ -515,7 +517,7 @@ function listen() {
   $("clear").addEventListener("click", () => {
     cursor = null;
     select(new Map(), "nothing is selected");
-    if (viewer) viewer.zoomTo({}, 400);
+    if (viewer) lookAtAll(400);
   });
   $("download").addEventListener("click", () => {
     const url = URL.createObjectURL(new Blob([cif], {type: "chemical/x-mmcif"}));
@@ -528,7 +530,7 @@ function listen() {
     if (turned) viewer.rotate(...turned);
     else if (event.key === "+" || event.key === "=") viewer.zoom(1.2);
     else if (event.key === "-") viewer.zoom(1 / 1.2);
-    else if (event.key === "0") viewer.zoomTo();
+    else if (event.key === "0") lookAtAll();
     else return;
     viewer.render();
     event.preventDefault();
