@@ -55,7 +55,8 @@ class Browser:
 
     def _call(self, method: str, path: str, content: dict | None = None) -> object:
         body = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self._port}{path}", body, method=method)
+        address = f"http://127.0.0.1:{self._port}{path}"
+        request = urllib.request.Request(address, body, method=method)
         request.add_header("Content-Type", "application/json")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=120) as answer:
@@ -116,7 +117,8 @@ class Browser:
         """Take a PNG of the window, or of the whole page."""
         size = self.command("Page.getLayoutMetrics")["cssContentSize"] if whole else {}
         more = {"captureBeyondViewport": True, "clip": {**size, "scale": 1}} if whole else {}
-        return base64.b64decode(self.command("Page.captureScreenshot", format="png", **more)["data"])
+        answer = self.command("Page.captureScreenshot", format="png", **more)
+        return base64.b64decode(answer["data"])
 
     def close(self) -> None:
         """End the browser and its driver."""
