@@ -71,7 +71,7 @@ def read_structure(path: Path) -> Structure:
         if not np.isfinite(values).all():
             raise ValueError("a coordinate or pLDDT is no number")
         return Structure(text, *names, values[0], values[1:].T, _kinds(block))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, IndexError, RuntimeError) as error:
         raise InputError(f"this is no predicted structure ({error})", where=str(path),
                          fix="run predict again, which makes what is missing") from error
 

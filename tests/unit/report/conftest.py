@@ -112,6 +112,12 @@ def write_results(root: Path, name: str, deposit: str, samples: int = 2, **recor
     return folder.path
 
 
+@pytest.fixture(scope="session")
+def result_writer():
+    """Return `write_results`, for results that several tests share."""
+    return write_results
+
+
 @pytest.fixture
 def make_results(tmp_path):
     """Return `write_results` bound to a folder of this test."""
