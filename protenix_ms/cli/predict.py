@@ -153,9 +153,10 @@ def run(args: argparse.Namespace) -> int:
             refused += without
         publish = None if args.no_report else write_page
         outcomes = Batch(settings, console, publish=publish).run(jobs)
-    console.line(_results(args.output, jobs))
-    if publish and (fault := _index(args.output)):
-        console.line(fault)
+    if best := _results(args.output, jobs):
+        console.line(best)
+        if publish and (fault := _index(args.output)):
+            console.line(fault)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
     rows += [("-", "-", "refused", error) for error in refused]
     bad = sum(row[2] not in ("done", "there already") for row in rows)

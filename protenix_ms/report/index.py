@@ -26,9 +26,8 @@ def write_index(folder: Path, jobs: list[Path]) -> Path:
         OutputError: the table cannot be written.
     """
     rows = [index_row(job) for job in jobs]
-    content = {"folder": folder.resolve().name, "jobs": rows, "columns": _COLUMNS}
-    write_text(folder / INDEX, render(f"{len(rows)} jobs in {content['folder']}", content,
-                                      ("index.js",), "index-body.html"))
+    title = f"{len(rows)} job{'s' * (len(rows) != 1)}"
+    write_text(folder / INDEX, render(title, {"jobs": rows}, ("index.js",), "index-body.html"))
     return folder / INDEX
 
 

@@ -14,6 +14,7 @@ function node(tag, properties, ...children) {
   element.append(...children);
   return element;
 }
+const classOf = ([key, , digits]) => key === "doubts" ? "text" : digits === undefined ? "text short" : "";
 const value = (job, [key, , digits]) => {
   const cell = key === "doubts" && job.doubts ? job.doubts.length : job[key];
   return digits === undefined && key !== "doubts" ? String(cell ?? "") :
@@ -36,7 +37,7 @@ function draw() {
     return (rising ? 1 : -1) * (typeof x === "string" ? x.localeCompare(y, "en", {numeric: true}) : x - y);
   });
   $("jobs").replaceChildren(...jobs.map(job => node("tr", {}, ...COLUMNS.map((column, i) => {
-    const cell = node(i ? "td" : "th", {className: column[2] === undefined ? "text" : ""}, shown(job, column));
+    const cell = node(i ? "td" : "th", {className: classOf(column)}, shown(job, column));
     if (!i) cell.scope = "row";
     return cell;
   }))));
@@ -52,12 +53,11 @@ COLUMNS.forEach(column => {
     order = column;
     draw();
   });
-  const th = node("th", {className: column[2] === undefined ? "text" : ""}, button);
+  const th = node("th", {className: classOf(column)}, button);
   th.scope = "col";
   $("head").append(th);
 });
-$("folder").textContent = data.folder;
-document.title = `${data.jobs.length} jobs in ${data.folder}`;
+$("title").textContent = document.title;
 $("count").textContent = "The best sample of every job; a heading sorts, a name opens the job's page.";
 $("filter").addEventListener("input", draw);
 draw();
