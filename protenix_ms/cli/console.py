@@ -7,11 +7,13 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOBase
 
 from tqdm import tqdm
+
+from protenix_ms.predict.duration import say_duration
 
 STAGES = {"recycle": "recycles", "step": "sampler steps", "sample": "scored samples"}
 _PLAIN_SECONDS = 10.0
@@ -91,31 +93,49 @@ def lasting_streams() -> Iterator[None]:
 
 
 class Progress:
-    """Shows the stages of one job and seed: a bar on a terminal, elsewhere a line now and then.
+    """Shows how far one job and seed are: one bar on a terminal, elsewhere a line now and then.
 
-    A line comes when a stage ends, and every ten seconds within it.
+    A line comes when a stage ends, and every ten seconds within it. The time that is left follows
+    from the share of the planned work that is done.
     """
 
-    def __init__(self, job: str, seed: int, stream: TextIOBase) -> None:
-        self._job, self._seed, self._stream = job, seed, stream
+    def __init__(self, job: str, seed: int, plan: Mapping[str, float], stream: TextIOBase) -> None:
+        self._job, self._seed, self._plan, self._stream = job, seed, plan, stream
         self._bar: tqdm | None = None
-        self._stage, self._last = "", time.monotonic()
+        self._shares = dict.fromkeys(plan, 0.0)
+        self._start = self._last = time.monotonic()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        name = STAGES.get(stage, stage)
+        self._shares[stage] = done / max(total, 1)
+        name = f"{STAGES.get(stage, stage)} {done}/{total}"
         if self._stream.isatty():
-            if self._bar is None or stage != self._stage:
-                self._bar = tqdm(total=total, desc=f"{self._job} seed {self._seed}: {name}",
-                                 file=self._stream, leave=False)
-            self._stage = stage
-            self._bar.update(done - self._bar.n)
-            if done >= total:
-                self._bar.close()
-                self._bar = None
+            self._draw(name)
         elif done == total or time.monotonic() - self._last >= _PLAIN_SECONDS:
             self._last = time.monotonic()
-            print(f"{self._job}, seed {self._seed}: {name} {done}/{total}", file=self._stream,
+            print(f"{self._job}, seed {self._seed}: {name}{self._left()}", file=self._stream,
                   flush=True)
+
+    def _share(self) -> float:
+        """Compute the share of the planned seconds that is done."""
+        total = sum(self._plan.values())
+        return sum(share * self._plan.get(stage, 0.0) for stage, share in self._shares.items()
+                   ) / total if total else 0.0
+
+    def _left(self) -> str:
+        elapsed, share = time.monotonic() - self._start, self._share()
+        left = elapsed * (1 - share) / share if share else 0.0
+        return f", about {say_duration(left)} left" if left >= 1 else ""
+
+    def _draw(self, name: str) -> None:
+        if self._bar is None:
+            self._bar = tqdm(total=100.0, file=self._stream, leave=False, smoothing=0,
+                             bar_format="{desc} |{bar}| {percentage:.0f}%, {remaining} left")
+        self._bar.set_description_str(f"{self._job} seed {self._seed}: {name}", refresh=False)
+        self._bar.update(100 * self._share() - self._bar.n)
+        self._bar.refresh()
+        if all(self._shares[stage] >= 1 for stage in self._plan):
+            self._bar.close()
+            self._bar = None
 
 
 class Console:
@@ -132,9 +152,11 @@ class Console:
         if not self._quiet:
             print(text, flush=True)
 
-    def progress(self, job: str, seed: int) -> Callable[[str, int, int], None]:
-        """Return a callback for (stage, done, total)."""
-        return (lambda *_: None) if self._quiet else Progress(job, seed, self._stream)
+    def progress(
+        self, job: str, seed: int, plan: Mapping[str, float]
+    ) -> Callable[[str, int, int], None]:
+        """Return a callback for (stage, done, total); `plan`: seconds that stages will take."""
+        return (lambda *_: None) if self._quiet else Progress(job, seed, plan, self._stream)
 
     def defect(self, error: BaseException) -> None:
         """Print the traceback under `--debug`."""

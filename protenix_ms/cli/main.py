@@ -16,6 +16,7 @@ from protenix_ms.errors import CheckpointError, ProtenixError, explain, is_out_o
 COMMANDS = {
     "predict": "structures and confidences of jobs (FASTA, JSON)",
     "score": "confidences of structures that are there already",
+    "report": "a page about a finished job, and a table of a folder of jobs",
     "search": "alignments and templates that jobs lack",
     "export": "results as AlphaFold 3 writes them, or as PDB",
     "json": "a job of a structure (mmCIF, PDB)",

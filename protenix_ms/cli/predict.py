@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -36,6 +37,11 @@ from protenix_ms.predict.settings import (
     require_guidance,
 )
 from protenix_ms.predict.weights import find_weights
+from protenix_ms.report import find_jobs, write_index, write_page
+from protenix_ms.report.doubts import branch, number
+from protenix_ms.report.index import INDEX
+from protenix_ms.report.page import PAGE
+from protenix_ms.report.results import RECORD, SCORES, read_json
 
 SEARCHED = "searched"  # folder of the output that takes searched jobs
 JIT = {"on": True, "off": False, "auto": None}  # values of the policy
@@ -90,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rank-by", choices=RANK_BY, default="score",
         help="order of ranking.csv and the best model; valid: without wrong chemistry first")
     add("--no-plots", action="store_true", help="draw no pictures")
+    add("--no-report", action="store_true", help="write no report.html and no index.html")
     add("--memory", type=gibibytes, metavar="GIB",
         help="memory a job may take (default: what is free)")
     add("--jit", choices=JIT, default="auto",
@@ -146,7 +153,12 @@ def run(args: argparse.Namespace) -> int:
             console.line(f"vectors of residues: {language_model.label()}")
             jobs, without = language_model.prepare(jobs)
             refused += without
-        outcomes = Batch(settings, console).run(jobs)
+        publish = None if args.no_report else write_page
+        outcomes = Batch(settings, console, publish=publish).run(jobs)
+    if best := _results(args.output, jobs):
+        console.line(best)
+        if publish and (fault := _index(args.output)):
+            console.line(fault)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
     rows += [("-", "-", "refused", error) for error in refused]
     bad = sum(row[2] not in ("done", "there already") for row in rows)
@@ -166,6 +178,31 @@ def saved_kinds(text: str) -> tuple[str, ...]:
             f"{unknown[0]!r} cannot be saved; " + (f"did you mean {near}?" if near else
                                                    f"choose among {', '.join(SAVED)}"))
     return kinds
+
+
+def _results(output: Path, jobs: list[Job]) -> str:
+    """Make the table of the jobs' best samples, with their pages; "" without any."""
+    rows = []
+    for job in jobs:
+        folder = output / job.name
+        with suppress(InputError):
+            best = branch(read_json(folder / RECORD), "best")
+            scores = [number(best.get(key)) for key in SCORES]
+            page = folder / PAGE if (folder / PAGE).is_file() else folder
+            if best:
+                rows.append((job.name, best.get("seed"), best.get("sample"), *(
+                    "-" if score is None else f"{score:.3f}" for score in scores), page))
+    head = ("job", "seed", "sample", "ranking", "pLDDT", "pTM", "ipTM", "results")
+    return table(head, rows) if rows else ""
+
+
+def _index(output: Path) -> str:
+    """Write the table of all jobs; say why where that fails, since results do not depend on it."""
+    try:
+        write_index(output, find_jobs(output))
+    except ProtenixError as error:
+        return f"no {INDEX}: {error}"
+    return ""
 
 
 def _configuration(args: argparse.Namespace) -> ConfigDict:

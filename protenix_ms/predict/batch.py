@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from protenix_ms.errors import CheckpointError, OutputError, ProtenixError, explain
 from protenix_ms.features.build import Example
 from protenix_ms.job import Job
+from protenix_ms.predict.duration import estimate_seconds, say_duration
 from protenix_ms.predict.job_folder import BusyError, JobFolder, fingerprint, update_record
 from protenix_ms.predict.memory import Size, estimate_bytes, least_size, require_memory
-from protenix_ms.predict.notes import collect_notes, describe, name_chains
+from protenix_ms.predict.notes import collect_notes, count_alignments, describe, name_chains
 from protenix_ms.predict.outputs import write_ranking, write_seed
 from protenix_ms.predict.plots import can_plot, draw_seed
 from protenix_ms.predict.predictor import (
@@ -47,8 +49,8 @@ class Reporter(Protocol):
     def line(self, text: str) -> None:
         """Take one line of news."""
 
-    def progress(self, job: str, seed: int) -> Progress:
-        """Return a callback for the stages of one job and seed."""
+    def progress(self, job: str, seed: int, plan: Mapping[str, float]) -> Progress:
+        """Return a callback for the stages of one job and seed; `plan`: seconds of each."""
 
     def defect(self, error: BaseException) -> None:
         """Take an error that nobody foresaw; a traceback may be shown."""
@@ -77,6 +79,7 @@ class Batch:
         reporter: where news goes.
         load: makes the predictor when the first unfinished seed comes.
         featurize: makes the model's inputs of a job and seed; needs no predictor.
+        publish: makes a page in the folder of a job when all else is written; None: no page.
     """
 
     settings: Settings
@@ -85,6 +88,7 @@ class Batch:
         s.config, s.weights, s.ccd, s.options), save=s.save)
     featurize: Callable[[Settings, Job, int], Example] = lambda s, job, seed: _featurize(
         s, job, seed)
+    publish: Callable[[Path], object] | None = None
     _predictor: Predictor | None = None
     _content: dict | None = None
 
@@ -103,7 +107,7 @@ class Batch:
                          *template_lines(job, self.settings.options)):
                 self.reporter.line(f"{job.name}: {note}")
             mine = self._seeds(folder, job)
-            outcomes += mine + self._finish(folder, job, mine)
+            outcomes += mine + self._finish(folder, job, mine) + self._publish(folder)
             if any(o.state == "interrupted" for o in outcomes):
                 break
         return outcomes
@@ -169,10 +173,10 @@ class Batch:
         if self.settings.check_memory:  # features of a huge job would take all memory themselves
             require_memory(config, least_size(job, config.sample_diffusion.N_sample), job.name)
         example = self.featurize(self.settings, job, seed)
-        self._check_memory(job, example.features)
+        plan = self._announce(job, example.features)
         self._check_space(folder, job, len(example.features["asym_id"]))
         predictor = self._loaded()
-        progress = self.reporter.progress(job.name, seed)
+        progress = self.reporter.progress(job.name, seed, plan)
         result = predictor.predict(job, seed, progress, example)
         lost = "; ".join(result.lost.values())
         outcome = Outcome(job.name, seed, "incomplete" if lost else "done", lost, result.seconds)
@@ -217,19 +221,38 @@ class Batch:
             self._predictor = self.load(self.settings)
         return self._predictor
 
-    def _check_memory(self, job: Job, features: dict) -> None:
-        """Print the estimate, and refuse what cannot fit unless told otherwise."""
+    def _announce(self, job: Job, features: dict) -> dict[str, float]:
+        """Print sizes, memory and time; refuse what cannot fit unless told otherwise.
+
+        Returns:
+            Seconds of every stage: right in proportion on every device, in themselves on the CPU.
+        """
         config = self.settings.config
         n_token, n_atom = len(features["asym_id"]), len(features["atom_to_token_idx"])
         slots = most_templates(job, self.settings.options)
         size = Size(n_token, n_atom, len(features["msa"]), config.sample_diffusion.N_sample, slots)
-        needed = estimate_bytes(config, size)
+        needed, plan = estimate_bytes(config, size), estimate_seconds(config, size)
+        duration = f", {say_duration(sum(plan.values()))}" * (self.settings.device == "CPU")
         self.reporter.line(f"{job.name}: {_counted(n_token, 'token')}, "
                            f"{_counted(n_atom, 'atom')}, "
                            f"{_counted(size.msa_rows, 'alignment row')}, "
-                           f"about {needed / 1e9:.1f} GB of memory")
+                           f"about {needed / 1e9:.1f} GB of memory{duration}")
         if self.settings.check_memory:
             require_memory(config, size, job.name)
+        return plan
+
+    def _publish(self, folder: JobFolder) -> list[Outcome]:
+        """Make the page of a job with finished seeds; its failure is news and costs nothing."""
+        try:
+            if self.publish is not None and folder.seeds():
+                self.publish(folder.path)
+        except KeyboardInterrupt:
+            return [Outcome(folder.name, None, "interrupted", "finished seeds are kept")]
+        except (ProtenixError, *DEFECTS) as error:
+            self.reporter.line(f"{folder.name}: no report: {explain(error)}")
+            if not isinstance(error, ProtenixError):
+                self.reporter.defect(error)
+        return []
 
     def _check_space(self, folder: JobFolder, job: Job, n_token: int) -> None:
         """Print what is kept of the trunk, and refuse what the disk has no room for."""
@@ -292,6 +315,7 @@ class Batch:
             "notes": list(collect_notes(job, settings)),
             "chains": name_chains(job),
             "templates": template_record(job, settings.options),
+            "alignments": count_alignments(job) if settings.options.use_msa else [],
         }
 
 

@@ -8,7 +8,10 @@ model cannot use. Readers put theirs on `Job.notes`; what depends on the setting
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
 
+import numpy as np
 from ml_collections import ConfigDict
 from rdkit import Chem
 from scipy.cluster.hierarchy import DisjointSet
@@ -17,13 +20,16 @@ from protenix_ms.chem.ligand import molecule_from_smiles
 from protenix_ms.chem.ligand_file import molecule_from_file
 from protenix_ms.chem.own_components import dictionary_of, unused_components
 from protenix_ms.chem.polymer import build_polymer, unbonded_neighbours
+from protenix_ms.errors import InputError
 from protenix_ms.features.assembly import chain_names
 from protenix_ms.features.msa import note_pairing
 from protenix_ms.features.msa_chain import SHORTEST_ALIGNED
+from protenix_ms.io.a3m import parse_a3m
 from protenix_ms.io.entities import residues_of
-from protenix_ms.job import Job, Ligand, Polymer
+from protenix_ms.job import Job, Ligand, Polymer, PolymerKind
 from protenix_ms.predict.settings import Settings, default_options, takes_constraints
 from protenix_ms.predict.templates import note_templates
+from protenix_ms.search.depth import coverage, encode
 
 _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
 
@@ -144,6 +150,30 @@ def name_chains(job: Job) -> list[dict[str, object]]:
         {"chain": name, "entity": number, "name": entity.labels[copy] if entity.labels else ""}
         for name, (number, copy, entity) in zip(chain_names(job), copies)
     ]
+
+
+def count_alignments(job: Job) -> list[dict[str, object]]:
+    """Count rows of the alignments of every entity that has any, in all and by column.
+
+    An alignment that cannot be read, which ends the job when its features are made, has no entry.
+    """
+    entries: list[dict[str, object]] = []
+    for number, chain in job.numbered_entities():
+        texts = [] if not isinstance(chain, Polymer) or number in {e["entity"] for e in entries} \
+            else [a.text for a in (chain.paired_msa, chain.unpaired_msa) if a]
+        with suppress(InputError, ValueError):
+            counts = [_count_rows(text, chain.kind) for text in texts]
+            if counts:
+                entries.append({"entity": number, "rows": sum(rows for rows, _ in counts),
+                                "paired": counts[0][0] if chain.paired_msa else 0,
+                                "coverage": np.sum([c for _, c in counts], axis=0).tolist()})
+    return entries
+
+
+@lru_cache(maxsize=16)
+def _count_rows(text: str, kind: PolymerKind) -> tuple[int, tuple[int, ...]]:
+    rows = parse_a3m(text)
+    return len(rows.rows), tuple(coverage(encode(rows, kind)).tolist())
 
 
 def describe(constraint: Mapping) -> str:

@@ -129,7 +129,7 @@ def test_missing_atoms_are_named_and_not_written(model, predicted, tmp_path):
         def line(self, text):
             self.lines.append(text)
 
-        def progress(self, job, seed):
+        def progress(self, job, seed, plan):
             return lambda *_: None
 
         def defect(self, error):

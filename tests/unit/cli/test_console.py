@@ -2,6 +2,7 @@
 """Bars on terminals, lines elsewhere, silence on request."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,9 @@ class Terminal(io.StringIO):
         return True
 
 
+PLAN = {"recycle": 2.0, "step": 6.0, "sample": 2.0}
+
+
 def walk(progress):
     for stage, total in (("recycle", 2), ("step", 3), ("sample", 1)):
         for done in range(1, total + 1):
@@ -23,24 +27,35 @@ def walk(progress):
 
 def test_plain_lines_when_not_a_terminal():
     stream = io.StringIO()
-    walk(Console(stream=stream).progress("job", 101))
+    walk(Console(stream=stream).progress("job", 101, PLAN))
     assert stream.getvalue().splitlines() == [
         "job, seed 101: recycles 2/2", "job, seed 101: sampler steps 3/3",
         "job, seed 101: scored samples 1/1"]
 
 
-def test_a_bar_per_stage_on_a_terminal():
+def test_one_bar_over_all_stages_on_a_terminal():
     stream = Terminal()
-    walk(Console(stream=stream).progress("job", 101))
+    walk(Console(stream=stream).progress("job", 101, PLAN))
     text = stream.getvalue()
-    assert "\r" in text and "job seed 101: sampler steps" in text and "recycles" in text
+    shares = [int(share) for share in re.findall(r"(\d+)%", text)]
+    assert sorted(set(shares)) == shares[:1] + [10, 20, 40, 60, 80, 100]
+    assert "job seed 101: sampler steps 2/3 |" in text and "left" in text and "?" not in text[-80:]
+
+
+def test_lines_say_how_much_time_is_left(monkeypatch):
+    now = iter([0.0, 10.0, 10.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    stream = io.StringIO()
+    progress = Console(stream=stream).progress("job", 101, PLAN)
+    progress("recycle", 2, 2)
+    assert stream.getvalue() == "job, seed 101: recycles 2/2, about 40 s left\n"
 
 
 def test_quiet_says_nothing(capsys):
     stream = io.StringIO()
     console = Console(quiet=True, stream=stream)
     console.line("news")
-    walk(console.progress("job", 101))
+    walk(console.progress("job", 101, PLAN))
     console.defect(ValueError("x"))
     assert stream.getvalue() == "" and capsys.readouterr().out == ""
 
@@ -71,7 +86,7 @@ def test_streams_that_cannot_show_a_line_cost_only_the_line(monkeypatch, stream)
         console = Console()
         for _ in range(2):
             console.line("job \u00e9 \udcff")
-            walk(console.progress("\u00e9", 101))
+            walk(console.progress("\u00e9", 101, PLAN))
             print("\u00e9", file=sys.stderr, flush=True)
     assert sys.stdout is stream
     if isinstance(stream, io.TextIOWrapper):

@@ -66,7 +66,7 @@ class Reporter:
     def line(self, text):
         self.lines.append(text)
 
-    def progress(self, job, seed):
+    def progress(self, job, seed, plan):
         return lambda stage, done, total: None
 
     def defect(self, error):
