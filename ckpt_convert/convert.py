@@ -21,7 +21,6 @@ from ckpt_convert.checkpoint import FLOATS, NUMPY, Checkpoint, itemsize, narrow,
 from ckpt_convert.encoder import EncoderCheckpoint, is_encoder, open_encoder, write_official
 from ckpt_convert.read import open_checkpoint
 from ckpt_convert.variant import Match, compare, declared, recognise
-from protenix_ms.config.encoder import RELEASED
 from protenix_ms.errors import CheckpointError, OutputError
 from protenix_ms.files import file_sha256, replacing, require_room
 
@@ -101,9 +100,11 @@ def identify(checkpoint: Checkpoint, options: Options) -> Match:
     """
     if isinstance(checkpoint, EncoderCheckpoint):
         name = options.model or checkpoint.name()
-        if options.config or (options.model and RELEASED.get(name) is None):
-            raise CheckpointError(f"this is an encoder, not {options.model or 'a predictor'}",
-                                  where=str(checkpoint.path), fix="leave --model and --config out")
+        if options.config or (options.model and not checkpoint.fits(name)):
+            raise CheckpointError(
+                f"this is an encoder of {checkpoint.sizes.layers} layers and width "
+                f"{checkpoint.sizes.width}, not {options.model or 'a predictor'}",
+                where=str(checkpoint.path), fix="leave --model and --config out")
         expected = checkpoint.expected()
         return Match(name, (), expected, compare(checkpoint.shapes(), expected))
     if options.model or options.config:

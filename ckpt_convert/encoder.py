@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,6 @@ from protenix_ms.config.encoder import (
     FREQUENCIES,
     LM_BIAS,
     RELEASED,
-    EncoderSizes,
     Shapes,
     encoder_shapes,
     plain_frequencies,
@@ -142,10 +142,15 @@ class EncoderCheckpoint(Checkpoint):
                 "token_dropout": str(self.sizes.token_dropout).lower()}
 
     def name(self) -> str:
-        """Return the released model that the files' names tell, if the sizes fit, else the stem."""
+        """Return the released model that names tell, if the sizes fit, else the file's stem."""
         text = f"{self.path.resolve()} {self.saved_as}"
-        names = [n for n, sizes in RELEASED.items() if n in text and _alike(sizes, self.sizes)]
-        return max(names, key=len, default=self.path.name.partition(".")[0])
+        names = [n for n in RELEASED if n in text and self.fits(n)]
+        stem = self.path.name.partition(".")[0]
+        return max(names, key=len, default="another encoder" if stem in RELEASED else stem)
+
+    def fits(self, model: str) -> bool:
+        """Tell whether a released model of that name has these sizes."""
+        return replace(self.sizes, token_dropout=True) == RELEASED.get(model)
 
     def read(self, name: str) -> np.ndarray:
         """Read a tensor, see `Checkpoint`."""
@@ -156,10 +161,6 @@ class EncoderCheckpoint(Checkpoint):
         """Release the files."""
         for part in self.parts:
             part.close()
-
-
-def _alike(a: EncoderSizes, b: EncoderSizes) -> bool:
-    return (a.layers, a.width, a.heads) == (b.layers, b.width, b.heads)
 
 
 def _number(settings: Mapping, *names: str) -> int | None:

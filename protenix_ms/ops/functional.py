@@ -163,8 +163,10 @@ def rotate(
     """Turn channels i and i + d/2 of every head by the angle of the token (rotary embedding).
 
     Args:
-        cos, sin: of the angles, ``[t, d/2]``.
+        cos, sin: of the angles, ``[t, d/2]``; they have no gradient.
     """
+    if pays("rotate", x.size, x.dtype == float32, True):
+        return operator("rotate")(x, cos, sin, settings())
     cos, sin = ops.expand_dims(cos, 1), ops.expand_dims(sin, 1)
     first, second = ops.chunk(x, 2, axis=-1)
     return ops.concat([first * cos - second * sin, second * cos + first * sin], -1)
@@ -174,5 +176,7 @@ def linear_gelu(
     x: Float[Tensor, "m c"], weight: Float[Tensor, "h c"], bias: Float[Tensor, "h"]
 ) -> Float[Tensor, "m h"]:
     """Compute ``gelu(x W^T + b)`` with the exact ``gelu(y) = y/2 (1 + erf(y / sqrt 2))``."""
+    if pays("linear", x.size * weight.shape[0], x.dtype == float32):
+        return operator("linear")(x, weight, bias, settings(flag=True))
     y = linear(x, weight, bias)
     return y * (0.5 + 0.5 * ops.erf(y * 0.5**0.5))

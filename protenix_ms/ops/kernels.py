@@ -25,6 +25,7 @@ WORTH_A_KERNEL = {
     "linear": 2 * 10**6,  # multiply-adds
     "outer_sum": 2**12,  # numbers, which MindSpore adds by a slow broadcast
     "product": 1,  # numbers
+    "rotate": 2**10,  # numbers, which MindSpore turns in ten slow passes
     "whole_layer": 48,  # positions; below, packing the weights outweighs the work
 }
 """The smallest work for which `pays` chooses a kernel."""
@@ -58,6 +59,11 @@ def _gradient_by(name: str) -> Callable:
         return (*operator(name)(x, y, numbers, dout), ops.zeros_like(numbers))
 
     return bprop
+
+
+def _turned_back(x, cos, sin, numbers, out, dout):
+    dx = operator("rotate")(dout, cos, sin, settings(flag=True))
+    return dx, ops.zeros_like(cos), ops.zeros_like(sin), ops.zeros_like(numbers)
 
 
 def _layer_norm_gradient(x, weight, bias, numbers, out, dout):
@@ -114,6 +120,7 @@ KERNELS = {
     "layer_norm_grad": Kernel(lambda *inputs: inputs[:3], 3),
     "gate": Kernel(_as_first, 1, _gradient_by("gate_grad")),
     "gate_grad": Kernel(lambda *inputs: inputs[:2], 2),
+    "rotate": Kernel(_as_first, 1, _turned_back),
     "outer_sum": Kernel(lambda a, b, numbers: [a[0], *b], 1, _gradient_by("outer_sum_grad")),
     "outer_sum_grad": Kernel(lambda *inputs: inputs[:2], 2),
     **{name: _product(*turned) for turned, name in PRODUCTS.items()},

@@ -126,6 +126,7 @@ class EmbeddingStore:
         missing = [s for s in unique if not self.holds(s)]
         count = Count(sum(map(len, missing)), len(missing), len(unique) - len(missing))
         if missing:
+            memory = memory_to_take(self.weights, memory)
             require_memory(self.weights, missing, self.wish, memory)
             encoder = load_encoder(self.weights, memory)
             for encoding in self._encode(encoder, missing, progress):
@@ -165,12 +166,21 @@ def write_one_file(path: Path, files: Mapping[str, Path]) -> None:
         safetensors_file.write(file, columns, read, {})
 
 
-def estimate_bytes(sizes: EncoderSizes, tokens: int, wish: Wish) -> int:
-    """Estimate what the longest sequence takes beside the weights, in bytes."""
-    at_once = max(tokens, TOKENS_AT_ONCE)
+def estimate_bytes(sizes: EncoderSizes, lengths: Sequence[int], wish: Wish) -> int:
+    """Estimate what sequences of these lengths take beside the weights, in bytes."""
+    tokens = max(lengths) + 2
+    at_once = max(tokens, min(TOKENS_AT_ONCE, sum(lengths) + 2 * len(lengths)))
     kept = len(wish.layers) * sizes.width
     maps = 4 * tokens**2 + sizes.layers * sizes.heads * tokens if wish.contacts else 0
     return _FLOAT * (at_once * (_LIVE * sizes.width + kept) + maps)
+
+
+def memory_to_take(weights: EncoderWeights, memory: int | None) -> int | None:
+    """Return the limit that is asked for, or half of what is free for weights that hardly fit."""
+    free = available_bytes()
+    if memory is not None or free is None or weights.bytes_in_memory < 0.8 * free:
+        return memory
+    return int(free / 2)
 
 
 def require_memory(
@@ -178,7 +188,7 @@ def require_memory(
 ) -> None:
     """Refuse what cannot fit. Raises ResourceError with both numbers."""
     longest = max(map(len, sequences))
-    needed = estimate_bytes(weights.sizes, longest + 2, wish)
+    needed = estimate_bytes(weights.sizes, [len(s) for s in sequences], wish)
     there = [x for x in (available_bytes(), memory) if x is not None]
     layer = weights.bytes_in_memory / max(weights.sizes.layers, 1)
     streams = memory is not None and weights.bytes_in_memory > memory
@@ -188,4 +198,4 @@ def require_memory(
             f"the longest sequence ({longest} residues) and the encoder need about "
             f"{needed / 1e9:.1f} GB of memory, {min(there) / 1e9:.1f} GB are there",
             where=weights.label, fix="take a smaller encoder, leave out --contacts, or give "
-            "--memory, with which layers are read from disk one at a time")
+            "more --memory; below the encoder's size its layers are read one at a time")

@@ -118,9 +118,10 @@ class LanguageModel:
         return missing
 
     def _require_memory(self, sequences: list[str]) -> None:
-        from protenix_ms.predict.embeddings import require_memory
+        from protenix_ms.predict.embeddings import memory_to_take, require_memory
 
-        require_memory(self.weights, sequences, self._store().wish, self.memory)
+        memory = memory_to_take(self.weights, self.memory)
+        require_memory(self.weights, sequences, self._store().wish, memory)
 
     def _store(self):
         """Return the cache of this encoder's last representation."""
@@ -159,10 +160,10 @@ def choose_language_model(
                          fix="make it: protenix-ms embed --output DIR")
     width = int(config.esm.embedding_dim)
     name = OF_VARIANT[config.esm.model_name]
+    if esm is None and folder is not None:
+        return LanguageModel(width, None, folder, memory)
     if esm is None and random_seed is not None:
         weights = random_weights(name, random_seed, config.esm.layers or None)
-    elif esm is None and folder is not None:
-        return LanguageModel(width, None, folder, memory)
     else:
         weights = open_weights(find_encoder(esm or name))
     if weights.sizes.width != width:

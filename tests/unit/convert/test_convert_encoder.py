@@ -206,6 +206,14 @@ def test_a_head_that_is_not_tied(tmp_path):
         open_encoder(official(tmp_path, tied=np.ones((33, 24), np.float32)))
 
 
+def test_a_name_that_does_not_fit(tmp_path):
+    source = official(tmp_path)
+    for model in ("esm2_t6_8M_UR50D", "protenix_tiny_default_v0.5.0"):
+        with pytest.raises(CheckpointError, match=f"2 layers and width 24, not {model}"):
+            convert(source, tmp_path / "a.safetensors", Options(model=model))
+    assert open_encoder(official(tmp_path, stem="esm2_t6_8M_UR50D")).name() == "another encoder"
+
+
 def test_names():
     assert our_name("esm.pooler.dense.weight") == ""
     with pytest.raises(KeyError):

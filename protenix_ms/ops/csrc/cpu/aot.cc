@@ -295,6 +295,14 @@ PMS_OPERATOR(gate_grad, "* * s * -> * *") {
   return pms_gate_backward(&a, PMS_AUTO, call.threads());
 }
 
+// x of heads, cosine, sine; the flag turns back.
+PMS_OPERATOR(rotate, "thd te te s -> thd") {
+  if (call['d'] != 2 * call['e']) return PMS_BAD_ARGUMENT;
+  const PmsRotation a = {call.f(0), call.f(1), call.f(2), call.out(0), call['t'], call['h'],
+                         call['e'], call.flag()};
+  return pms_rotation(&a, PMS_AUTO, call.threads());
+}
+
 PMS_OPERATOR(outer_sum, "nc mc s -> nmc") {
   const PmsOuterSum a = {call.f(0), call.f(1), call.out(0), nullptr, nullptr, nullptr, call['n'],
                          call['m'], call['c']};
@@ -338,7 +346,7 @@ static int pair_layer(const Call &call, PmsPairKind kind, int first, int weights
 // x, norm weight, norm bias, W.
 PMS_OPERATOR(projection, "*c c c hc s -> =h*") { return pair_layer(call, PMS_PROJECTION, 3, 1); }
 
-// x, W, offset, which is one number where there is none.
+// x, W, offset, which is one number where there is none; the flag is for a gelu, beside an offset.
 PMS_OPERATOR(linear, "mc hc H s -> mh") {
   PmsPairLayer a = {};
   a.kind = PMS_LINEAR;
@@ -348,6 +356,7 @@ PMS_OPERATOR(linear, "mc hc H s -> mh") {
   a.x = call.f(0);
   a.weights[0] = call.f(1);
   a.bias = call.shape(2)[0] == a.hidden ? call.f(2) : nullptr;
+  a.ending = call.flag();
   a.y = call.out(0);
   return pms_pair_layer(&a, PMS_AUTO, call.threads());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gates and outer sums in one pass over memory, for one instruction set.
+// Gates, rotations and outer sums in one pass over memory, for one instruction set.
 #pragma once
 #include "kernels.h"
 #include "simd.h"
@@ -29,6 +29,25 @@ static void gate_backward(const void *job_, int64_t unit, float *) {
     const Vec slope = a.swish ? open * (1.f + g * (1.f - open)) : open * (1.f - open);
     store_some(a.dx + i, dy * (a.swish ? g * open : open), n);
     store_some(a.dgate + i, dy * load_some(a.x + i, n) * slope, n);
+  }
+}
+
+// One unit is one token.
+static void rotation(const void *job_, int64_t token, float *) {
+  const PmsRotation &a = *static_cast<const PmsRotation *>(job_);
+  const int64_t half = a.half, width = 2 * half, first = token * a.heads * width;
+  const float *cos = a.cos + token * half, *sin = a.sin + token * half;
+  const float turn = a.back ? -1.f : 1.f;
+  for (int64_t h = 0; h < a.heads; h++) {
+    const float *x = a.x + first + h * width;
+    float *y = a.y + first + h * width;
+    for (int64_t i = 0; i < half; i += W) {
+      const int64_t n = half - i;
+      const Vec c = load_some(cos + i, n), s = load_some(sin + i, n) * turn;
+      const Vec one = load_some(x + i, n), two = load_some(x + half + i, n);
+      store_some(y + i, one * c - two * s, n);
+      store_some(y + half + i, two * c + one * s, n);
+    }
   }
 }
 

@@ -172,6 +172,11 @@ int pms_gate_backward(const PmsGate *args, int isa, int threads) {
   return streamed(&Kernels::gate_backward, args, gate_units(*args), 2 * args->size, isa, threads);
 }
 
+int pms_rotation(const PmsRotation *args, int isa, int threads) {
+  return streamed(&Kernels::rotation, args, args->tokens,
+                  2 * args->tokens * args->heads * args->half, isa, threads);
+}
+
 int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads) {
   return streamed(&Kernels::outer_sum_forward, args, args->rows,
                   args->rows * args->columns * args->channels, isa, threads);

@@ -17,7 +17,7 @@ const Kernels *PMS_TABLE() {
       PMS_ISA::attention_scratch,   PMS_ISA::attention_forward,  PMS_ISA::attention_backward,
       PMS_ISA::attention_reduce,    PMS_ISA::layer_norm_scratch, PMS_ISA::layer_norm_forward,
       PMS_ISA::layer_norm_backward, PMS_ISA::gate_forward,       PMS_ISA::gate_backward,
-      PMS_ISA::outer_sum_forward,   PMS_ISA::outer_sum_backward,
+      PMS_ISA::rotation,            PMS_ISA::outer_sum_forward,  PMS_ISA::outer_sum_backward,
       PMS_ISA::P,                   PMS_ISA::TILE_ROWS,
       PMS_ISA::pack_weights,        PMS_ISA::pair_scratch,
       {PMS_ISA::by_panels<PMS_ISA::projection>, PMS_ISA::linear,

@@ -66,6 +66,14 @@ struct PmsOuterSum {
   int64_t rows, columns, channels;
 };
 
+// Turns channels i and i + half of every head of a token by the token's angle i, or back.
+struct PmsRotation {
+  const float *x, *cos, *sin;  // [tokens, heads, 2 half], [tokens, half]
+  float *y;
+  int64_t tokens, heads, half;
+  int back;
+};
+
 // Scale and offset of a layer normalisation; null for neither.
 struct PmsNorm {
   const float *weight, *bias;
@@ -87,7 +95,7 @@ struct PmsPairLayer {
   float *y, *y2;
   int64_t count, channels, hidden;
   int64_t tokens, heads;       // triangle attention: count = tokens^2
-  int ending;
+  int ending;                  // linear: gelu of the result
   float scale;
 };
 
@@ -157,6 +165,7 @@ PMS_API int pms_layer_norm_forward(const PmsLayerNorm *args, int isa, int thread
 PMS_API int pms_layer_norm_backward(const PmsLayerNorm *args, int isa, int threads);
 PMS_API int pms_gate_forward(const PmsGate *args, int isa, int threads);
 PMS_API int pms_gate_backward(const PmsGate *args, int isa, int threads);
+PMS_API int pms_rotation(const PmsRotation *args, int isa, int threads);
 PMS_API int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_pair_layer(const PmsPairLayer *args, int isa, int threads);
@@ -248,7 +257,7 @@ struct Kernels {
   Work attention_forward, attention_backward, attention_reduce;
   int64_t (*layer_norm_scratch)(const PmsLayerNorm *, bool backward);
   Work layer_norm_forward, layer_norm_backward;
-  Work gate_forward, gate_backward, outer_sum_forward, outer_sum_backward;
+  Work gate_forward, gate_backward, rotation, outer_sum_forward, outer_sum_backward;
   int64_t positions, tile_rows;  // of a panel and of a block of packed weights
   Work pack_weights;
   int64_t (*pair_scratch)(const PmsPairLayer *);

@@ -52,7 +52,7 @@ static void projection(const void *job_, int64_t unit, float *scratch) {
   write_channels(y, n, a.hidden, a.y + first, a.count, a.hidden * a.count);
 }
 
-// LINEAR: y [count][hidden] = W x + bias, some rows of W at a time.
+// LINEAR: y [count][hidden] = W x + bias, or its gelu, some rows of W at a time.
 static void linear(const void *job_, int64_t unit, float *scratch) {
   const PairJob &job = *static_cast<const PairJob *>(job_);
   const PmsPairLayer &a = *job.args;
@@ -67,7 +67,8 @@ static void linear(const void *job_, int64_t unit, float *scratch) {
     for (int64_t i = 0; i < hidden; i++)
       for (int j = 0; j < P; j += W) {
         float *at = y + i * P + j;
-        store(at, load(at) + a.bias[c + i]);
+        const Vec sum = load(at) + a.bias[c + i];
+        store(at, a.ending ? gelu(sum) : sum);
       }
   write_positions(y, n, hidden, nullptr, a.y + first * a.hidden + c, a.hidden);
 }
