@@ -77,7 +77,7 @@ class FakeDictionary(ComponentDictionary):
     sha256, conformers_sha256 = "ccd", None
 
     def __init__(self):
-        self.path, self._row = "ccd.npz", {}
+        self.path, self._row, self._components = "ccd.npz", {}, {}
 
 
 @pytest.fixture
