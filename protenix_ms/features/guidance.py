@@ -93,12 +93,12 @@ def _rules_by_residue(
             else:
                 continue
             rules[name] = _rules(mol, names, position), {n: i for i, n in enumerate(names)}
-        by_name, number = rules[name]
+        geometry, number = rules[name]
         where: Array = np.full(len(number), -1, np.int64)
         for row, atom in enumerate(atoms.atom_name[rows].tolist(), rows.start):
             if atom in number:
                 where[number[atom]] = row
-        yield _present(by_name, where), where
+        yield _present(geometry, where), where
 
 
 def _rules(mol: Chem.Mol, names: list[str], position: dict[str, Array]) -> GeometryRules:
