@@ -237,7 +237,8 @@ def _read_job(
     notes = [note] if note else []
     walked = list(walk_entities(entry.sequences, where, folder, notes))
     entities = tuple(read_entity(content, place) for place, content in walked)
-    places, bonds, own = [place.where for place, _ in walked], (), ""
+    places, own = [place.where for place, _ in walked], ""
+    bonds: tuple[CovalentBond, ...]
     if isinstance(entry, AlphaFold3Job):
         bonds = _read_bonds(entry.bonded_atom_pairs, entities, where)
         own = read_own_components(entry.user_ccd, entry.user_ccd_path, folder, where)
