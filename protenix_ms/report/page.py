@@ -12,7 +12,7 @@ from protenix_ms.errors import InputError
 from protenix_ms.files import file_sha256
 from protenix_ms.io.atomic import write_text
 from protenix_ms.report.document import asset, packed, render
-from protenix_ms.report.doubts import job_doubts, sample_doubts
+from protenix_ms.report.doubts import branch, job_doubts, sample_doubts
 from protenix_ms.report.results import (
     JobResults,
     SampleFiles,
@@ -34,7 +34,7 @@ _SUMMARY = (
     "close_contacts", "wrong_chirality", "wrong_double_bonds", "non_planar_groups",
     "wrong_bond_lengths", "validity", "templates", "ptm", "iptm", "plddt", "ranking_score",
 )
-_RECORD = ("model", "random_weights", "weights_file", "notes", "chains", "seeds", "templates",
+_RECORD = ("model", "random_weights", "weights_file", "notes", "chains", "templates",
            "alignments", "versions", "machine", "settings", "input", "ccd_file", "language_model")
 CITATION = """\
 Protenix-MS, a port of Protenix to MindSpore (Apache-2.0).
@@ -84,7 +84,8 @@ def _content(results: JobResults) -> dict:
         "job": results.name, "samples": shown, "contacts": list(contacts),
         "ranking": [files.row for files in results.samples],
         "tokens": describe_tokens(*first), "doubts": list(job_doubts(results.record)),
-        "record": {key: results.record[key] for key in _RECORD if key in results.record},
+        "record": {key: results.record[key] for key in _RECORD if key in results.record}
+        | {"seeds": dict.fromkeys(branch(results.record, "seeds"))},  # their seconds vary
         "paeSteps": PAE_STEPS, "citation": CITATION, "licence": asset("3Dmol-LICENSE.txt"),
     }
 

@@ -45,6 +45,10 @@ def test_a_page_holds_its_files_and_is_the_same_twice(make_results):
     page = write_page(folder)
     first = page.read_bytes()
     assert len(first) <= 1_500_000 and write_page(folder).read_bytes() == first
+    record = json.loads((folder / "run.json").read_text())
+    record["seeds"]["101"]["seconds"] = {"trunk": 7.0}
+    (folder / "run.json").write_text(json.dumps(record | {"finished": "", "peak_memory_gb": 0}))
+    assert write_page(folder).read_bytes() == first, "times are on the page"
     data = data_of(page)
     assert [s["row"]["rank"] for s in data["samples"]] == list("01234")
     sample = data["samples"][1]
