@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ from protenix_ms.search.server import MAX_WAIT
 
 PACE = 1.0  # factor of the pauses between questions to a server
 STRUCTURES = ("mmcif_files", "mmcif")  # folders among the databases
+SECONDS = 10.0  # between lines of progress where there is no terminal
 HEAD = ("job", "entity", "residues", "rows", "kept", "Neff", "paired", "templates", "seconds",
         "coverage")
 
@@ -140,11 +142,17 @@ def find_structures(databases: Path | None) -> Path | None:
 
 @contextmanager
 def _shown(local: LocalSearch, quiet: bool) -> Iterator[None]:
-    """Show on a terminal how many searches are done and which are running."""
+    """Show how many searches are done and which are running: a bar, or lines now and then."""
+    last = time.monotonic()
     with tqdm(desc="searches", disable=True if quiet else None) as bar:
         def progress(running: Sequence[str], done: int, total: int) -> None:
+            nonlocal last
             bar.total, bar.n = total, done
             bar.set_postfix_str(", ".join(running[:3]))
+            if bar.disable and not quiet and time.monotonic() - last >= SECONDS:
+                last = time.monotonic()
+                print(f"searches: {done} of {total} done, running {', '.join(running[:3])}",
+                      file=sys.stderr, flush=True)
 
         local.progress = progress
         yield

@@ -311,3 +311,11 @@ def test_jobs_of_other_formats_lose_nothing(search, own):
 def test_a_job_without_proteins_is_written_as_it_is(search, own):
     code, out, _, jobs = search(">a|dna\nGATTACA\n>b|ccd\nATP\n", "--databases", own)
     assert code == 0 and len(jobs["job"].entities) == 2
+
+
+def test_progress_is_told_where_there_is_no_terminal(search, own, monkeypatch):
+    monkeypatch.setattr("protenix_ms.cli.search.SECONDS", 0.0)
+    _, _, err, _ = search(FASTA, "--databases", own)
+    assert "searches: 5 of 5 done" in err
+    _, out, err, _ = search(FASTA, "--databases", own, "--quiet", "--overwrite")
+    assert not out and not err

@@ -85,7 +85,9 @@ def test_real_relatives(hmmer, name, data_search):
     counts = {}
     for file in sorted(data_search.glob("*.fa*")):
         if file.name.startswith(("uniref90", "uniprot", "mgy", "bfd")):
-            rows = hmmer.search_proteins(read_query(data_search, name), file, 1)
+            query = read_query(data_search, name)
+            rows = hmmer.search_proteins(query, file, 1)
+            assert columns(rows) == {len(query)}  # whatever is inserted
             counts[file.name] = len(rows.rows) - 1
     assert sum(counts.values()) in {RELATIVES[0]: (14,), RELATIVES[1]: range(14, 34),
                                     RELATIVES[2]: range(14, 60)}[name]
