@@ -63,6 +63,8 @@ class TorchCheckpoint(Checkpoint):
 
     def _state_dict(self, tree: object) -> dict[str, View]:
         """Find the table of tensors inside the saved object."""
+        if type(tree) is View:
+            return {"": tree}  # a tensor that was saved alone
         expected = "save model.state_dict() or {'model': model.state_dict()}"
         if type(tree) is not dict:
             raise self._fail("holds no dictionary of tensors", expected)

@@ -33,7 +33,10 @@ SHARED: dict[str, dict[str, Any]] = {
               "help": "encoder of the esm and ism variants: its name, file, or folder of "
               "transformers (default: the variant's own, in the cache folder)"},
     "--embeddings": {"type": Path, "metavar": "DIR",
-                     "help": "vectors of residues made before, as `embed` writes them"},
+                     "help": "vectors of residues made before: files of `embed`, npz, npy, or "
+                     "upstream's .pt, named by the sequence's sha256 or <job>_<entity>"},
+    "--allow-zero-embeddings": {"action": "store_true", "help": "read zeros for sequences without "
+                                "a file in --embeddings; then no encoder is needed"},
     "--ccd": {"type": Path, "metavar": "FILE", "help": "another component table"},
     "--conformers": {"type": Path, "metavar": "FILE",
                      "help": "reference conformers (npz) that replace the table's"},

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: structures then mean nothing")
-    add_shared(model, "--esm", "--embeddings")
+    add_shared(model, "--esm", "--embeddings", "--allow-zero-embeddings")
     searching = parser.add_argument_group("search")
     searching.add_argument("--search", action="store_true", help="first find alignments and "
                            "templates that jobs lack, as the command search does; implied by "
@@ -135,7 +135,8 @@ def run(args: argparse.Namespace) -> int:
         return 2
     weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
     language_model = choose_language_model(config, args.esm, args.embeddings,
-                                           args.random_weights, args.memory)
+                                           args.random_weights, args.memory,
+                                           args.allow_zero_embeddings)
     _require_writable(args.output)
     settings = Settings(
         args.output, config, weights, load_dictionary(args), options, args.seeds, args.device,

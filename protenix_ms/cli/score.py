@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", type=Path, metavar="FILE", help="weights; default: the cache folder")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
         help="weights by rule instead of a checkpoint: scores then mean nothing")
-    add_shared(parser, "--esm", "--embeddings")
+    add_shared(parser, "--esm", "--embeddings", "--allow-zero-embeddings")
     add("--seeds", type=seeds, default=(), metavar="101,102|1-5", help="default: 101")
     add("--cycles", type=whole(1), metavar="N", help="recycles (default: the model's)")
     add_shared(parser, "--ccd", "--ccd-extra", "--conformers")
@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         return 2
     weights = find_weights(config.model_name, args.checkpoint, args.random_weights)
     language_model = choose_language_model(config, args.esm, args.embeddings,
-                                           args.random_weights, args.memory)
+                                           args.random_weights, args.memory,
+                                           args.allow_zero_embeddings)
     with ExitStack() as stack:
         output = args.output or Path(stack.enter_context(TemporaryDirectory()))
         make_folder(output)

@@ -14,12 +14,6 @@ from protenix_ms.typing import Array, Float
 NAME = "esm_token_embedding"
 
 
-def protein_sequences(job: Job) -> list[str]:
-    """List the sequences of a job's proteins, each once; copies share their vectors."""
-    proteins = (e for e in job.entities if isinstance(e, Polymer) and e.kind == "protein")
-    return list(dict.fromkeys(protein.sequence for protein in proteins))
-
-
 def embedding_features(
     job: Job, tokens: TokenTable, vectors: Mapping[str, Float[Array, "_ k"]], width: int
 ) -> dict[str, Float[Array, "n k"]]:

@@ -86,7 +86,7 @@ class Batch:
     reporter: Reporter
     load: Callable[[Settings], Predictor] = lambda s: replace(load_predictor(
         s.config, s.weights, s.ccd, s.options), save=s.save)
-    featurize: Callable[[Settings, Job, int], Example] = lambda s, job, seed: _featurize(
+    featurize: Callable[[Settings, Job, int], Example] = lambda s, job, seed: featurize(
         s, job, seed)
     publish: Callable[[Path], object] | None = None
     _predictor: Predictor | None = None
@@ -155,7 +155,9 @@ class Batch:
         if self._content is None:
             self._content = self.settings.content()
         templates = template_content(job, self.settings.options)
-        chosen = {"templates": templates} if templates else {}
+        chosen: dict[str, object] = {"templates": templates} if templates else {}
+        if self.settings.language_model is not None:
+            chosen["language_model"] = self.settings.language_model.content(job)
         return fingerprint(job, seed, self._content | chosen)
 
     def _seed(self, folder: JobFolder, job: Job, seed: int) -> Outcome:
@@ -173,6 +175,9 @@ class Batch:
         if self.settings.check_memory:  # features of a huge job would take all memory themselves
             require_memory(config, least_size(job, config.sample_diffusion.N_sample), job.name)
         example = self.featurize(self.settings, job, seed)
+        vectors = self.settings.language_model
+        if vectors is not None:  # under the job's own name, after which files may be named
+            example.features.update(vectors.features(job, example.tokens))
         plan = self._announce(job, example.features)
         self._check_space(folder, job, len(example.features["asym_id"]))
         predictor = self._loaded()
@@ -312,19 +317,12 @@ class Batch:
             "settings": self._content,
             "ccd_file": str(settings.ccd.path),
             "language_model": settings.language_model and settings.language_model.label(),
+            "vectors": settings.language_model.content(job) if settings.language_model else [],
             "notes": list(collect_notes(job, settings)),
             "chains": name_chains(job),
             "templates": template_record(job, settings.options),
             "alignments": count_alignments(job) if settings.options.use_msa else [],
         }
-
-
-def _featurize(settings: Settings, job: Job, seed: int) -> Example:
-    """Make the model's inputs of a job, the vectors of a language model included."""
-    example = featurize(job, seed, settings.ccd, settings.options)
-    if settings.language_model is not None:
-        example.features.update(settings.language_model.features(job, example.tokens))
-    return example
 
 
 def _counted(number: int, noun: str) -> str:

@@ -23,7 +23,7 @@ from protenix_ms.esm import Encoder, Encoding, encode, load_encoder
 from protenix_ms.esm.encoder import TOKENS_AT_ONCE
 from protenix_ms.files import replacing
 from protenix_ms.io.atomic import write_bytes
-from protenix_ms.io.embeddings import embedding_path
+from protenix_ms.predict.embedding_files import embedding_path
 from protenix_ms.runtime.resources import available_bytes
 from protenix_ms.typing import Array
 

@@ -2,26 +2,32 @@
 """Vectors for the variants that read a language model: from files, the cache, or the encoder.
 
 The encoder is loaded only for sequences that no file has, and is gone before the predictor is
-built. What has no vectors stops its job; nothing is silently zero.
+built. What has no vectors stops its job, unless zeros are allowed; each is then named in a note.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from protenix_ms.config.encoder import OF_VARIANT, EncoderWeights
 from protenix_ms.config.home import embeddings_dir
 from protenix_ms.errors import CheckpointError, ConfigError, InputError, ProtenixError
-from protenix_ms.features.embeddings import embedding_features, protein_sequences
+from protenix_ms.features.embeddings import embedding_features
 from protenix_ms.features.tokens import TokenTable
 from protenix_ms.files import file_sha256
-from protenix_ms.io.embeddings import embedding_path, read_embedding
 from protenix_ms.job import Job
+from protenix_ms.predict.embedding_files import (
+    embedding_path,
+    find_embedding,
+    proteins_by_sequence,
+    read_embedding,
+)
 from protenix_ms.predict.encoders import find_encoder, open_weights, random_weights
 from protenix_ms.typing import Array
 
@@ -43,12 +49,14 @@ class LanguageModel:
         weights: of the encoder; None where every sequence has a file.
         folder: files of the user; None without.
         memory: bytes that the encoder may take, None for all.
+        zeros: a sequence that has no file and no encoder gets zeros.
     """
 
     width: int
     weights: EncoderWeights | None
     folder: Path | None = None
     memory: int | None = None
+    zeros: bool = False
 
     def prepare(self, jobs: Sequence[Job]) -> tuple[list[Job], list[ProtenixError]]:
         """Make the vectors that are not there; return the jobs that have theirs, and refusals.
@@ -74,48 +82,69 @@ class LanguageModel:
 
     def features(self, job: Job, tokens: TokenTable) -> dict[str, Array]:
         """Make the feature of a job whose vectors are there (see `embedding_features`)."""
-        vectors = {sequence: self._read(sequence) for sequence in protein_sequences(job)}
+        vectors = {sequence: self._read(sequence, _names(proteins))
+                   for sequence, proteins in proteins_by_sequence(job).items()}
         return embedding_features(job, tokens, vectors, self.width)
 
-    def fingerprint(self) -> dict[str, str]:
-        """Say what the vectors depend on: the user's files, or the encoder's weights."""
-        files = sorted(self.folder.glob("*.safetensors")) if self.folder else []
-        digest = hashlib.sha256("".join(f.name + file_sha256(f) for f in files).encode())
-        return {"encoder": self.weights.digest if self.weights else "",
-                "files": digest.hexdigest() if files else ""}
+    def content(self, job: Job) -> list[str]:
+        """List what each sequence's vectors depend on: its file, the encoder's weights, or zeros.
+
+        The digest is the same wherever the file lies.
+        """
+        files = [self._file(sequence, _names(proteins))
+                 for sequence, proteins in proteins_by_sequence(job).items()]
+        other = self.weights.digest if self.weights else "zeros"
+        return [file_sha256(file) if file else other for file in files]
+
+    def notes(self, job: Job) -> Iterator[str]:
+        """Say which vectors are zeros, and which come from a file that does not name a sequence."""
+        for sequence, proteins in proteins_by_sequence(job).items():
+            file = self._file(sequence, _names(proteins))
+            place = f"entity {', '.join(map(str, proteins))}"
+            if file is None and self.weights is None:
+                yield (f"{place}: {sequence[:20]}... has no vectors of a language model; zeros are "
+                       "read instead, as --allow-zero-embeddings says; expect lower accuracy")
+            elif file and file.stem != embedding_path(self.folder, sequence).stem:
+                yield (f"{place}: vectors of {file.relative_to(self.folder)}, named after the job "
+                       "or the chain: that they belong to this sequence cannot be checked")
 
     def label(self) -> str:
         """Name the source in one phrase."""
         parts = [f"files of {self.folder}"] if self.folder else []
         parts += [f"encoder {self.weights.label}"] if self.weights else []
-        return ", else ".join(parts)
+        return ", else ".join(parts + ["zeros"] * self.zeros)
 
-    def _read(self, sequence: str) -> Array:
-        vectors = None
-        if self.folder is not None:
-            vectors = read_embedding(self.folder, sequence, None, self.width)
-        if vectors is None and self.weights is not None:
-            vectors = read_embedding(self._store().folder, sequence, None, self.width)
-        if vectors is None:
-            raise InputError("the sequence has no vectors", where=str(self.folder),
-                             fix="embed it, or name an encoder by --esm")
-        return vectors
+    def _file(self, sequence: str, names: Iterable[str]) -> Path | None:
+        """Find the user's file of a sequence."""
+        return self.folder and find_embedding(self.folder, sequence, names)
+
+    def _read(self, sequence: str, names: Iterable[str]) -> Array:
+        file = self._file(sequence, names) or (self.weights and self._store().path(sequence))
+        if file is None:
+            if not self.zeros:
+                raise self._without_vectors(sequence, names)
+            return np.zeros((len(sequence), self.width), np.float32)
+        return read_embedding(file, len(sequence), self.width)
 
     def _missing(self, job: Job) -> list[str]:
-        """List the sequences of a job that the encoder has to read."""
+        """List the sequences of a job that the encoder has to read; read the files of others."""
         missing = []
-        for sequence in protein_sequences(job):
-            if self.folder and read_embedding(self.folder, sequence, None, self.width) is not None:
-                continue
-            if self.weights is None:
-                path = embedding_path(self.folder, sequence)
-                raise InputError(f"there are no vectors of {sequence[:20]}... "
-                                 f"({len(sequence)} residues): expected {path.name}",
-                                 where=str(self.folder),
-                                 fix="embed it: protenix-ms embed, or name an encoder by --esm")
-            if not self._store().holds(sequence):
+        for sequence, proteins in proteins_by_sequence(job).items():
+            if file := self._file(sequence, _names(proteins)):
+                read_embedding(file, len(sequence), self.width)
+            elif self.weights is not None and not self._store().holds(sequence):
                 missing.append(sequence)
+            elif self.weights is None and not self.zeros:
+                raise self._without_vectors(sequence, _names(proteins))
         return missing
+
+    def _without_vectors(self, sequence: str, names: Iterable[str]) -> InputError:
+        expected = [embedding_path(self.folder, sequence).name, *(f"{name}.pt" for name in names)]
+        return InputError(
+            f"there are no vectors of {sequence[:20]}... ({len(sequence)} residues): expected "
+            f"{' or '.join(expected[:3])}", where=str(self.folder),
+            fix="embed it: protenix-ms embed, name an encoder by --esm, or take zeros: "
+            "--allow-zero-embeddings")
 
     def _require_memory(self, sequences: list[str]) -> None:
         from protenix_ms.predict.embeddings import memory_to_take, require_memory
@@ -134,7 +163,7 @@ class LanguageModel:
 
 def choose_language_model(
     config: ConfigDict, esm: str | None, folder: Path | None, random_seed: int | None,
-    memory: int | None = None,
+    memory: int | None = None, zeros: bool = False,
 ) -> LanguageModel | None:
     """Choose where vectors come from; None for a variant that reads none.
 
@@ -143,25 +172,29 @@ def choose_language_model(
         folder: files made before; with them, and without `esm`, no encoder is needed.
         random_seed: of a predictor with random weights: then the encoder is made by rule too,
             with `esm.layers` layers if that is set.
+        zeros: what has no file gets zeros; no encoder is looked for.
 
     Raises:
-        ConfigError: vectors for a variant that reads none; an encoder of another width.
-        CheckpointError: no file; says which, and how to get it.
+        ConfigError: vectors for a variant that reads none; zeros beside an encoder.
+        CheckpointError: no file; says which, and how to get it; an encoder of another width.
         InputError: no such folder.
     """
     if not reads_embeddings(config):
-        if esm or folder:
-            raise ConfigError(f"{config.model_name} reads no language model",
-                              where="--esm" if esm else "--embeddings",
+        if esm or folder or zeros:
+            option = "--esm" if esm else "--embeddings" if folder else "--allow-zero-embeddings"
+            raise ConfigError(f"{config.model_name} reads no language model", where=option,
                               fix="leave it out, or choose a variant with esm or ism in its name")
         return None
+    if esm and zeros:
+        raise ConfigError("--esm makes the vectors that files lack, so none is zero",
+                          where="--allow-zero-embeddings", fix="leave out one of them")
     if folder is not None and not folder.is_dir():
         raise InputError("there is no such folder of embeddings", where=str(folder),
                          fix="make it: protenix-ms embed --output DIR")
     width = int(config.esm.embedding_dim)
     name = OF_VARIANT[config.esm.model_name]
-    if esm is None and folder is not None:
-        return LanguageModel(width, None, folder, memory)
+    if esm is None and (zeros or folder is not None):
+        return LanguageModel(width, None, folder, memory, zeros)
     if esm is None and random_seed is not None:
         weights = random_weights(name, random_seed, config.esm.layers or None)
     else:
@@ -171,3 +204,7 @@ def choose_language_model(
             f"the encoder has {weights.sizes.width} channels, {config.model_name} reads {width}",
             where=weights.label, fix=f"take {name}")
     return LanguageModel(width, weights, folder, memory)
+
+
+def _names(proteins: dict[int, list[str]]) -> list[str]:
+    return [name for names in proteins.values() for name in names]

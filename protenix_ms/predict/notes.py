@@ -41,6 +41,8 @@ def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
              *note_templates(job, settings.options), *_note_gaps(job, settings),
              *_note_least_distances(job, settings.config), *_note_loose_parts(job),
              *_note_unused_components(job))
+    if settings.language_model is not None:
+        notes += tuple(settings.language_model.notes(job))
     return tuple(dict.fromkeys(notes))
 
 

@@ -113,7 +113,8 @@ class Settings:
     def content(self) -> dict:
         """Collect what a result depends on beside job and seed, for its fingerprint.
 
-        Of templates only the choice counts, see `predict.templates.template_content`.
+        Of templates only the choice counts, see `predict.templates.template_content`, of a
+        language model what `LanguageModel.content` says of a job.
         """
         options = replace(self.options, templates=TemplateOptions(self.options.templates.use))
         return {
@@ -126,6 +127,5 @@ class Settings:
             "device": self.device,
             "dtype": self.dtype,
             "full_data": self.full_data,
-            "language_model": self.language_model and self.language_model.fingerprint(),
             "save": self.save,
         }

@@ -9,14 +9,14 @@ import pytest
 from protenix_ms.chem.ccd import SHIPPED, ComponentDictionary
 from protenix_ms.config import get_config
 from protenix_ms.config.encoder import EncoderSizes
-from protenix_ms.errors import CheckpointError, ConfigError, InputError, ResourceError
+from protenix_ms.errors import CheckpointError, ConfigError, ResourceError
 from protenix_ms.esm import encode, load_encoder, rule_weights
 from protenix_ms.features.build import build
 from protenix_ms.features.embeddings import embedding_features
 from protenix_ms.io import read_jobs
-from protenix_ms.io.embeddings import embedding_path, read_embedding
 from protenix_ms.job import Job, Polymer
 from protenix_ms.predict import embeddings, language_model
+from protenix_ms.predict.embedding_files import embedding_path
 from protenix_ms.predict.embeddings import EmbeddingStore, Wish, read_arrays, write_one_file
 from protenix_ms.predict.language_model import LanguageModel, choose_language_model
 
@@ -68,18 +68,6 @@ def test_a_sequence_over_memory_is_refused_with_both_numbers(tmp_path):
         EmbeddingStore(tmp_path, WEIGHTS, Wish(contacts=True)).fill(["A" * 90000], memory=10**9)
 
 
-@pytest.mark.parametrize("content, says", [
-    (b"abc", "cannot be read"), (None, r"an array \(4, 24\), expected \(4, 25\)"),
-], ids=["damaged", "width"])
-def test_files_that_do_not_serve(tmp_path, content, says):
-    EmbeddingStore(tmp_path, WEIGHTS, Wish()).fill(["GAVL"])
-    if content:
-        embedding_path(tmp_path, "GAVL").write_bytes(content)
-    with pytest.raises(InputError, match=says):
-        read_embedding(tmp_path, "GAVL", None, 25)
-    assert read_embedding(tmp_path, "MKT", None, 24) is None
-
-
 def test_placing_equals_upstreams(golden):
     """A modified residue is many tokens of one vector; DNA, RNA and ligands have zeros."""
     recorded = golden / "tiny" / "protenix_mini_ism_v0.5.0" / "features.npz"
@@ -117,9 +105,11 @@ def test_files_first_then_the_cache_then_the_encoder(tmp_path, cache, monkeypatc
     assert [p.name for p in cache.rglob("*.safetensors")] == [embedding_path(mine, "GAVL").name]
     monkeypatch.setattr(embeddings, "load_encoder", lambda *_: pytest.fail("loaded"))
     assert source.prepare(jobs) == (jobs, [])
-    first = source.fingerprint()
+    first = source.content(jobs[0])
+    embedding_path(mine, "AAAA").touch()  # of no protein of the job
+    assert source.content(jobs[0]) == first and first[1] == WEIGHTS.digest
     embedding_path(mine, "MKT").unlink()
-    assert source.fingerprint() != first
+    assert source.content(jobs[0]) != first
 
 
 def test_a_job_without_vectors_is_refused_and_others_go_on(tmp_path):
@@ -127,6 +117,19 @@ def test_a_job_without_vectors_is_refused_and_others_go_on(tmp_path):
     ready, refused = LanguageModel(24, None, tmp_path).prepare([job("MKT"), job("MKT", "GAVL")])
     assert ready == [job("MKT")]
     assert "job j: " in str(refused[0]) and "no vectors of GAVL" in str(refused[0])
+    assert "j_2.pt" in str(refused[0]) and "--allow-zero-embeddings" in str(refused[0])
+
+
+def test_zeros_only_where_they_are_allowed_and_said(tmp_path):
+    np.save(tmp_path / "j_1.npy", np.ones((3, 24)))
+    jobs = [job("MKT", "GAVL")]
+    source = LanguageModel(24, None, tmp_path, zeros=True)
+    assert source.prepare(jobs) == (jobs, [])
+    assert (source._read("MKT", ["j_1"]) == 1).all() and not source._read("GAVL", ["j_2"]).any()
+    named, zero = source.notes(jobs[0])
+    assert named.startswith("entity 1: vectors of j_1.npy, ") and "cannot be checked" in named
+    assert zero.startswith("entity 2: GAVL... has no vectors") and "zeros" in zero
+    assert source.content(jobs[0])[1] == "zeros"
 
 
 def test_choices(tmp_path, cache, monkeypatch):
@@ -134,9 +137,14 @@ def test_choices(tmp_path, cache, monkeypatch):
     config = get_config(ESM, {"esm.layers": 1})
     assert choose_language_model(config, None, None, 3).weights.sizes.layers == 1
     assert choose_language_model(config, None, tmp_path, None).weights is None
+    assert choose_language_model(config, None, None, 3, zeros=True).weights is None
+    with pytest.raises(ConfigError, match="leave out one of them"):
+        choose_language_model(config, "esm2_t36_3B_UR50D", None, None, zeros=True)
     with pytest.raises(CheckpointError, match="expected esm2_t36_3B_UR50D.safetensors"):
         choose_language_model(config, None, None, None)
     other = get_config("protenix_tiny_default_v0.5.0")
     assert choose_language_model(other, None, None, None) is None
     with pytest.raises(ConfigError, match="reads no language model"):
         choose_language_model(other, "esm2_t36_3B_UR50D", None, None)
+    with pytest.raises(ConfigError, match="^--allow-zero-embeddings: "):
+        choose_language_model(other, None, None, None, zeros=True)
