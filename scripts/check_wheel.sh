@@ -41,7 +41,7 @@ import protenix_ms
 assert Path(protenix_ms.__file__).is_relative_to(sys.argv[1]), protenix_ms.__file__
 assert (Path(protenix_ms.__file__).parent / "py.typed").is_file()
 folder = Path("output/trp_cage_glycerol")
-for name in ("trp_cage_glycerol_model.cif", "ranking.csv", "run.json"):
+for name in ("trp_cage_glycerol_model.cif", "ranking.csv", "run.json", "report.html"):
     assert (folder / name).stat().st_size > 0, name
 assert len(list(folder.rglob("*_sample_*.cif"))) == 5
 assert list(folder.rglob("*.png")), "no pictures"

@@ -43,6 +43,8 @@ def index_row(job: Path) -> dict:
     except (InputError, OSError, ValueError, IndexError, csv.Error) as error:
         reason = error.message if isinstance(error, InputError) else "no ranking that can be read"
         return row | {"problem": reason}
+    if len(record.get("chains") or ()) == 1:
+        best["iptm"] = ""  # a single chain has no interface
     return row | {
         "model": str(record.get("model", "")), "samples": len(ranking),
         "seeds": len({entry.get("seed") for entry in ranking}),
