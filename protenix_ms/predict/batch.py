@@ -87,7 +87,7 @@ class Batch:
     load: Callable[[Settings], Predictor] = lambda s: replace(load_predictor(
         s.config, s.weights, s.ccd, s.options), save=s.save)
     featurize: Callable[[Settings, Job, int], Example] = lambda s, job, seed: featurize(
-        s, job, seed)
+        job, seed, s.ccd, s.options)
     publish: Callable[[Path], object] | None = None
     _predictor: Predictor | None = None
     _content: dict | None = None

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from protenix_ms.io.embeddings import embedding_path
+from protenix_ms.predict.embedding_files import embedding_path
 
 from protenix_ms.chem.ccd import SHIPPED
 from protenix_ms.config.home import kernels_dir
