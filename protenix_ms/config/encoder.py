@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protenix_ms.constants.protein_tokens import TOKENS
+from protenix_ms.constants.restypes import TOKENS
 from protenix_ms.errors import CheckpointError, ConfigError
 from protenix_ms.typing import Array, Float
 

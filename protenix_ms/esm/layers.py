@@ -1,27 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of ESM-2: attention with rotary positions, a transition, and the head for tokens."""
+"""Layers of ESM-2: attention with rotary positions, a transition, and the head for tokens.
+
+The frequencies of the rotary embedding are weights of the model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import mindspore
-from mindspore import Tensor, nn, ops
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
 
-from protenix_ms.config.encoder import EXPANSION
-from protenix_ms.constants.protein_tokens import TOKENS
-from protenix_ms.esm.rotary import RotaryEmbedding
+from protenix_ms.config.encoder import EXPANSION, plain_frequencies
+from protenix_ms.constants.restypes import TOKENS
 from protenix_ms.esm.tokens import Packing
 from protenix_ms.model.layers import LayerNorm, Linear, empty_parameter
 from protenix_ms.ops.evoformer_attention import evoformer_attention
-from protenix_ms.ops.functional import linear_gelu, widened
+from protenix_ms.ops.functional import linear_gelu, rotate, widened
 from protenix_ms.runtime.gradient import recording
 from protenix_ms.runtime.policy import policy
 from protenix_ms.runtime.rows import rowwise
-from protenix_ms.typing import Float
+from protenix_ms.typing import Array, Float, Int
 
 Watch = Callable[[Tensor, Tensor], None]
 """Takes the turned queries and keys of a layer, ``[t, h, d]``."""
+
+
+class RotaryEmbedding(nn.Cell):
+    """Turns pairs of channels of each head by an angle that grows with the position.
+
+    Args:
+        width: of a head. Channel i is paired with channel i + width/2.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inv_freq = Parameter(Tensor(plain_frequencies(width)), requires_grad=False)
+
+    def tables(
+        self, positions: Int[Array, "t"]
+    ) -> tuple[Float[Tensor, "t _"], Float[Tensor, "t _"]]:
+        """Compute cosine and sine of ``position * frequency``, in float32 as fair-esm does."""
+        angles = np.outer(positions.astype(np.float32), self.inv_freq.asnumpy())
+        return Tensor(np.cos(angles)), Tensor(np.sin(angles))
+
+    def construct(
+        self, x: Float[Tensor, "t h d"], cos: Float[Tensor, "t _"], sin: Float[Tensor, "t _"],
+    ) -> Float[Tensor, "t h d"]:
+        """Turn `x`, in fp32."""
+        return rotate(widened(x), cos, sin)
 
 
 class SelfAttention(nn.Cell):

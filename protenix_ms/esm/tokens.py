@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from protenix_ms.constants.protein_tokens import BEGIN, END, MASK, NUMBER
+from protenix_ms.constants.restypes import BEGIN, END, MASK, NUMBER
 from protenix_ms.io.protein_sequences import split_tokens
 from protenix_ms.typing import Array, Float, Int
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Features of what a job may lack: templates and distance constraints.
+"""Features of what a job may lack: templates, distance constraints, a language model's vectors.
 
 Features that take space per pair of tokens are read-only views of a single zero, so they cost
 nothing until someone copies them.
@@ -7,10 +7,14 @@ nothing until someone copies them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from protenix_ms.constants.residue_atoms import MAX_DENSE_ATOMS
 from protenix_ms.constants.restypes import GAP_INDEX
+from protenix_ms.features.tokens import TokenTable
+from protenix_ms.job import Job, Polymer
 from protenix_ms.typing import Array, Float, Shaped
 
 NUM_TEMPLATES = 4
@@ -47,3 +51,22 @@ def empty_constraint_features(n_token: int) -> dict[str, Float[Array, "n n c"]]:
 
 def _zeros(*shape: int) -> Shaped[Array, "..."]:
     return np.broadcast_to(np.float32(0), shape)
+
+
+def embedding_features(
+    job: Job, tokens: TokenTable, vectors: Mapping[str, Float[Array, "_ k"]], width: int
+) -> dict[str, Float[Array, "n k"]]:
+    """Give every token of a protein the vector of its residue; others have zeros.
+
+    All atoms of a modified residue have the vector of the letter in the sequence.
+
+    Args:
+        vectors: by sequence, one row for each residue.
+        width: channels.
+    """
+    feature = np.zeros((len(tokens), width), np.float32)
+    for number, entity in enumerate(job.entities):
+        if isinstance(entity, Polymer) and entity.kind == "protein":
+            mine = tokens.entity_id == number
+            feature[mine] = vectors[entity.sequence][tokens.residue_index[mine] - 1]
+    return {"esm_token_embedding": feature}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 
-from protenix_ms.constants.protein_tokens import INSIDE
+from protenix_ms.constants.restypes import INSIDE
 from protenix_ms.errors import InputError
 from protenix_ms.io.detect import read_jobs
 from protenix_ms.io.job_files import FASTA_SUFFIXES, job_files

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from protenix_ms.config.encoder import OF_VARIANT, EncoderWeights
 from protenix_ms.config.home import embeddings_dir
 from protenix_ms.errors import CheckpointError, ConfigError, InputError, ProtenixError
-from protenix_ms.features.embeddings import embedding_features
+from protenix_ms.features.optional import embedding_features
 from protenix_ms.features.tokens import TokenTable
 from protenix_ms.files import file_sha256
 from protenix_ms.job import Job

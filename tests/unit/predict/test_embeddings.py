@@ -12,7 +12,7 @@ from protenix_ms.config.encoder import EncoderSizes
 from protenix_ms.errors import CheckpointError, ConfigError, ResourceError
 from protenix_ms.esm import encode, load_encoder, rule_weights
 from protenix_ms.features.build import build
-from protenix_ms.features.embeddings import embedding_features
+from protenix_ms.features.optional import embedding_features
 from protenix_ms.io import read_jobs
 from protenix_ms.job import Job, Polymer
 from protenix_ms.predict import embeddings, language_model
