@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from protenix_ms.predict.embedding_files import embedding_path
 
 from protenix_ms.chem.ccd import SHIPPED
 from protenix_ms.config.home import kernels_dir
+from protenix_ms.predict.embedding_files import embedding_path
 
 ROOT = Path(__file__).resolve().parents[2]
 ENCODER = ROOT / "tests" / "golden" / "esm" / "esm2_tiny_rule_half.pt"
