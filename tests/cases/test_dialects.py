@@ -141,3 +141,21 @@ def test_templates_of_alphafold3(model, cases):
     assert sequence == (job.entities[0].sequence if takes else "-" * 20)
     assert (classes[0] == classes[1]).all()
     assert example.features["template_backbone_frame_mask"][0].all() == takes
+
+
+def test_component_of_the_job_itself(cases):
+    atoms = _features(cases / "clients-af3-user-ccd" / "af3jobs_userccd.json").atoms
+    own = np.flatnonzero(atoms.res_name == "LIG-1")
+    assert atoms.atom_name[own].tolist() == ["C1", "C2", "O1"]
+    bonds = {tuple(pair) for pair in atoms.bonds[:, :2].tolist()}
+    assert {(own[0], own[1]), (own[1], own[2])} <= bonds and (own[0], own[2]) not in bonds
+
+
+def test_glycans_of_the_server_are_bonded(cases):
+    atoms = _features(cases / "clients-afserver-glycans" / "af3jobs_server.json").atoms
+    joined = {tuple(f"{atoms.res_name[i]} {atoms.atom_name[i]}" for i in pair)
+              for pair in atoms.bonds[:, :2].tolist()
+              if atoms.res_id[pair[0]] != atoms.res_id[pair[1]]
+              or atoms.chain_id[pair[0]] != atoms.chain_id[pair[1]]}
+    assert {("ASN ND2", "NAG C1"), ("NAG O4", "NAG C1"), ("NAG O6", "FUC C1")} <= joined
+    assert (atoms.res_name == "FUC").sum() == 20  # two copies, each without its leaving oxygen
