@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from protenix_ms.errors import InputError
 
 MAX_SUGARS = 200
-_BRANCH = re.compile(r"\(\s*(?:(\d)\s*-\s*(\d)\s+)?(?=[A-Za-z0-9])")
+_BRANCH = re.compile(r"\(\s*(?:(\d)\s*-\s*(\d)\s+)?")
 _CODE = re.compile(r"[A-Za-z0-9]{1,5}\s*")
 
 
