@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, whole
-from protenix_ms.cli.console import Console
+from protenix_ms.cli.report import Console
 from protenix_ms.config.encoder import RELEASED, EncoderWeights, number_layers
 from protenix_ms.errors import ConfigError
 from protenix_ms.io.atomic import make_folder, write_bytes, write_text

@@ -15,7 +15,7 @@ from ckpt_convert.convert import Options, convert
 from ckpt_convert.download import DEADLINE, Download
 from ckpt_convert.official import BASE_URL, ENCODERS, FILES, address
 from protenix_ms.cli.arguments import whole
-from protenix_ms.cli.console import table
+from protenix_ms.cli.report import table
 from protenix_ms.config import require_variant
 from protenix_ms.config.home import databases_dir, weights_dir
 from protenix_ms.errors import ConfigError

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from protenix_ms import __version__
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import Parser, replace_flags
-from protenix_ms.cli.console import lasting_streams
+from protenix_ms.cli.report import lasting_streams
 from protenix_ms.errors import CheckpointError, ProtenixError, explain, is_out_of_memory, nearest
 
 COMMANDS = {
@@ -97,7 +97,7 @@ def _require_command(parser: Parser, word: str) -> None:
 
 def _module(command: str) -> str:
     """Name the module of a command; the converter brings its own."""
-    name = command.replace("-", "_")
+    name = "pages" if command == "report" else command.replace("-", "_")
     return "ckpt_convert.__main__" if command == "convert" else f"protenix_ms.cli.{name}"
 
 

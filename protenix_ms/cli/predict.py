@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, iso_date, seeds, share, whole
 from protenix_ms.cli.configuration import load_config, load_dictionary
-from protenix_ms.cli.console import Console, table
+from protenix_ms.cli.report import Console, table
 from protenix_ms.cli.search import add_options, find_structures, search_jobs
 from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import InputError, OutputError, ProtenixError, nearest

@@ -16,7 +16,7 @@ from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, seeds, whole
 from protenix_ms.cli.configuration import load_config, load_dictionary
-from protenix_ms.cli.console import Console, table
+from protenix_ms.cli.report import Console, table
 from protenix_ms.config.model import require_predictable
 from protenix_ms.data.scored import ScoredStructure, read_scored, structure_files
 from protenix_ms.errors import ChemistryError, InputError, ProtenixError

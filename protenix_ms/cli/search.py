@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, whole
-from protenix_ms.cli.console import Console, table
+from protenix_ms.cli.report import Console, table
 from protenix_ms.config.home import databases_dir
 from protenix_ms.errors import ConfigError, OutputError, ProtenixError
 from protenix_ms.io import say_skipped, scan_jobs

@@ -49,8 +49,11 @@ class Reporter(Protocol):
     def line(self, text: str) -> None:
         """Take one line of news."""
 
-    def progress(self, job: str, seed: int, plan: Mapping[str, float]) -> Progress:
-        """Return a callback for the stages of one job and seed; `plan`: seconds of each."""
+    def expect(self, plan: Mapping[str, float]) -> None:
+        """Take the seconds that the stages of the next job and seed will take."""
+
+    def progress(self, job: str, seed: int) -> Progress:
+        """Return a callback for the stages of one job and seed."""
 
     def defect(self, error: BaseException) -> None:
         """Take an error that nobody foresaw; a traceback may be shown."""
@@ -181,7 +184,8 @@ class Batch:
         plan = self._announce(job, example.features)
         self._check_space(folder, job, len(example.features["asym_id"]))
         predictor = self._loaded()
-        progress = self.reporter.progress(job.name, seed, plan)
+        self.reporter.expect(plan)
+        progress = self.reporter.progress(job.name, seed)
         result = predictor.predict(job, seed, progress, example)
         lost = "; ".join(result.lost.values())
         outcome = Outcome(job.name, seed, "incomplete" if lost else "done", lost, result.seconds)

@@ -129,7 +129,10 @@ def test_missing_atoms_are_named_and_not_written(model, predicted, tmp_path):
         def line(self, text):
             self.lines.append(text)
 
-        def progress(self, job, seed, plan):
+        def expect(self, plan):
+            pass
+
+        def progress(self, job, seed):
             return lambda *_: None
 
         def defect(self, error):

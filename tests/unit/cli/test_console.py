@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from protenix_ms.cli.console import Console, lasting_streams, table
+from protenix_ms.cli.report import Console, lasting_streams, table
 
 
 class Terminal(io.StringIO):
@@ -19,6 +19,11 @@ class Terminal(io.StringIO):
 PLAN = {"recycle": 2.0, "step": 6.0, "sample": 2.0}
 
 
+def planned(console):
+    console.expect(PLAN)
+    return console
+
+
 def walk(progress):
     for stage, total in (("recycle", 2), ("step", 3), ("sample", 1)):
         for done in range(1, total + 1):
@@ -27,7 +32,7 @@ def walk(progress):
 
 def test_plain_lines_when_not_a_terminal():
     stream = io.StringIO()
-    walk(Console(stream=stream).progress("job", 101, PLAN))
+    walk(planned(Console(stream=stream)).progress("job", 101))
     assert stream.getvalue().splitlines() == [
         "job, seed 101: recycles 2/2", "job, seed 101: sampler steps 3/3",
         "job, seed 101: scored samples 1/1"]
@@ -35,7 +40,7 @@ def test_plain_lines_when_not_a_terminal():
 
 def test_one_bar_over_all_stages_on_a_terminal():
     stream = Terminal()
-    walk(Console(stream=stream).progress("job", 101, PLAN))
+    walk(planned(Console(stream=stream)).progress("job", 101))
     text = stream.getvalue()
     shares = [int(share) for share in re.findall(r"(\d+)%", text)]
     assert sorted(set(shares)) == shares[:1] + [10, 20, 40, 60, 80, 100]
@@ -46,7 +51,7 @@ def test_lines_say_how_much_time_is_left(monkeypatch):
     now = iter([0.0, 10.0, 10.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
     stream = io.StringIO()
-    progress = Console(stream=stream).progress("job", 101, PLAN)
+    progress = planned(Console(stream=stream)).progress("job", 101)
     progress("recycle", 2, 2)
     assert stream.getvalue() == "job, seed 101: recycles 2/2, about 40 s left\n"
 
@@ -55,7 +60,7 @@ def test_quiet_says_nothing(capsys):
     stream = io.StringIO()
     console = Console(quiet=True, stream=stream)
     console.line("news")
-    walk(console.progress("job", 101, PLAN))
+    walk(planned(console).progress("job", 101))
     console.defect(ValueError("x"))
     assert stream.getvalue() == "" and capsys.readouterr().out == ""
 
@@ -86,7 +91,7 @@ def test_streams_that_cannot_show_a_line_cost_only_the_line(monkeypatch, stream)
         console = Console()
         for _ in range(2):
             console.line("job \u00e9 \udcff")
-            walk(console.progress("\u00e9", 101, PLAN))
+            walk(planned(console).progress("\u00e9", 101))
             print("\u00e9", file=sys.stderr, flush=True)
     assert sys.stdout is stream
     if isinstance(stream, io.TextIOWrapper):
@@ -98,7 +103,7 @@ def test_a_process_ends_with_its_own_code(tmp_path, redirection):
     """Descriptors 0 to 2 never become a result's file, and the last flush does not count."""
     script = tmp_path / "s.py"
     script.write_text(
-        "import os, sys, time\nfrom protenix_ms.cli.console import lasting_streams\n"
+        "import os, sys, time\nfrom protenix_ms.cli.report import lasting_streams\n"
         "with lasting_streams():\n"
         "    time.sleep(0.3)\n    print('x' * 100000)\n    print('y', file=sys.stderr)\n"
         "    file = open(sys.argv[1], 'w')\n    os.write(2, b'log')\n    file.write('result')\n"

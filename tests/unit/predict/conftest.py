@@ -66,7 +66,10 @@ class Reporter:
     def line(self, text):
         self.lines.append(text)
 
-    def progress(self, job, seed, plan):
+    def expect(self, plan):
+        self.plan = plan
+
+    def progress(self, job, seed):
         return lambda stage, done, total: None
 
     def defect(self, error):
