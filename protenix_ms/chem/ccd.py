@@ -195,7 +195,8 @@ class ComponentDictionary:
         hint = f"did you mean '{near[0]}'? Otherwise " if near else ""
         return ChemistryError(
             f"unknown component '{code}' ({len(self)} components in {self.path.name})",
-            fix=f"{hint}give the molecule as SMILES or as a file, or another table with --ccd",
+            fix=f"{hint}give the molecule as SMILES or as a file, or the component "
+                "with --ccd-extra",
         )
 
     def _slice(self, code: str) -> Component:

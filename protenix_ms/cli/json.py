@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     except (InputError, ChemistryError) as error:
         print(f"predict will refuse the job as it stands: {error}", file=sys.stderr)
         return 1
-    print(f"{args.output}: {len(content['sequences'])} entities, "
-          f"{len(content.get('covalent_bonds', []))} bonds")
+    entities, bonds = len(content["sequences"]), len(content.get("covalent_bonds", []))
+    print(f"{args.output}: {entities} entit{'y' if entities == 1 else 'ies'}, "
+          f"{bonds} bond{'s' * (bonds != 1)}")
     return 0
