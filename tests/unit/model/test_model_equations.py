@@ -47,6 +47,8 @@ PERMUTES = {
 BY_HAND = {
     "ops/evoformer_attention/vendor.py": 1,
     "ops/functional.py": 1,  # a transpose by an identity matrix
+    "esm/layers.py": 1,  # a tied weight, transposed
+    "esm/contacts.py": 2,  # weighted sums of maps
     "cli/doctor.py": 1,
     "train/setup.py": 1,  # asks how fast the machine is
 }

@@ -36,9 +36,10 @@ static void pack_weights(const void *job_, int64_t unit, float *) {
     }
 }
 
-// ROWS channels [ROWS][P] of a layer. A long sum is made of parts, which rounds less.
+// ROWS channels [ROWS][P] of a layer. A long sum is made of parts, which rounds less. Alone: inlined
+// beside a gate, a pointer of the loop went to the stack.
 template <int ROWS>
-static inline void layer_rows(const float *weights, int64_t depth, const float *x, float *y) {
+__attribute__((noinline)) static void layer_rows(const float *weights, int64_t depth, const float *x, float *y) {
   constexpr int64_t PART = 256;
   multiply<ROWS, 2, 1, TILE_ROWS, false>(weights, 0, 1, depth < PART ? depth : PART, x, P, y, P);
   for (int64_t k = PART; k < depth; k += PART)
