@@ -54,7 +54,8 @@ def read_components(text: str) -> dict[str, Component]:
 
     Raises:
         ChemistryError: no mmCIF; a component without atoms, with a standard residue's name, with
-            a bond to an atom that it lacks, an unknown element, or no possible conformer.
+            a bond that stands there twice or leads to an atom that it lacks, an unknown element
+            or charge, or no possible conformer.
     """
     try:
         document = gemmi.cif.read_string(text)
@@ -93,7 +94,10 @@ def _read_component(block: gemmi.cif.Block) -> Component:
     if unknown := [s for s in symbols if s != "D" and gemmi.Element(s).atomic_number == 0]:
         raise ChemistryError(f"component {code} has the unknown element {unknown[0][:9]!a}",
                              fix="write chemical symbols in type_symbol")
-    charges = [int(text) if re.fullmatch(r"[+-]?\d", text) else 0 for text in columns[2]]
+    if odd := [text for text in columns[2] if text and not re.fullmatch(r"[+-]?\d", text)]:
+        raise ChemistryError(f"component {code} has the charge {odd[0][:9]!a}",
+                             fix="write whole numbers from -9 to 9, or ?")
+    charges = [int(text or 0) for text in columns[2]]
     bonds, aromatic = _read_bonds(block, code, names)
     ideal, model = (_positions(columns[i : i + 3]) for i in (4, 7))
     return _component(block, code, (np.array(names), np.array(symbols), np.array(charges)),
@@ -106,7 +110,7 @@ def _read_bonds(
 ) -> tuple[Array, Array]:
     """Read bonds as (first, second, order) of atoms' places, and which are aromatic."""
     place = {name: i for i, name in enumerate(names)}
-    bonds, aromatic = [], []
+    bonds, aromatic, seen = [], [], set()
     for row in block.find("_chem_comp_bond.", ["atom_id_1", "atom_id_2", "value_order",
                                                "?pdbx_aromatic_flag"]):
         ends = [gemmi.cif.as_string(row[i]) for i in (0, 1)]
@@ -117,6 +121,10 @@ def _read_bonds(
         if order is None or ends[0] == ends[1]:
             raise ChemistryError(f"component {code}: the bond {'-'.join(ends)[:40]} has no order "
                                  "or one end", fix="write SING, DOUB, TRIP or AROM and two atoms")
+        if frozenset(ends) in seen:
+            raise ChemistryError(f"component {code}: the bond {'-'.join(ends)[:40]} stands there "
+                                 "twice", fix="keep one")
+        seen.add(frozenset(ends))
         bonds.append((place[ends[0]], place[ends[1]], order))
         aromatic.append(order == 4 or (row.has(3) and row[3].upper() == "Y"))
     return np.array(bonds, np.int64).reshape(-1, 3), np.array(aromatic, bool)

@@ -13,7 +13,7 @@ import numpy as np
 from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.cli.arguments import add_shared
 from protenix_ms.data.structure_job import FIRST, Selection, job_of_structure
-from protenix_ms.errors import ChemistryError, InputError
+from protenix_ms.errors import ChemistryError, InputError, OutputError
 from protenix_ms.features.assembly import assemble
 from protenix_ms.io import validate
 from protenix_ms.io.atomic import write_text
@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError, OutputError: nothing can be written.
     """
+    if args.output.exists() and args.structure.exists() and args.output.samefile(args.structure):
+        raise OutputError("it is the structure itself, which stays as it is",
+                          where=str(args.output), fix="choose another --output")
     ccd = ComponentDictionary.load(args.ccd)
     selection = Selection(args.assembly, args.altloc, args.polymer_bonds)
     content, notes = job_of_structure(args.structure, ccd, selection)

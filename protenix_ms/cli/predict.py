@@ -17,9 +17,9 @@ from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, iso_date, seeds, share, whole
 from protenix_ms.cli.configuration import load_config, load_dictionary
 from protenix_ms.cli.report import Console, table
-from protenix_ms.cli.search import add_options, find_structures, search_jobs
+from protenix_ms.cli.search import add_options, find_structures, idle_options, search_jobs
 from protenix_ms.config.model import require_predictable
-from protenix_ms.errors import InputError, OutputError, ProtenixError, nearest
+from protenix_ms.errors import ConfigError, InputError, OutputError, ProtenixError, nearest
 from protenix_ms.features import FeatureOptions
 from protenix_ms.features.template_choice import DEFAULT_DATE
 from protenix_ms.features.template_folder import read_folder
@@ -126,7 +126,11 @@ def run(args: argparse.Namespace) -> int:
         args.no_templates |= config.model.template_embedder.n_blocks == 0
         args.template_structures = args.template_structures or find_structures(args.databases)
         _feature_options(args, config)
+        load_dictionary(args)
         searched, refused = search_jobs(args, args.output / SEARCHED)
+    elif idle := idle_options(args):
+        raise ConfigError(f"{', '.join(idle)} says how to search, but nothing is searched",
+                          fix="add --search, or leave it out")
     jobs, unread = _read_jobs(args, searched)
     for error in unread:
         print(f"protenix-ms predict: {error}", file=sys.stderr)

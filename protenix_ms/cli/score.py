@@ -165,6 +165,8 @@ def _checked(
 
 
 def _read_job(path: Path) -> Job:
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), fix="correct --job")
     jobs = read_jobs(path)
     if len(jobs) != 1:
         raise InputError(f"the file holds {len(jobs)} jobs", where=str(path),

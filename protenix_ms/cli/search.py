@@ -77,6 +77,15 @@ def add_options(parser: argparse._ActionsContainer) -> None:
         help="take chains for which no relative is found")
 
 
+def idle_options(args: argparse.Namespace) -> list[str]:
+    """List the options that say how to search; without a search they would do nothing."""
+    used = {"--msa-server-auth-env": args.msa_server_auth_env is not None,
+            "--max-wait": args.max_wait != MAX_WAIT, "--cpus": args.cpus != (os.cpu_count() or 1),
+            "--no-templates": args.no_templates,
+            "--allow-single-sequence": args.allow_single_sequence}
+    return [option for option, is_used in used.items() if is_used]
+
+
 def run(args: argparse.Namespace) -> int:
     """Search; 0 every job was written, 1 some were not, 2 none was.
 

@@ -145,7 +145,8 @@ def _deposit(block: gemmi.cif.Block, path: Path, assembly: str | None) -> Deposi
         methods=frozenset(_columns(block, "exptl").get("method", [])),
         polymers=polymers,
         sequences=sequences,
-        assembly=_assembly(block, assembly, path, sites, set(polymers)) if assembly else None,
+        assembly=_assembly(block, assembly, path, sites, set(polymers))
+        if assembly is not None else None,
         polymer_count=int(count) if count.isdigit() else None,
         sites=sites,
         links=_columns(block, "struct_conn"),

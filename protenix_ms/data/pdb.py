@@ -61,7 +61,8 @@ def _read_pdb(path: Path, assembly: str | None) -> Deposit:
     try:
         structure = gemmi.read_pdb_string(text)
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"this is not a readable PDB file ({error})", where=str(path),
+        reason = " ".join(str(error).split())
+        raise InputError(f"this is not a readable PDB file ({reason})", where=str(path),
                          fix="check the file") from None
     if not len(structure) or not structure[0].count_atom_sites():
         raise InputError("the file has no atoms", where=str(path), fix="give a structure file")

@@ -105,7 +105,7 @@ def _convert(
     atoms = deposited_atoms(deposit, ccd, upstream_quirks=first, alternative=letter,
                             as_listed=True)
     work = _Conversion(deposit, ccd, atoms, list(_note_alternatives(deposit, atoms, ccd)))
-    _select(work)
+    _select(work, path)
     if selection.assembly is not None and deposit.assembly is None:
         work.notes.append("the file defines no assemblies; its atoms are taken as they are")
     work.atoms = build_assembly(work.atoms, deposit.assembly)
@@ -152,7 +152,7 @@ def _note_alternatives(
                "letter, left out; --altloc takes that letter")
 
 
-def _select(work: _Conversion) -> None:
+def _select(work: _Conversion, path: Path) -> None:
     """Drop water, hydrogen, unknown atoms and aids of crystallization, as upstream does."""
     deposit = work.deposit
     atoms = filters.without_water_and_hydrogen(work.atoms)
@@ -167,7 +167,7 @@ def _select(work: _Conversion) -> None:
         work.notes.append("unknown components and aids of crystallization are left out: "
                           + ", ".join(gone))
     if not len(atoms):
-        raise InputError("nothing is left of which a job can be made", where=deposit.name,
+        raise InputError("nothing is left of which a job can be made", where=str(path),
                          fix="; ".join(work.notes) or "give a structure with more than water")
     work.atoms = atoms
 

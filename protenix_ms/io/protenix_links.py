@@ -43,6 +43,7 @@ def _check_atom(atom: Any) -> Any:
 
 _Atom = Annotated[Any, BeforeValidator(digits_as_number), AfterValidator(_check_atom)]
 _Distance = Annotated[float, within(0, 1000)]
+_Limit = Annotated[float, within(0.001, 1000)]  # positive: at 0 no pair could be satisfied
 
 
 class _Ends(JsonModel):
@@ -82,7 +83,7 @@ class ContactEntry(_Ends):
 
     copy1: Whole
     copy2: Whole
-    max_distance: _Distance
+    max_distance: _Limit
     min_distance: _Distance = 0.0
 
 
@@ -104,7 +105,7 @@ class PocketEntry(JsonModel):
 
     binder_chain: ChainEntry
     contact_residues: Annotated[list[ResidueEntry], AfterValidator(refuse_blank)]
-    max_distance: _Distance
+    max_distance: _Limit
 
 
 class ConstraintEntry(JsonModel):

@@ -31,6 +31,10 @@ BAD_COMPONENTS = [
     ("with an odd order", f"data_X\n{_ATOMS}{_BONDS}C1 C2 FOUR\n", ("C1-C2 has no order",)),
     ("with an odd element", f"data_X\n{_ATOMS.replace('C2 C', 'C2 Qq')}", ("element 'QQ'",)),
     ("with one name twice", f"data_X\n{_ATOMS.replace('C2', 'C1')}", ("have one name",)),
+    ("with a bond twice", f"data_X\n{_ATOMS}{_BONDS}C1 C2 SING\nC2 C1 DOUB\n",
+     ("C2-C1 stands there twice",)),
+    ("with an odd charge", "data_X\nloop_ _chem_comp_atom.atom_id _chem_comp_atom.type_symbol "
+     "_chem_comp_atom.charge C1 C 1+ C2 C ?\n", ("the charge '1+'",)),
     ("twice", f"data_X\n{_ATOMS}data_Y\n_chem_comp.id X\n{_ATOMS}", ("stands there twice",)),
     ("of hydrogens", "data_X\nloop_ _chem_comp_atom.atom_id _chem_comp_atom.type_symbol H1 H\n",
      ("hydrogens only",)),

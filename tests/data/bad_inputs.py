@@ -237,6 +237,7 @@ _LINKS = [
     BadInput("contact backwards", contact(min_distance=9), ("below min_distance",)),
     BadInput("contact out of range", contact(position1=99), ("position1 is 99",)),
     BadInput("negative distance", contact(max_distance=-1), ("max_distance",)),
+    BadInput("distance of zero", contact(max_distance=0), ("max_distance is 0.0", "0.001 to")),
     BadInput(
         "infinite distance",
         contact(max_distance=0).replace('"max_distance": 0', '"max_distance": 1e999'),

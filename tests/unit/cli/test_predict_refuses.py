@@ -114,6 +114,7 @@ def refusals(tmp_path_factory):
         "template date": ["--template-date", "30.9.2021"],
         "identity": ["--min-template-identity", "30"],
         "structures": ["--template-structures", folder / "absent"],
+        "idle": ["--no-templates", "--msa-server-auth-env", "X"],
         "cutoff": ["--set", "ipsae_pae_cutoff=nan"], "full data": ["--full-data", "pickle"],
     }
     results = run_all([predict(*usual, *more) for more in commands.values()]
@@ -140,6 +141,7 @@ def refusals(tmp_path_factory):
     ("empty", ("no function get_config()",)),
     ("ccd", ("component table",)),
     ("output", ("cannot be", "--output")),
+    ("idle", ("--msa-server-auth-env, --no-templates", "nothing is searched", "add --search")),
     ("cutoff", ("ipsae_pae_cutoff", "a finite number above 0", "10.0 is usual")),
     ("full data", ("--full-data", "auto", "npz", "json", "both", "none")),
     ("template date", ("--template-date", "a date like 2021-09-30, got '30.9.2021'")),

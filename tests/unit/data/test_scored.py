@@ -121,6 +121,7 @@ def commands(folder, source):
         ([folder / "bad.cif.gz"], "not a readable mmCIF"), ([twice], "no atoms"),
         ([source, "--msa", msa], "first sequence of the alignment is no chain"),
         ([source, "--job", jobs], "the file holds 2 jobs"),
+        ([source, "--job", folder / "absent.json"], "no such file; correct --job"),
         ([source, "--job", lacking], "there is no chain Z; name the job's chains as the file's"),
         ([source, "--dtype", "bf16"], "bf16 runs on Ascend only"),
     ]

@@ -79,6 +79,7 @@ def test_aids_of_crystallization_are_named(convert):
      "no alternative 'A'; .* has B"),
     (lambda block: None, Selection(None, "A"), "the file has none"),
     (lambda block: None, Selection("7"), "no assembly 7; the file defines 1"),
+    (lambda block: None, Selection(""), "no assembly ; the file defines 1"),
 ])
 def test_selections_that_the_file_lacks(edit, selection, reason, convert):
     if reason is None:
@@ -113,6 +114,9 @@ def test_a_pdb_file_gives_the_same_job(block, ccd, tmp_path):
     ("a.txt", "data_", r"'.txt' is not read; give .cif, .mmcif, .pdb"),
     ("a.pdb", "REMARK\n", "the file has no atoms"),
     ("a.pdb", "ATOM  x", "no atoms|not a readable"),
+    ("b.pdb", "ATOM  x\n", r"not a readable PDB file \(Problem in line 1[^\n]*check the file"),
+    ("w.pdb", "HETATM    1  O   HOH A   1       0.000   0.000   0.000  1.00  0.00           O\n",
+     r"w.pdb: nothing is left of which"),
     ("a.cif", "hello", "not a readable mmCIF"), ("a.cif.gz", "\x1f", "not a readable mmCIF"),
 ])
 def test_other_files_are_refused(name, text, reason, ccd, tmp_path):
@@ -146,3 +150,6 @@ def test_the_command(block, tmp_path, capsys):
     assert [job.name for job in read_jobs(target)] == ["1abc"]
     assert main(["json", str(tmp_path / "2abc.cif"), "--output", str(target)]) == 2
     assert "no such file" in capsys.readouterr().err
+    content = source.read_bytes()
+    assert main(["json", str(source), "--output", str(tmp_path / "out" / ".." / "1abc.cif")]) == 2
+    assert "the structure itself" in capsys.readouterr().err and source.read_bytes() == content
