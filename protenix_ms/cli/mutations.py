@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
     _draw(args, scans, scores, weights.label, console)
     _record(args, scans, weights, time.perf_counter() - start)
     best = sorted(_rows(scans, scores), key=lambda row: -row[-1])[:BEST]
-    console.line(f"{weights.label}, {args.score}: {sum(len(s.positions) for s in scans)} "
-                 f"positions of {len(scans)} sequences, results in {args.output}; likeliest: "
+    console.line(f"{weights.label}, {args.score}; sequences: {len(scans)}, positions: "
+                 f"{sum(len(s.positions) for s in scans)}; results in {args.output}; likeliest: "
                  + ", ".join(f"{row[0]} {row[1]} {row[-1]:+.2f}" for row in best))
     return 0
 

@@ -88,10 +88,10 @@ def read_variants(path: Path, proteins: Sequence[ProteinSequence]) -> VariantTab
         raise InputError(f"the table is damaged ({error})",
                          where=f"{path}, line {reader.line_num}", fix="close the quotes") from error
     rows = [(where, cells) for where, cells in rows if any(cells)]
-    column = _column(columns, len(proteins) > 1, str(path))
     if not rows:
-        raise InputError("the table has no variants", where=str(path),
-                         fix="write one on each line, such as A42G")
+        raise InputError("the table has no variants below its head", where=str(path),
+                         fix="begin with the head (name, variant), then write one on each line")
+    column = _column(columns, len(proteins) > 1, str(path))
     residues = {protein.name: split_tokens(protein.sequence) for protein in proteins}
     variants = []
     for where, cells in rows:

@@ -54,7 +54,7 @@ def test_every_substitution(tmp_path, capsys):
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in out.glob("*.png"))
     record = json.loads((out / "run.json").read_text())
     assert record["positions"] == {"a": 3, "b/2": 4} and record["score"] == "masked"
-    assert "7 positions of 2 sequences" in capsys.readouterr().out
+    assert "sequences: 2, positions: 7;" in capsys.readouterr().out
 
 
 def test_variants_are_sums_of_what_the_table_of_substitutions_says(tmp_path, capsys):

@@ -32,9 +32,9 @@ HEAD = "name\tvariant\n"
 
 
 @pytest.mark.parametrize("text, says", [
-    ("", "is empty|expected one column variant"),
-    (HEAD, "v.tsv: the table has no variants; write one"),
-    ("a\tK2R\n", "expected one column variant, the head names 0"),
+    ("", "v.tsv: the table has no variants below its head; begin with the head"),
+    (HEAD, "no variants below its head"),
+    ("a\tK2R\na\tK2R\n", "expected one column variant, the head names 0"),
     ("variant\tmutant\nK2R\tK2R\n", "the head names 2"),
     ("variant\nK2R\n", "no column name, and --input has several"),
     ("name\tvariant\tlog_odds\na\tK2R\t1\n", "a column is named twice, or log_odds"),
