@@ -95,32 +95,44 @@ def whole(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
     return read
 
 
-def seeds(text: str) -> tuple[int, ...]:
-    """Read comma-separated seeds and ranges, ``101,102`` or ``1-5``; both ends belong to a range.
+def ranges(noun: str, low: int, high: int, example: str = "10-40,55",
+           ) -> Callable[[str], tuple[int, ...]]:
+    """Make a reader of comma-separated numbers and ranges; both ends belong to a range.
 
-    Nothing is written out before all of it is checked: a range may name billions.
+    Nothing is written out before all of it is checked: a range may name billions. The reader
+    refuses a word that is no number, a range that runs backwards, and too many.
 
-    Raises:
-        argparse.ArgumentTypeError: a word that is no seed, a range that runs backwards, too many.
+    Args:
+        noun: what a number is.
+        example: how to write them, for refusals.
     """
-    ranges = []
-    for word in text.split(","):
-        matched = re.fullmatch(r"\s*([0-9]{1,30})\s*(?:-\s*([0-9]{1,30})\s*)?", word)
-        if not matched:
+
+    def read(text: str) -> tuple[int, ...]:
+        parts = []
+        for word in text.split(","):
+            matched = re.fullmatch(r"\s*([0-9]{1,30})\s*(?:-\s*([0-9]{1,30})\s*)?", word)
+            if not matched:
+                raise argparse.ArgumentTypeError(
+                    f"{word.strip()!r} is no {noun}; write {example}")
+            first, last = int(matched[1]), int(matched[2] or matched[1])
+            for number in (first, last):
+                if not low <= number <= high:
+                    size = "large" if number > high else "small"
+                    raise argparse.ArgumentTypeError(
+                        f"{noun} {number} is too {size}; use {low} to {high}")
+            if last < first:
+                raise argparse.ArgumentTypeError(
+                    f"the range {word.strip()} runs backwards; write {last}-{first}")
+            parts.append(range(first, last + 1))
+        if (count := sum(map(len, parts))) > MOST_SEEDS:
             raise argparse.ArgumentTypeError(
-                f"{word.strip()!r} is no seed; write numbers like 101,102 or a range like 1-5")
-        first, last = int(matched[1]), int(matched[2] or matched[1])
-        if max(first, last) > MAX_SEED:
-            raise argparse.ArgumentTypeError(
-                f"seed {max(first, last)} is too large; use 0 to {MAX_SEED}")
-        if last < first:
-            raise argparse.ArgumentTypeError(
-                f"the range {word.strip()} runs backwards; write {last}-{first}")
-        ranges.append(range(first, last + 1))
-    if (count := sum(map(len, ranges))) > MOST_SEEDS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} names {count} seeds; one command takes at most {MOST_SEEDS}")
-    return tuple(seed for part in ranges for seed in part)
+                f"{text!r} names {count} {noun}s; one command takes at most {MOST_SEEDS}")
+        return tuple(number for part in parts for number in part)
+
+    return read
+
+
+seeds = ranges("seed", 0, MAX_SEED, "numbers like 101,102 or a range like 1-5")
 
 
 def iso_date(text: str) -> datetime.date:

@@ -9,11 +9,9 @@ import io
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, whole
-from protenix_ms.cli.report import Console
+from protenix_ms.cli.report import Console, counting
 from protenix_ms.config.encoder import RELEASED, EncoderWeights, number_layers
 from protenix_ms.errors import ConfigError
 from protenix_ms.io.atomic import make_folder, write_bytes, write_text
@@ -34,8 +32,8 @@ def layer_numbers(text: str) -> tuple[int, ...]:
             f"{text!r} is no list of layers; write for example 33,-1") from None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command of the encoder takes."""
     add = parser.add_argument
     add("--input", type=Path, required=True, metavar="FASTA|JSON|DIR",
         help="every record of a FASTA file, every protein of a job, or a folder of such files")
@@ -43,8 +41,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", required=True, metavar="NAME|FILE",
         help=f"an encoder: {', '.join(RELEASED)}; or its file, or a folder of transformers")
     add("--random-weights", type=whole(0, MAX_SEED), metavar="SEED",
-        help="numbers by rule instead of weights: the vectors mean nothing")
+        help="numbers by rule instead of weights: the results mean nothing")
     add("--random-layers", type=whole(1), metavar="N", help="fewer layers, for a quick test")
+    add("--memory", type=gibibytes, metavar="GIB",
+        help="memory to take: below the encoder's size its layers are read one at a time")
+    add("--no-plots", action="store_true", help="draw no pictures")
+    add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32",
+        help="numbers of the products; bf16 on Ascend only (default %(default)s)")
+    add_shared(parser, "--device", "--quiet")
+
+
+def choose_weights(args: argparse.Namespace) -> EncoderWeights:
+    """Open the weights that the arguments name, or make them by rule.
+
+    Raises:
+        ProtenixError: a device, numbers or weights that cannot be had.
+    """
+    if args.dtype == "fp16":
+        raise ConfigError("fp16 overflows in the residual stream of large encoders",
+                          where="--dtype", fix="use bf16 on Ascend; embed also has --store fp16")
+    require_device(args.device, args.dtype)
+    if args.random_weights is None:
+        return open_weights(find_encoder(args.model))
+    return random_weights(args.model, args.random_weights, args.random_layers)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add_encoder_arguments(parser)
     add("--layers", type=layer_numbers, default=(-1,), metavar="33,-1",
         help="representations: 0 the embedding, the last one normalised, negative ones from the "
         "end (default -1)")
@@ -55,12 +80,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--store", choices=("fp32", "fp16"), default="fp32",
         help="numbers in the files (default %(default)s)")
     add("--one-file", action="store_true", help="also all arrays in embeddings.safetensors")
-    add("--memory", type=gibibytes, metavar="GIB",
-        help="memory to take: below the encoder's size its layers are read one at a time")
-    add("--no-plots", action="store_true", help="draw no pictures of contacts")
-    add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32",
-        help="numbers of the products; bf16 on Ascend only (default %(default)s)")
-    add_shared(parser, "--device", "--quiet")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,15 +88,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ProtenixError: nothing could start, or no memory.
     """
-    if args.dtype == "fp16":
-        raise ConfigError("fp16 overflows in the residual stream of large encoders",
-                          where="--dtype", fix="use bf16 on Ascend, or --store fp16")
-    require_device(args.device, args.dtype)
     proteins = read_proteins(args.input)
-    if args.random_weights is None:
-        weights = open_weights(find_encoder(args.model))
-    else:
-        weights = random_weights(args.model, args.random_weights, args.random_layers)
+    weights = choose_weights(args)
     number_layers(args.layers, weights.sizes.layers)
     weights.require_heads(args.contacts, args.logits)
     make_folder(args.output)
@@ -102,11 +114,7 @@ def _embed(
                  f"width {weights.sizes.width}")
     start = time.perf_counter()
     with (using(Policy(device=args.device, dtype=args.dtype, memory=args.memory)),
-          tqdm(unit="layer", disable=args.quiet or None) as bar):
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+          counting("layers", args.quiet) as progress):
         count = store.fill([p.sequence for p in proteins], args.memory, progress)
     seconds = time.perf_counter() - start
     _write_results(args, proteins, store, console)

@@ -23,12 +23,13 @@ COMMANDS = {
     "convert": "a PyTorch checkpoint into ours, or back",
     "fetch": "an official checkpoint, converted",
     "embed": "vectors, contacts and logits of sequences by an ESM-2 encoder",
+    "mutations": "scores of substitutions by an ESM-2 encoder",
     "prepare-data": "mmCIF files into entries that training reads",
     "train": "train or fine-tune",
     "evaluate": "a checkpoint on held-out entries",
     "doctor": "check this installation",
 }
-NEED_MINDSPORE = ("predict", "score", "embed", "train", "evaluate")
+NEED_MINDSPORE = ("predict", "score", "embed", "mutations", "train", "evaluate")
 OF_FILES = ("convert", "fetch")  # here a checkpoint that is refused ends with 1, not 2
 
 

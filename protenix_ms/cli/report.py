@@ -167,6 +167,22 @@ class Console:
             traceback.print_exception(error, file=self._stream)
 
 
+@contextmanager
+def counting(unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Give a callback for (done, total): a bar on a terminal, elsewhere a line now and then."""
+    last = time.monotonic()
+    with tqdm(unit=f" {unit}", disable=quiet or None) as bar:
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            bar.total = total
+            bar.update(done - bar.n)
+            if bar.disable and not quiet and time.monotonic() - last >= _PLAIN_SECONDS:
+                last = time.monotonic()
+                print(f"{unit}: {done} of {total}", file=sys.stderr, flush=True)
+
+        yield progress
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Align cells in columns under a head; the last column is as wide as it is."""
     text = [[str(cell) for cell in row] for row in (head, *rows)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One picture per sample (aligned error between tokens, pLDDT along them), or per contact map.
+"""One picture per sample (aligned error between tokens, pLDDT along them), contact map, or scan.
 
 matplotlib (extra `plot`) is imported when the first picture is drawn.
 """
@@ -13,7 +13,9 @@ from importlib.util import find_spec
 import numpy as np
 
 from protenix_ms.chem.atom_table import AtomTable
+from protenix_ms.constants.restypes import AMINO_ACIDS
 from protenix_ms.io.atomic import write_bytes
+from protenix_ms.io.substitutions import Scan
 from protenix_ms.predict.outputs import JobFolder
 from protenix_ms.predict.predictor import Sample, SeedResult
 from protenix_ms.typing import Array, Float, Int
@@ -23,6 +25,7 @@ PAE_LIMIT = 32.0  # angstrom, the largest error the head knows
 BANDS = ((90, "#0053d6", "very high"), (70, "#65cbf3", "high"), (50, "#ffdb13", "low"),
          (0, "#ff7d45", "very low"))
 _MAX_CHAIN_NAMES = 24
+_MAX_POSITIONS = 220  # that are named under a heat map
 
 
 def can_plot() -> bool:
@@ -96,6 +99,27 @@ def contacts_png(contacts: Float[Array, "l l"], title: str, label: str) -> bytes
     axes.set(xlabel="residue", ylabel="residue", title=title)
     figure.supxlabel(label, fontsize=8, color="#555555")
     figure.colorbar(image, ax=axes, label="probability of contact", shrink=0.85)
+    return _png(figure)
+
+
+def mutations_png(scores: Float[Array, "p 20"], scan: Scan, title: str, label: str) -> bytes:
+    """Draw the log-odds of every residue at every position; a dot marks the wild type."""
+    from matplotlib.figure import Figure
+
+    names = [f"{w}{n}" for w, n in zip(scan.wild_types, scan.positions)]
+    figure = Figure(figsize=(min(4 + 0.16 * len(names), 40), 5), layout="constrained")
+    axes = figure.subplots()
+    limit = max(float(np.abs(scores).max()), 1e-6)
+    image = axes.imshow(scores.T, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto",
+                        interpolation="nearest")
+    wild = [AMINO_ACIDS.index(letter) for letter in scan.wild_types]
+    axes.scatter(np.arange(len(wild)), wild, s=4, color="black", linewidths=0)
+    axes.set_yticks(range(len(AMINO_ACIDS)), AMINO_ACIDS, fontsize=8)
+    step = -(-len(names) // _MAX_POSITIONS)
+    axes.set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=7)
+    axes.set(xlabel="wild type and position", ylabel="mutant", title=title)
+    figure.supxlabel(label, fontsize=8, color="#555555")
+    figure.colorbar(image, ax=axes, label="log-odds over the wild type")
     return _png(figure)
 
 

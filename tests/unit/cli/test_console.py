@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from protenix_ms.cli import report
 from protenix_ms.cli.report import Console, lasting_streams, table
 
 
@@ -113,3 +114,11 @@ def test_a_process_ends_with_its_own_code(tmp_path, redirection):
     done = subprocess.run(["bash", "-c", command], timeout=60, capture_output=True, text=True)
     assert done.returncode == 7 and "Error" not in done.stderr
     assert (tmp_path / "out").read_text() == "result"
+
+
+def test_counting_without_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(report, "_PLAIN_SECONDS", 0.0)
+    for quiet in (False, True):
+        with report.counting("layers", quiet) as progress:
+            progress(3, 4)
+    assert capsys.readouterr().err == "layers: 3 of 4\n"
