@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import heapq
 import io
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from protenix_ms.cli import launch
@@ -17,7 +18,8 @@ from protenix_ms.cli.embed import add_encoder_arguments, choose_weights
 from protenix_ms.cli.report import Console, counting
 from protenix_ms.config.encoder import EncoderWeights
 from protenix_ms.constants.restypes import AMINO_ACIDS
-from protenix_ms.io.atomic import make_folder, write_bytes, write_text
+from protenix_ms.files import replacing
+from protenix_ms.io.atomic import make_folder, write_bytes
 from protenix_ms.io.protein_sequences import read_proteins
 from protenix_ms.io.substitutions import (
     RESULT,
@@ -70,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     _write(args, scans, scores, table)
     _draw(args, scans, scores, weights.label, console)
     _record(args, scans, weights, time.perf_counter() - start)
-    best = sorted(_rows(scans, scores), key=lambda row: -row[-1])[:BEST]
+    best = heapq.nlargest(BEST, _rows(scans, scores), key=lambda row: row[-1])
     console.line(f"{weights.label}, {args.score}; sequences: {len(scans)}, positions: "
                  f"{sum(len(s.positions) for s in scans)}; results in {args.output}; likeliest: "
                  + ", ".join(f"{row[0]} {row[1]} {row[-1]:+.2f}" for row in best))
@@ -93,14 +95,16 @@ def _score(
         return list(scan_substitutions(load_encoder(weights, memory), scans, args.score, progress))
 
 
-def _rows(scans: Sequence[Scan], scores: Sequence[Float[Array, "_ 20"]]) -> list[tuple]:
-    """List every substitution with its score."""
-    return [
-        (scan.protein.name, str(Substitution(wild, position, mutant)), position, wild, mutant,
-         float(score))
-        for scan, array in zip(scans, scores)
-        for position, wild, row in zip(scan.positions, scan.wild_types, array)
-        for mutant, score in zip(AMINO_ACIDS, row) if mutant != wild]
+def _rows(
+    scans: Sequence[Scan], scores: Sequence[Float[Array, "_ 20"]]
+) -> Iterator[tuple[str, str, int, str, str, float]]:
+    """Yield every substitution with its score; a proteome has too many for a list."""
+    for scan, array in zip(scans, scores):
+        for position, wild, row in zip(scan.positions, scan.wild_types, array):
+            for mutant, score in zip(AMINO_ACIDS, row):
+                if mutant != wild:
+                    yield (scan.protein.name, str(Substitution(wild, position, mutant)), position,
+                           wild, mutant, float(score))
 
 
 def _write(
@@ -111,19 +115,20 @@ def _write(
     from protenix_ms.esm.mutations import score_variant
 
     rows = ((*row[:-1], f"{row[-1]:.5f}") for row in _rows(scans, scores))
-    write_text(args.output / "mutations.tsv", _tsv(HEAD, rows))
+    _write_tsv(args.output / "mutations.tsv", HEAD, rows)
     if table is not None:
         place = {scan.protein.name: (scan, array) for scan, array in zip(scans, scores)}
         sums = ((*v.cells, f"{score_variant(v, *place[v.protein]):.5f}") for v in table.variants)
-        write_text(args.output / "variants.tsv", _tsv((*table.columns, RESULT), sums))
+        _write_tsv(args.output / "variants.tsv", (*table.columns, RESULT), sums)
 
 
-def _tsv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()
+def _write_tsv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
+        writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
+        text.detach()
 
 
 def _draw(

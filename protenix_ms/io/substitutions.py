@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,15 +170,16 @@ def plan_scans(
     Raises:
         InputError: a position that a protein lacks, or nothing is left.
     """
+    named: defaultdict[str, set[int]] = defaultdict(set)
+    for variant in table.variants if table else ():
+        named[variant.protein].update(one.position for one in variant.substitutions)
     scans = []
     for protein in proteins:
         residues = split_tokens(protein.sequence)
         wanted = set(range(1, len(residues) + 1) if positions is None and table is None
                      else positions or ())
         require_positions(sorted(wanted), len(residues), f"--positions, {protein.name}")
-        for variant in table.variants if table else ():
-            if variant.protein == protein.name:
-                wanted.update(one.position for one in variant.substitutions)
+        wanted |= named[protein.name]
         standard = tuple(n for n in sorted(wanted) if residues[n - 1] in AMINO_ACIDS)
         if standard:
             scans.append(Scan(protein, standard))
