@@ -183,16 +183,24 @@ def _confidences(sample: ResultSample) -> str:
 
 def _sites(sample: ResultSample) -> dict[str, Array]:
     """Read chain and residue number of every atom of the structure."""
+    table = _block(sample).find("_atom_site.", ["auth_asym_id", "auth_seq_id"])
+    rows = [(row.str(0), row.str(1)) for row in table]
+    chains, numbers = zip(*rows) if rows else ((), ())
+    return {"auth_asym_id": np.array(chains), "auth_seq_id": np.array(numbers)}
+
+
+def _block(sample: ResultSample) -> gemmi.cif.Block:
+    """Read the structure of a sample. Raises InputError."""
     path = sample.path("", ".cif")
     try:
         block = gemmi.cif.read_string(_read(path)).sole_block()
-        table = block.find("_atom_site.", ["auth_asym_id", "auth_seq_id"])
-        rows = [(row.str(0), row.str(1)) for row in table]
+        if block.find_values("_atom_site.id"):
+            return block
+        reason = "it has no atoms"
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"this is not a readable mmCIF file ({error})", where=str(path),
-                         fix="make the seed again with --overwrite") from error
-    chains, numbers = zip(*rows) if rows else ((), ())
-    return {"auth_asym_id": np.array(chains), "auth_seq_id": np.array(numbers)}
+        reason = str(error)
+    raise InputError(f"this is not a readable mmCIF file ({reason})", where=str(path),
+                     fix="make the seed again with --overwrite")
 
 
 def _summary(summary: dict) -> str:
@@ -232,8 +240,7 @@ def export_pdb(samples: list[ResultSample], output: Path) -> tuple[Path, list[st
 def _pdb_text(sample: ResultSample) -> tuple[str, Iterator[str]]:
     """Write a structure as PDB; names that do not fit become shorter, and notes say so."""
     path = sample.path("", ".cif")
-    block = gemmi.cif.read_string(_read(path)).sole_block()
-    structure = gemmi.make_structure_from_block(block)
+    structure = gemmi.make_structure_from_block(_block(sample))
     if structure[0].count_atom_sites() > _PDB_ATOMS:
         raise InputError(f"{structure[0].count_atom_sites()} atoms, a PDB file holds {_PDB_ATOMS}",
                          where=str(path), fix="use the mmCIF file")

@@ -113,6 +113,10 @@ def test_what_is_lacking_is_said(tmp_path, capsys):
     folder.sample(1, "full_data_", 0, ".npz").write_bytes(b"PK")
     with pytest.raises(InputError, match="damaged"):
         export_af3(find_jobs(folder.path)[0], tmp_path / "x")
+    for text in (folder.sample(1, "", 0, ".cif").read_text()[:-300], "data_x\n"):
+        folder.sample(1, "", 0, ".cif").write_text(text)
+        assert main(["export", str(folder.path), "--as", "pdb"]) == 2
+        assert "A_sample_0.cif: this is not a readable mmCIF file" in capsys.readouterr().err
     folder.sample(1, "summary_confidence_", 0, ".json").write_text("[]")
     with pytest.raises(InputError, match="no summary"):
         find_jobs(folder.path)
