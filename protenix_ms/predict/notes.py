@@ -39,7 +39,8 @@ def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     notes = (*job.notes, *unused_input(job, settings.config),
              *_note_missing_alignments(job, settings), *note_pairing(job, settings.options),
              *note_templates(job, settings.options), *_note_gaps(job, settings),
-             *_note_least_distances(job, settings.config), *_note_loose_parts(job),
+             *_note_least_distances(job, settings.config),
+             *_note_repeated_contacts(job, settings.config), *_note_loose_parts(job),
              *_note_unused_components(job))
     if settings.language_model is not None:
         notes += tuple(settings.language_model.notes(job))
@@ -79,6 +80,17 @@ def _note_least_distances(job: Job, config: ConfigDict) -> Iterator[str]:
     if unread and takes_constraints(config):
         yield (f"min_distance of contact {', '.join(unread)}: the model knows one between two "
                "atoms only; it is measured in the result all the same")
+
+
+def _note_repeated_contacts(job: Job, config: ConfigDict) -> Iterator[str]:
+    """Say which contacts have the ends of an earlier one: the model reads one pair of limits."""
+    last: dict[frozenset, int] = {}
+    for number, contact in enumerate(job.contacts, 1):
+        earlier = last.get(ends := frozenset((contact.first, contact.second)))
+        last[ends] = number
+        if earlier and takes_constraints(config):
+            yield (f"contact {number} has the ends of contact {earlier}: the model reads the "
+                   "limits of the later one only; both are measured in the result")
 
 
 def _note_gaps(job: Job, settings: Settings) -> Iterator[str]:

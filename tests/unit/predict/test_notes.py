@@ -57,6 +57,16 @@ def test_least_distances_between_residues_are_not_read(make_settings):
     assert [note for note in notes if note.startswith("min_distance of contact 1: ")]
 
 
+def test_contacts_of_the_same_ends_are_named(make_settings):
+    turned = replace(CONTACT, first=CONTACT.second, second=CONTACT.first, max_distance=3.0)
+    other = replace(CONTACT, first=AtomAddress(1, 2, None, 1))
+    job = Job("j", (CHAIN, Ligand(codes=("ATP",))), contacts=(CONTACT, other, turned))
+    settings = make_settings()
+    assert not any("the ends of" in note for note in collect_notes(job, settings))
+    notes = collect_notes(job, replace(settings, config=get_config(CONSTRAINT)))
+    assert [n[:35] for n in notes if "the ends of" in n] == ["contact 3 has the ends of contact 1"]
+
+
 @pytest.mark.parametrize("least, said", [(0.0, "at most 8"), (2.5, "2.5 to 8")])
 def test_a_constraint_in_words(least, said):
     constraint = {"kind": "contact_atom", "first": "A TYR 4 CA", "second": "B GOL 1 C2",
