@@ -145,6 +145,8 @@ def _choose_templates(
     if polymer.templates:
         listed = read_hits(polymer.templates)
         choice.take_hits(choice.candidates(listed.hits))
+        if not listed.hits:
+            notes.append(f"{polymer.templates.name} holds no template hits")
         if listed.skipped:
             notes.append(f"{listed.skipped} rows of {polymer.templates.name} are no template hits, "
                          f"the first is {listed.first_skipped[:60]!r}")

@@ -58,6 +58,11 @@ def test_no_template_at_all_is_said_with_the_first_reason(job, options):
     assert template_content(job, bare) == []
 
 
+def test_a_file_without_hits_is_said(job, options, tmp_path):
+    (tmp_path / "hits.a3m").write_text("")
+    assert list(note_templates(job, options)) == ["entity 2: hits.a3m holds no template hits"]
+
+
 def test_a_folder_for_no_hits_is_said(job, options):
     (note,) = note_templates(replace(job, entities=job.entities[:1]), options)
     assert note.startswith("--template-structures is not read")
