@@ -110,8 +110,8 @@ def _embed(
     store = EmbeddingStore(args.output, weights, wish)
     for remark in weights.remarks:
         console.line(f"{weights.label}: {remark}")
-    console.line(f"{len(proteins)} sequences, {weights.label}: {weights.sizes.layers} layers, "
-                 f"width {weights.sizes.width}")
+    console.line(f"{len(proteins)} sequence{'s' * (len(proteins) != 1)}, {weights.label}: "
+                 f"{weights.sizes.layers} layers, width {weights.sizes.width}")
     start = time.perf_counter()
     with (using(Policy(device=args.device, dtype=args.dtype, memory=args.memory)),
           counting("layers", args.quiet) as progress):
