@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         _require_writable(args.output)
         args.no_templates |= config.model.template_embedder.n_blocks == 0
         args.template_structures = args.template_structures or find_structures(args.databases)
-        _feature_options(args, config)
+        options = _feature_options(args, config)
         load_dictionary(args)
         searched, refused = search_jobs(args, args.output / SEARCHED)
     elif idle := idle_options(args):
@@ -227,8 +227,6 @@ def _feature_options(args: argparse.Namespace, config: ConfigDict) -> FeatureOpt
     return replace(options, templates=replace(
         options.templates, folder=args.template_structures, latest=args.template_date,
         min_identity=args.min_template_identity))
-
-
 
 
 def _read_jobs(
