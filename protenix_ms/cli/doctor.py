@@ -168,9 +168,9 @@ def databases() -> Iterator[Finding]:
     """List the sequence databases of the default folder."""
     folder = databases_dir()
     try:
-        found = find_databases(folder) if folder.is_dir() else []
-        fix = "" if found else "protenix-ms fetch databases says what to download"
-        yield Finding("databases", ", ".join(database.name for database in found) or
+        there = find_databases(folder) if folder.is_dir() else []
+        fix = "" if there else "protenix-ms fetch databases says what to download"
+        yield Finding("databases", ", ".join(database.name for database in there) or
                       f"none in {folder}", fix, needed=False)
     except ProtenixError as error:
         yield Finding("databases", error.where, f"{error.message}; {error.fix}", needed=False)

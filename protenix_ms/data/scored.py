@@ -185,6 +185,6 @@ def read_scored(path: Path, ccd: ComponentDictionary, job: Job | None = None) ->
     if job is not None:
         return ScoredStructure(path, replace(job, name=name, source=str(path)), job.name, atoms)
     content, notes = job_of_structure(path, ccd, Selection(polymer_bonds=True, as_filed=True))
-    made = read_protenix_job(content, path.parent, str(path))
-    return ScoredStructure(path, replace(made, notes=(*made.notes, *notes)),
+    job = read_protenix_job(content, path.parent, str(path))
+    return ScoredStructure(path, replace(job, notes=(*job.notes, *notes)),
                            html.unescape(deposit.name), atoms)
