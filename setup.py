@@ -59,7 +59,7 @@ setup(
     cmdclass={"build_py": BuildWithKernels},
     packages=find_packages(include=["protenix_ms*", "ckpt_convert*"]),
     package_data={
-        "protenix_ms": ["py.typed", "chem/*.npz", "config/*.xz", "ops/**/csrc/**/*",
+        "protenix_ms": ["py.typed", "chem/*.npz", "config/*.xz", "predict/demo/*", "predict/demo/known/*", "ops/**/csrc/**/*",
                         "report/assets/*"],
         "ckpt_convert": ["py.typed"],
     },

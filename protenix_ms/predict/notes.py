@@ -27,6 +27,7 @@ from protenix_ms.features.msa_chain import SHORTEST_ALIGNED
 from protenix_ms.io.a3m import parse_a3m
 from protenix_ms.io.entities import residues_of
 from protenix_ms.job import Job, Ligand, Polymer, PolymerKind
+from protenix_ms.predict.demonstration import note_memory
 from protenix_ms.predict.settings import Settings, default_options, takes_constraints
 from protenix_ms.predict.templates import note_templates
 from protenix_ms.search.depth import coverage, encode
@@ -36,7 +37,8 @@ _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
 
 def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     """List the notes of a job under `settings`, each once, those of its reader first."""
-    notes = (*job.notes, *unused_input(job, settings.config),
+    notes = (*note_memory(job, settings.config.model_name), *job.notes,
+             *unused_input(job, settings.config),
              *_note_missing_alignments(job, settings), *note_pairing(job, settings.options),
              *note_templates(job, settings.options), *_note_gaps(job, settings),
              *_note_least_distances(job, settings.config),
