@@ -271,7 +271,8 @@ def _lacks_weights(args: argparse.Namespace) -> bool:
     """Tell whether nothing but the demonstration model can answer: no model is named, and no
     weights are there."""
     named = (args.model, args.config, args.checkpoint, args.random_weights)
-    return all(choice is None for choice in named) and not has_weights(DEFAULT_MODEL)
+    return (all(choice is None for choice in named) and not has_weights(DEFAULT_MODEL)
+            and DEMO_WEIGHTS.is_file())
 
 
 def _configuration(args: argparse.Namespace) -> ConfigDict:
