@@ -164,7 +164,7 @@ def run(args: argparse.Namespace) -> int:
         print(table(("job", "seed", "state", ""), rows), file=sys.stderr)
     mark = f" ({weights.label})" if weights.path in (None, DEMO_WEIGHTS) else ""
     console.line(f"{len(rows) - bad} of {len(rows)} finished, results in {args.output}{mark}")
-    return 1 if bad else 0
+    return 2 if not outcomes else int(bad > 0)
 
 
 def _search(
