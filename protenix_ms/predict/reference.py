@@ -63,8 +63,8 @@ class Comparison:
             self._known[seed] = features, (own, labels), orders
         return self._known[seed]
 
-    def judge(self, seed: int, x: Float[Array, "a 3"]) -> dict[str, float | None]:
-        """Score the coordinates of a sample, angstrom: `QUALITY`; None for what is undefined.
+    def known(self, seed: int, x: Float[Array, "a 3"]) -> KnownComplex:
+        """Return the known structure in the order of atoms that fits a sample (angstrom) best.
 
         Equal chains and symmetric atoms of the known structure are exchanged for the best fit.
 
@@ -73,7 +73,11 @@ class Comparison:
         """
         features, labels, orders = self._of_seed(seed)
         known = permute_labels(x, features, labels, orders, SeededDraws(seed))
-        quality = judge(x, KnownComplex.from_features(features, known.x, known.resolved))
+        return KnownComplex.from_features(features, known.x, known.resolved)
+
+    def judge(self, seed: int, x: Float[Array, "a 3"]) -> dict[str, float | None]:
+        """Score a sample: `QUALITY`; None for what is undefined. Raises as `known`."""
+        quality = judge(x, self.known(seed, x))
         values = {name: float(getattr(quality, name)) for name in QUALITY}
         return {name: round(value, 4) if math.isfinite(value) else None
                 for name, value in values.items()}
