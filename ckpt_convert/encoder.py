@@ -42,7 +42,7 @@ _PREFIXES = ("encoder.sentence_encoder.", "esm.", "encoder.")
 _OFFICIAL = re.compile(r"layers\.|embed_tokens\.|emb_layer_norm_after\.|lm_head\.|contact_head\.")
 _LAYER = re.compile(r"layer\.(\d+|\*)\.(.+)\.(weight|bias|inv_freq)")
 # Names of transformers within a layer, and outside of them.
-_IN_LAYER = {
+IN_LAYER = {
     **{f"attention.self.{name}": f"self_attn.{name[0]}_proj" for name in ("query", "key", "value")},
     "attention.self.rotary_embeddings": "self_attn.rot_emb",
     "attention.output.dense": "self_attn.out_proj",
@@ -74,7 +74,7 @@ def our_name(name: str) -> str:
     if _OFFICIAL.match(name) and name not in _OUTSIDE:
         return name
     match = _LAYER.fullmatch(name)
-    return f"layers.{match[1]}.{_IN_LAYER[match[2]]}.{match[3]}" if match else _OUTSIDE[name]
+    return f"layers.{match[1]}.{IN_LAYER[match[2]]}.{match[3]}" if match else _OUTSIDE[name]
 
 
 class EncoderCheckpoint(Checkpoint):

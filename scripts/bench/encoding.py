@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure the ESM-2 encoder beside fair-esm, and beside fair-esm with PyTorch's fused attention."""
+"""Measure the ESM-2 encoder beside fair-esm, fair-esm with PyTorch's fused attention, and
+transformers, which has that attention of its own (`pip install transformers`)."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from collections.abc import Callable
 import numpy as np
 from measure import Work, alternate, serve
 
+from ckpt_convert.encoder import IN_LAYER
 from protenix_ms.config.encoder import RELEASED, EncoderSizes, EncoderWeights, encoder_shapes
+from protenix_ms.esm.tokens import tokenize
 
-SIDES = ("ours", "fair-esm", "sdpa")
+SIDES = ("ours", "fair-esm", "sdpa")  # and "transformers", which no extra installs
 SIZES = {name.split("_")[2]: sizes for name, sizes in RELEASED.items() if name.endswith("UR50D")}
 SIZES["24L"] = EncoderSizes(24, 1280, 20)
 LETTERS = "LAGVSERTIDPKQNFYMHWC"
@@ -101,6 +104,49 @@ def fused_attention(attention: object) -> Callable:
     return forward
 
 
+def name_of_transformers(name: str) -> str:
+    """Turn a name of fair-esm into the one of transformers."""
+    if not name.startswith("layers."):
+        return {"embed_tokens.weight": "embeddings.word_embeddings.weight"}.get(
+            name, f"encoder.{name}")
+    _, number, rest = name.split(".", 2)
+    part, kind = rest.rsplit(".", 1)
+    here = {theirs: mine for mine, theirs in IN_LAYER.items()}
+    return f"encoder.layer.{number}.{here[part]}.{kind}"
+
+
+def by_transformers(sizes: EncoderSizes, work: str) -> Work:
+    """Encode by transformers' ESM with `attn_implementation="sdpa"`, whose batch is padded."""
+    import torch
+    from transformers import EsmConfig, EsmModel
+
+    torch.set_num_threads(2)
+    config = EsmConfig(
+        vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=sizes.width,
+        num_hidden_layers=sizes.layers, num_attention_heads=sizes.heads,
+        intermediate_size=4 * sizes.width, position_embedding_type="rotary", token_dropout=True,
+        attn_implementation="sdpa")
+    model, weights = EsmModel(config, add_pooling_layer=False).eval(), weights_of(sizes)
+    model.load_state_dict({name_of_transformers(name): torch.from_numpy(weights.read(name))
+                           for name in weights.names if not name.startswith("lm_head")},
+                          strict=False)
+
+    def prepare(tokens: int) -> Callable[[], object]:
+        rows = [tokenize(sequence) for sequence in sequences_of(work, tokens)]
+        numbers = torch.ones((len(rows), max(map(len, rows))), dtype=torch.long)
+        for place, row in zip(numbers, rows):
+            place[: len(row)] = torch.from_numpy(row)
+
+        @torch.no_grad()
+        def run() -> object:
+            last = model(numbers, attention_mask=(numbers != 1).long()).last_hidden_state
+            return [x[: len(row)].numpy() for x, row in zip(last, rows)]
+
+        return run
+
+    return prepare
+
+
 def encoder(args: argparse.Namespace) -> list[dict] | None:
     """Measure whole encoders: ours, fair-esm, and fair-esm with scaled_dot_product_attention.
 
@@ -110,6 +156,7 @@ def encoder(args: argparse.Namespace) -> list[dict] | None:
     if args.serve:
         sizes = SIZES[args.work.removesuffix("+mixed")]
         serve(ours(sizes, args.work) if args.serve == "ours" else
+              by_transformers(sizes, args.work) if args.serve == "transformers" else
               theirs(sizes, args.work, args.serve == "sdpa"), 80)
         return None
     return [row for work in args.work.split(",") for tokens in args.tokens.split(",")
