@@ -328,3 +328,17 @@ int pms_adam(const PmsAdam *args, int64_t units, int isa, int threads) {
   if (args->count < 0) return PMS_BAD_ARGUMENT;
   return streamed(&Kernels::adam, args, units, 4 * units * pms::ADAM_UNIT, isa, threads);
 }
+
+int pms_gradient_norm(const PmsAdam *args, int64_t units, double *sum_of_squares, int isa,
+                      int threads) {
+  *sum_of_squares = 0.;
+  if (args->count <= 0 || units <= 0) return args->count < 0 ? PMS_BAD_ARGUMENT : PMS_OK;
+  double *parts = static_cast<double *>(malloc(sizeof(double) * units));
+  if (!parts) return PMS_NO_MEMORY;
+  const pms::NormJob job = {args, parts};
+  const int status =
+      streamed(&Kernels::gradient_norm, &job, units, units * pms::ADAM_UNIT, isa, threads);
+  for (int64_t unit = 0; unit < units && status == PMS_OK; unit++) *sum_of_squares += parts[unit];
+  free(parts);
+  return status;
+}

@@ -4,6 +4,7 @@
 #include "attention.h"
 #include "conditioned.h"
 #include "elementwise.h"
+#include "gradient_norm.h"
 #include "layer_norm.h"
 #include "outer_product.h"
 #include "pair_layers.h"
@@ -29,6 +30,7 @@ const Kernels *PMS_TABLE() {
       PMS_ISA::conditioned_scratch,
       {PMS_ISA::projections, PMS_ISA::attended, PMS_ISA::conditioned_transition},
       PMS_ISA::smooth_lddt_scratch, PMS_ISA::smooth_lddt,
+      PMS_ISA::gradient_norm,
   };
   return &table;
 }

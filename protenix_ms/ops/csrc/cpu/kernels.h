@@ -156,6 +156,7 @@ struct PmsAdam {
   int64_t count;
   float beta2, new_first, new_second, epsilon;  // new_first 1 - beta1, new_second 1 - beta2
   float average, new_average;                   // decay, and 1 - it
+  float clip;                                   // multiplies every gradient
 };
 
 // `isa` PMS_AUTO picks the best the machine has; `threads` 0 takes every core it may run on.
@@ -174,6 +175,8 @@ PMS_API int pms_outer_product(const PmsOuterProduct *args, int isa, int threads)
 PMS_API int pms_conditioned(const PmsConditioned *args, int isa, int threads);
 PMS_API int pms_smooth_lddt(const PmsSmoothLddt *args, int isa, int threads);
 PMS_API int pms_adam(const PmsAdam *args, int64_t units, int isa, int threads);
+PMS_API int pms_gradient_norm(const PmsAdam *args, int64_t units, double *sum_of_squares, int isa,
+                              int threads);  // reads gradients and sizes only
 PMS_API int64_t pms_adam_unit();
 PMS_API int pms_best_isa();  // at most what the environment variable PROTENIX_MS_ISA names
 
@@ -242,6 +245,11 @@ struct OuterJob {
   const float *weight;  // packed
 };
 
+struct NormJob {
+  const PmsAdam *args;
+  double *parts;  // [units]
+};
+
 constexpr int64_t OUTER_TOKENS = 4;
 constexpr int64_t UNIT_PANELS = 4;    // of a large pair: each fetches what the next one reads
 constexpr int64_t MANY_PANELS = 512;  // of a large pair, enough units for many cores
@@ -271,6 +279,7 @@ struct Kernels {
   Work conditioned[3];  // by PmsConditionedKind
   int64_t (*smooth_lddt_scratch)(const PmsSmoothLddt *);
   Work smooth_lddt;
+  Work gradient_norm;
 };
 const Kernels *plain_kernels();
 const Kernels *avx2_kernels();
