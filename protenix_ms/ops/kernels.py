@@ -22,6 +22,7 @@ from protenix_ms.runtime.rows import is_large
 WORTH_A_KERNEL = {
     "gate": 2**15,  # numbers; below, calling the kernel costs more than MindSpore's two passes
     "layer_norm": 2**13,  # numbers, which MindSpore normalises on one thread
+    "layer_gradient": 2**11,  # positions; below, sums of weights' gradients outweigh the work
     "linear": 2 * 10**6,  # multiply-adds
     "outer_sum": 2**12,  # numbers, which MindSpore adds by a slow broadcast
     "product": 1,  # numbers
@@ -68,6 +69,11 @@ def _turned_back(x, cos, sin, numbers, out, dout):
 
 def _layer_norm_gradient(x, weight, bias, numbers, out, dout):
     gradients = operator("layer_norm_grad")(x, weight, bias, numbers, dout)
+    return (*gradients, ops.zeros_like(numbers))
+
+
+def _transition_gradient(x, norm, offset, gate, value, output, numbers, out, dout):
+    gradients = operator("transition_grad")(x, norm, offset, gate, value, output, numbers, dout)
     return (*gradients, ops.zeros_like(numbers))
 
 
@@ -126,7 +132,8 @@ KERNELS = {
     **{name: _product(*turned) for turned, name in PRODUCTS.items()},
     "linear": Kernel(lambda x, weight, *others: [x[0], weight[0]]),
     "projection": Kernel(_channel_first),
-    "transition": Kernel(_as_first),
+    "transition": Kernel(_as_first, 1, _transition_gradient),
+    "transition_grad": Kernel(lambda *inputs: inputs[:6], 6),
     "edges": Kernel(lambda x, norm, offset, weight, *others: ([weight[0], *x[:2]],) * 2, 2),
     "gated_output": Kernel(_as_first),
     "triangle_attention": Kernel(_as_first),
@@ -197,9 +204,14 @@ def pays(name: str, work: int, exact: bool, trains: bool = False) -> bool:
             and (trains or not recording()))
 
 
-def layer_pays(x: Tensor) -> bool:
-    """Decide whether a whole layer of `x`, ``[..., c]``, runs as kernels; only in prediction."""
-    return pays("whole_layer", x.size // x.shape[-1], x.dtype == float32)
+def layer_pays(x: Tensor, trains: bool = False) -> bool:
+    """Decide whether a whole layer of `x`, ``[..., c]``, runs as kernels.
+
+    Args:
+        trains: whether they have gradients; without, they only serve in prediction.
+    """
+    work = "layer_gradient" if recording() else "whole_layer"
+    return pays(work, x.size // x.shape[-1], x.dtype == float32, trains)
 
 
 def add_layer(name: str, x: Tensor, *others: Tensor) -> Tensor:
@@ -208,7 +220,8 @@ def add_layer(name: str, x: Tensor, *others: Tensor) -> Tensor:
     The kernel then returns the address at which it wrote. MindSpore hands over a copy of a view,
     even of the whole of a tensor, and in that case the result has to be an array of its own.
     """
-    if is_large(x.shape) and not policy().compiles:  # a graph drops what nobody reads
+    # a graph drops what nobody reads, and a gradient reads x
+    if is_large(x.shape) and not policy().compiles and not recording():
         address = operator(name, True)(x, *others).asnumpy().view(np.uint64)[0]
         if address == x.data_ptr():
             return x

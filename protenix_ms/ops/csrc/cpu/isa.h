@@ -10,6 +10,7 @@
 #include "pair_layers.h"
 #include "product.h"
 #include "smooth_lddt.h"
+#include "transition_backward.h"
 
 namespace pms {
 
@@ -31,6 +32,9 @@ const Kernels *PMS_TABLE() {
       {PMS_ISA::projections, PMS_ISA::attended, PMS_ISA::conditioned_transition},
       PMS_ISA::smooth_lddt_scratch, PMS_ISA::smooth_lddt,
       PMS_ISA::gradient_norm,
+      PMS_ISA::pack_transposed,     PMS_ISA::transition_backward_scratch,
+      PMS_ISA::transition_sums,     PMS_ISA::transition_backward,
+      PMS_ISA::transition_reduce,
   };
   return &table;
 }

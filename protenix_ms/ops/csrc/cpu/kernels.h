@@ -99,6 +99,16 @@ struct PmsPairLayer {
   float scale;
 };
 
+// The gradient of a transition, all of it from x: weights are those of the forward pass, W0 and W1
+// [hidden][channels], W2 [channels][hidden].
+struct PmsTransitionGradient {
+  const float *x, *dy;
+  PmsNorm norm;
+  const float *weights[3];
+  float *dx, *dnorm_weight, *dnorm_bias, *dweights[3];
+  int64_t count, channels, hidden;
+};
+
 // y[c, i, j] = sum over k of a[c, i, k] b[c, k, j]; a turned matrix lies as [c, k, i] or [c, j, k].
 struct PmsProduct {
   const float *a, *b;
@@ -170,6 +180,7 @@ PMS_API int pms_rotation(const PmsRotation *args, int isa, int threads);
 PMS_API int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_pair_layer(const PmsPairLayer *args, int isa, int threads);
+PMS_API int pms_transition_gradient(const PmsTransitionGradient *args, int isa, int threads);
 PMS_API int pms_product(const PmsProduct *args, int isa, int threads);
 PMS_API int pms_outer_product(const PmsOuterProduct *args, int isa, int threads);
 PMS_API int pms_conditioned(const PmsConditioned *args, int isa, int threads);
@@ -245,9 +256,21 @@ struct OuterJob {
   const float *weight;  // packed
 };
 
+struct TransitionJob {
+  const PmsTransitionGradient *args;
+  const float *weights[2], *turned[3];  // packed: W0, W1; W2, W0, W1 transposed
+  float *sums;                          // [parts][transition_sums]
+  int64_t parts;
+};
+
 struct NormJob {
   const PmsAdam *args;
   double *parts;  // [units]
+};
+
+struct ProductJob {
+  const PmsProduct *args;
+  int64_t panels, rows;  // of a unit; every number is the same sum whatever they are
 };
 
 constexpr int64_t OUTER_TOKENS = 4;
@@ -280,6 +303,10 @@ struct Kernels {
   int64_t (*smooth_lddt_scratch)(const PmsSmoothLddt *);
   Work smooth_lddt;
   Work gradient_norm;
+  Work pack_transposed;
+  int64_t (*transition_scratch)(const PmsTransitionGradient *);
+  int64_t (*transition_sums)(const PmsTransitionGradient *);
+  Work transition_backward, transition_reduce;
 };
 const Kernels *plain_kernels();
 const Kernels *avx2_kernels();
