@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gradient of a whole transition by the C++ kernel: numbers, threads, and its place in training.
+"""The gradient of a whole transition by the C++ kernel: numbers, threads, use in training.
 
 An error is measured against the largest number of the exact result. A gradient is three products
 in a row in float32, for which 5e-6 is ten times the usual error.

@@ -7,7 +7,7 @@
 namespace pms {
 namespace PMS_ISA {
 
-// What one unit is: ADAM_UNIT numbers of one tensor; tensor t has units first_unit[t] and following.
+// What one unit is: ADAM_UNIT numbers of one tensor; tensor t has units first_unit[t] and on.
 struct AdamPart {
   const PmsAdamTensor *tensor;
   int64_t first, end;

@@ -62,7 +62,7 @@ static void layer(const float *weights, int64_t channels, int64_t depth, const f
     layer_block(weights + i * depth, channels - i, depth, x, y + i * P);
 }
 
-// Layer normalisation of every column of a panel, in place; `inverse` [P] gets 1 / standard deviation.
+// Layer normalisation of every column of a panel, in place; `inverse` [P] gets 1 / deviation.
 static void normalise_panel(const PmsNorm &norm, int64_t channels, float *x,
                             float *inverse = nullptr) {
   constexpr int CHAINS = 4;  // sums that do not wait for each other

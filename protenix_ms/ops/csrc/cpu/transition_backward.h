@@ -24,7 +24,7 @@ static void pack_transposed(const void *job_, int64_t unit, float *) {
       to[r] = first + r < all_rows ? job.from[i][k * all_rows + first + r] : 0.f;
 }
 
-// Where the sums of one part lie: three of [padded hidden][lanes], then those of the norm [channels].
+// Where the sums of one part lie: three of [padded hidden][lanes], then two of [channels].
 struct TransitionSums {
   int64_t lanes, matrix, size;
   explicit TransitionSums(const PmsTransitionGradient &a)
@@ -122,7 +122,8 @@ static void transition_backward(const void *job_, int64_t part, float *scratch) 
 
 static int64_t transition_backward_scratch(const PmsTransitionGradient *a) {
   const int64_t c = a->channels, lanes = TransitionSums(*a).lanes;
-  return 11 * 16 + (3 * c + 2 * padded(c) + 1 + 2 * GROUP * lanes + 3 * GROUP * padded(a->hidden)) * P;
+  const int64_t group = GROUP * (2 * lanes + 3 * padded(a->hidden));
+  return 11 * 16 + (3 * c + 2 * padded(c) + 1 + group) * P;
 }
 
 static int64_t transition_sums(const PmsTransitionGradient *a) { return TransitionSums(*a).size; }
