@@ -29,7 +29,12 @@ from training_recording import RecordedStep  # noqa: E402
 
 import protenix_ms  # noqa: E402
 from protenix_ms.runtime.draws import SeededDraws  # noqa: E402
-from protenix_ms.train.optimiser import Adam, MovingAverage, clip  # noqa: E402
+from protenix_ms.train.optimiser import (  # noqa: E402
+    Adam,
+    MovingAverage,
+    clipping,
+    total_norm,
+)
 
 TINY = "protenix_tiny_default_v0.5.0"
 RUNS = (("fp32", None), ("bf16", None), ("bf16", "the op is not built"))
@@ -60,8 +65,9 @@ def training_step():
 
     def step() -> None:
         result, _ = replay_train.run(recording, model)
-        gradients, _ = clip(result.gradients, 10.0)
-        Adam(parameters, recording.training.adam).update(gradients, lambda name: 1e-3)
+        clip = clipping(total_norm(result.gradients), 10.0)
+        Adam(parameters, recording.training.adam).update(
+            result.gradients, lambda name: 1e-3, clip=clip)
         MovingAverage(parameters, 0.99).update()
 
     return step

@@ -30,7 +30,7 @@ class Residual(nn.Cell):
     ) -> Shaped[Tensor, "..."]:
         """Return `x` plus its update; a kernel writes over a large `x`.
 
-        A kernel runs if one serves this layer and input and nothing is differentiated; else the
+        A kernel runs if one serves this layer and input, in training if it has a gradient; else the
         lean form, if the layer has one and the input is large or training may recompute it; else
         the plain update.
 

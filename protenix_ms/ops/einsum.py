@@ -212,11 +212,12 @@ def matrix_product(
 ) -> Float[Tensor, "*c _ _"]:
     """Multiply two matrices or two batches of them; a turned one is transposed first.
 
-    In prediction it is our kernel: MindSpore's own splits a product by the number of cores and sums
-    the edge of a part in another order, which gives other bytes on another machine.
+    On CPU it is our kernel, and so are its gradients: MindSpore's own splits a product by the
+    number of cores and sums the edge of a part in another order, which gives other bytes on
+    another machine, and between two operators its threads spin on the cores that compute.
     """
     exact = a.dtype == float32 and b.dtype == float32
-    if pays("product", min(a.size, b.size), exact):
+    if pays("product", min(a.size, b.size), exact, trains=True):
         return operator(PRODUCTS[turned_a, turned_b])(a, b, settings())
     return _products[a.ndim][turned_a, turned_b](a, b)
 

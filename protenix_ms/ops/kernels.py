@@ -22,6 +22,7 @@ from protenix_ms.runtime.rows import is_large
 WORTH_A_KERNEL = {
     "gate": 2**15,  # numbers; below, calling the kernel costs more than MindSpore's two passes
     "layer_norm": 2**13,  # numbers, which MindSpore normalises on one thread
+    "layer_gradient": 2**11,  # positions; below, sums of weights' gradients outweigh the work
     "linear": 2 * 10**6,  # multiply-adds
     "outer_sum": 2**12,  # numbers, which MindSpore adds by a slow broadcast
     "product": 1,  # numbers
@@ -33,6 +34,12 @@ WORTH_A_KERNEL = {
 
 def _no_gradient(*inputs):
     raise NotImplementedError("this kernel has no gradient: ask `pays` first")
+
+
+@cache
+def _no_gradient_of_settings() -> Tensor:
+    """Make the zeros once: else every backward pass of a kernel makes them by an operator."""
+    return Tensor.from_numpy(np.zeros(3, np.float32))
 
 
 class Kernel(NamedTuple):
@@ -56,25 +63,30 @@ def _as_first(first, *others):
 def _gradient_by(name: str) -> Callable:
     """Make a gradient that is another kernel, of the inputs and of the output's gradient."""
     def bprop(x, y, numbers, out, dout):
-        return (*operator(name)(x, y, numbers, dout), ops.zeros_like(numbers))
+        return (*operator(name)(x, y, numbers, dout), _no_gradient_of_settings())
 
     return bprop
 
 
 def _turned_back(x, cos, sin, numbers, out, dout):
     dx = operator("rotate")(dout, cos, sin, settings(flag=True))
-    return dx, ops.zeros_like(cos), ops.zeros_like(sin), ops.zeros_like(numbers)
+    return dx, ops.zeros_like(cos), ops.zeros_like(sin), _no_gradient_of_settings()
 
 
 def _layer_norm_gradient(x, weight, bias, numbers, out, dout):
     gradients = operator("layer_norm_grad")(x, weight, bias, numbers, dout)
-    return (*gradients, ops.zeros_like(numbers))
+    return (*gradients, _no_gradient_of_settings())
+
+
+def _transition_gradient(x, norm, offset, gate, value, output, numbers, out, dout):
+    gradients = operator("transition_grad")(x, norm, offset, gate, value, output, numbers, dout)
+    return (*gradients, _no_gradient_of_settings())
 
 
 def _attention_gradient(q, k, v, bias, mask, gate, numbers, out, dout):
     dq, dk, dv, dbias, dgate = operator("attention_grad")(
         q, k, v, bias, mask, gate, numbers, out[0], out[1], dout[0])
-    return dq, dk, dv, dbias, ops.zeros_like(mask), dgate, ops.zeros_like(numbers)
+    return dq, dk, dv, dbias, ops.zeros_like(mask), dgate, _no_gradient_of_settings()
 
 
 PRODUCTS = {
@@ -97,7 +109,7 @@ def _product(turned_a: bool, turned_b: bool) -> Kernel:
             db = operator(PRODUCTS[True, turned_a])(dout, a, numbers)
         else:
             db = operator(PRODUCTS[not turned_a, False])(a, dout, numbers)
-        return da, db, ops.zeros_like(numbers)
+        return da, db, _no_gradient_of_settings()
 
     return Kernel(shapes, 1, bprop)
 
@@ -126,7 +138,8 @@ KERNELS = {
     **{name: _product(*turned) for turned, name in PRODUCTS.items()},
     "linear": Kernel(lambda x, weight, *others: [x[0], weight[0]]),
     "projection": Kernel(_channel_first),
-    "transition": Kernel(_as_first),
+    "transition": Kernel(_as_first, 1, _transition_gradient),
+    "transition_grad": Kernel(lambda *inputs: inputs[:6], 6),
     "edges": Kernel(lambda x, norm, offset, weight, *others: ([weight[0], *x[:2]],) * 2, 2),
     "gated_output": Kernel(_as_first),
     "triangle_attention": Kernel(_as_first),
@@ -197,9 +210,14 @@ def pays(name: str, work: int, exact: bool, trains: bool = False) -> bool:
             and (trains or not recording()))
 
 
-def layer_pays(x: Tensor) -> bool:
-    """Decide whether a whole layer of `x`, ``[..., c]``, runs as kernels; only in prediction."""
-    return pays("whole_layer", x.size // x.shape[-1], x.dtype == float32)
+def layer_pays(x: Tensor, trains: bool = False) -> bool:
+    """Decide whether a whole layer of `x`, ``[..., c]``, runs as kernels.
+
+    Args:
+        trains: whether they have gradients; without, they only serve in prediction.
+    """
+    work = "layer_gradient" if recording() else "whole_layer"
+    return pays(work, x.size // x.shape[-1], x.dtype == float32, trains)
 
 
 def add_layer(name: str, x: Tensor, *others: Tensor) -> Tensor:
@@ -208,7 +226,8 @@ def add_layer(name: str, x: Tensor, *others: Tensor) -> Tensor:
     The kernel then returns the address at which it wrote. MindSpore hands over a copy of a view,
     even of the whole of a tensor, and in that case the result has to be an array of its own.
     """
-    if is_large(x.shape) and not policy().compiles:  # a graph drops what nobody reads
+    # a graph drops what nobody reads, and a gradient reads x
+    if is_large(x.shape) and not policy().compiles and not recording():
         address = operator(name, True)(x, *others).asnumpy().view(np.uint64)[0]
         if address == x.data_ptr():
             return x

@@ -29,7 +29,14 @@ from protenix_ms.runtime.draws import SeededDraws
 from protenix_ms.runtime.ranks import Ranks
 from protenix_ms.train.checkpoint import Snapshot, arrays_of, latest_snapshot, write_snapshot
 from protenix_ms.train.evaluation import Evaluation
-from protenix_ms.train.optimiser import Adam, MovingAverage, clip, learning_rate, words
+from protenix_ms.train.optimiser import (
+    Adam,
+    MovingAverage,
+    clipping,
+    learning_rate,
+    total_norm,
+    words,
+)
 from protenix_ms.train.record import EVALUATION, LOG, Record
 from protenix_ms.train.step import Example, StepResult, TrainingStep
 
@@ -197,9 +204,10 @@ class Trainer:
 
     def _apply(self, total: Total) -> float:
         """Clip and update; gradients that are not finite change nothing. Return their norm."""
-        gradients, norm = clip(total.gradients, self.config.grad_clip_norm)
+        norm = total_norm(total.gradients)
         if math.isfinite(norm):
-            self.optimiser.update(gradients, self.rate, self.average)
+            self.optimiser.update(total.gradients, self.rate, self.average,
+                                  clipping(norm, self.config.grad_clip_norm))
         else:
             self.skipped += total.count
         return norm

@@ -27,19 +27,20 @@ def words(names: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in names.split(",") if word.strip())
 
 
-def total_norm(gradients: Gradients) -> Float[Tensor, ""]:
+def total_norm(gradients: Gradients) -> float:
     """Compute the Euclidean norm over all gradients together."""
+    if kernels_serve():
+        from protenix_ms.ops.adam_cpu import kernel_norm
+
+        return kernel_norm(list(gradients.values()))
     squares = [ops.sum(ops.square(g)) for g in gradients.values()]
-    return ops.sqrt(ops.sum(ops.stack(squares)))
+    return float(ops.sqrt(ops.sum(ops.stack(squares))))
 
 
-def clip(gradients: Gradients, largest: float) -> tuple[dict[str, Tensor], float]:
-    """Scale gradients down to a norm of at most `largest`; return them and the norm before."""
-    norm = float(total_norm(gradients))
+def clipping(norm: float, largest: float) -> float:
+    """Compute the factor that brings gradients of a norm to at most `largest`, at most 1."""
     factor = largest / (norm + CLIP_EPSILON)
-    if not factor < 1:  # small enough, or not a number: the caller decides
-        return dict(gradients), norm
-    return {name: g * factor for name, g in gradients.items()}, norm
+    return factor if factor < 1 else 1.0  # 1 where the norm is no number: the caller decides
 
 
 class Adam:
@@ -60,21 +61,22 @@ class Adam:
 
     def update(
         self, gradients: Gradients, rate: Callable[[str], float],
-        average: MovingAverage | None = None,
+        average: MovingAverage | None = None, clip: float = 1.0,
     ) -> None:
         """Change the parameters in place, and let an average follow.
 
         Args:
             gradients: parameters without one stay as they are, and so do their moments.
             rate: learning rate of a parameter.
+            clip: multiplies every gradient; see `clipping`.
         """
         for name in gradients:
             self.updates[name] = self.updates.get(name, 0) + 1
         if kernels_serve():
-            self._update_together(gradients, rate, average)
+            self._update_together(gradients, rate, average, clip)
             return
         for name, gradient in gradients.items():
-            self._update_one(name, gradient, rate(name))
+            self._update_one(name, gradient if clip == 1 else gradient * clip, rate(name))
         if average is not None:
             average.update()
 
@@ -106,7 +108,8 @@ class Adam:
         }
 
     def _update_together(
-        self, gradients: Gradients, rate: Callable[[str], float], average: MovingAverage | None
+        self, gradients: Gradients, rate: Callable[[str], float], average: MovingAverage | None,
+        clip: float,
     ) -> None:
         from protenix_ms.ops.adam_cpu import Betas, Change, kernel_adam
 
@@ -125,7 +128,7 @@ class Adam:
                         **self._scales(name, rate(name))}
             changes.append(Change(parameter, gradient, average=mean, **more))
         decay = 0.0 if average is None else average.decay
-        kernel_adam(changes, Betas(c.beta1, c.beta2, EPSILON, decay))
+        kernel_adam(changes, Betas(c.beta1, c.beta2, EPSILON, decay), clip)
 
     def state(self) -> Iterator[tuple[str, Float[Array, "..."]]]:
         """Yield the moments as ``first/<name>`` and ``second/<name>``; `updates` is the rest."""

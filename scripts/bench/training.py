@@ -80,7 +80,7 @@ def our_step(args: argparse.Namespace) -> measure.Work:
     """Return our side: what the training loop does for an update of one example."""
     from protenix_ms.runtime.draws import SeededDraws
     from protenix_ms.runtime.policy import Policy, using
-    from protenix_ms.train.optimiser import clip, learning_rate
+    from protenix_ms.train.optimiser import clipping, learning_rate, total_norm
 
     step, optimiser = learner(args.model, args.samples)
     training, example, runs = step.config, inputs.make_example(args.cif, int(args.tokens)), count()
@@ -91,8 +91,9 @@ def our_step(args: argparse.Namespace) -> measure.Work:
     def run() -> dict[str, float]:
         with using(chosen):
             result = step(example, 0, SeededDraws(SEED, next(runs)))
-            gradients, norm = clip(result.gradients, training.grad_clip_norm)
-            optimiser.update(gradients, lambda name: rate)
+            norm = total_norm(result.gradients)
+            optimiser.update(result.gradients, lambda name: rate,
+                             clip=clipping(norm, training.grad_clip_norm))
         return {"loss": result.loss, **result.terms, "norm": norm}
 
     return lambda tokens: run  # of `args.tokens`: the example is there before memory is read

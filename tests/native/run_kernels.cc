@@ -199,7 +199,7 @@ void adam(int64_t n, int isa, int threads) {
   std::vector<double> expected(n), average(n);
   for (int64_t i = 0; i < n; i++) {
     v[i] *= v[i];
-    const double slope = g[i] + 0.1 * w[i], first = m[i] + (slope - m[i]) * 0.25;
+    const double slope = 0.5 * g[i] + 0.1 * w[i], first = m[i] + (slope - m[i]) * 0.25;
     const double second = v[i] * 0.5 + slope * slope * 0.5;
     expected[i] = w[i] * 0.99 - first / (std::sqrt(second) * 1.5 + 1e-8) * 0.01;
     average[i] = expected[i] * 0.125 + mean[i] * 0.875;
@@ -207,8 +207,12 @@ void adam(int64_t n, int isa, int threads) {
   const PmsAdamTensor tensors[2] = {{w, g, m, v, mean, n, 0.1f, 0.99f, 0.01f, 1.5f},
                                     {idle, nullptr, nullptr, nullptr, nullptr, 5, 0, 1, 0, 0}};
   const int64_t units = (n + pms_adam_unit() - 1) / pms_adam_unit(), first_unit[2] = {0, units};
-  const PmsAdam a = {tensors, first_unit, 2, 0.5f, 0.25f, 0.5f, 1e-8f, 0.875f, 0.125f};
+  const PmsAdam a = {tensors, first_unit, 2, 0.5f, 0.25f, 0.5f, 1e-8f, 0.875f, 0.125f, 0.5f};
   const Shape s = {};
+  double squares = 0, exact = 0;
+  for (int64_t i = 0; i < n; i++) exact += double(g[i]) * g[i];
+  if (pms_gradient_norm(&a, units + 1, &squares, isa, threads)) expect(1, 0, 0, "status", s);
+  expect(squares / exact, 1, 1e-12, "sum of squares", s);
   if (pms_adam(&a, units + 1, isa, threads)) expect(1, 0, 0, "status", s);
   for (int64_t i = 0; i < n; i++) {
     expect(w[i], expected[i], 1e-6, "adam weight", s);

@@ -95,6 +95,21 @@ void layer(int kind, int64_t count, int64_t channels, int64_t hidden, int isa, i
   }
 }
 
+// All gradients are to be finite; the Python tests compare them.
+void transition_gradient(int64_t count, int64_t c, int64_t h, int isa, int threads) {
+  const Floats x(count * c), dy(count * c), nw(c), nb(c), dx(count * c, false), dnw(c, false),
+      dnb(c, false);
+  const Floats w[3] = {matrix(h, c), matrix(h, c), matrix(c, h)};
+  const Floats dw[3] = {Floats(h * c, false), Floats(h * c, false), Floats(c * h, false)};
+  const PmsTransitionGradient a = {x, dy, {nw, nb, EPSILON}, {w[0], w[1], w[2]}, dx, dnw, dnb,
+                                   {dw[0], dw[1], dw[2]}, count, c, h};
+  const auto sizes = {count, c, h};
+  expect(pms_transition_gradient(&a, isa, threads), PMS_OK, 0, "status", sizes);
+  for (const Floats *gradient : {&dx, &dnw, &dnb, &dw[0], &dw[1], &dw[2]})
+    for (int64_t i = 0; i < gradient->size; i++)
+      expect(std::isfinite((*gradient)[i]), 1, 0, "finite transition gradient", sizes);
+}
+
 void triangle_attention(int64_t n, int64_t c, int64_t heads, int64_t width, bool ending, int isa,
                         int threads) {
   const int64_t h = heads * width;
@@ -263,6 +278,9 @@ void layers(int isa, int threads) {
     layer(kind, 17, 20, 7, isa, threads);
     layer(kind, 70, 48, 200, isa, threads);
   }
+  transition_gradient(1, 1, 1, isa, threads);
+  transition_gradient(17, 20, 7, isa, threads);
+  transition_gradient(1100, 48, 40, isa, threads);
   for (bool ending : {false, true}) {
     triangle_attention(1, 20, 1, 16, ending, isa, threads);
     triangle_attention(13, 5, 3, 16, ending, isa, threads);

@@ -22,6 +22,7 @@ _KERNELS: dict[str, Callable[..., Tensor | None]] = {
     "TriangleAttention": triangle.fused_attention,
     "TriangleMultiplication": triangle.fused_multiplication,
 }
+_TRAINED = frozenset({"Transition"})  # classes whose kernels have gradients
 _LEAN: dict[str, Callable[..., Tensor]] = {
     "MSAPairWeightedAveraging": msa.lean_averaging,
     "OuterProductMean": msa.lean_outer_product,
@@ -35,10 +36,11 @@ def fused(layer: nn.Cell, x: Tensor, *others: object) -> Tensor | None:
     """Run the kernels of a layer: `x` plus its update, written over a large x.
 
     Returns:
-        None if no kernel serves this layer and input. Kernels have no gradient.
+        None if no kernel serves this layer and input, as in training where it has no gradient.
     """
-    form = _KERNELS.get(type(layer).__name__)
-    return form(layer, x, *others) if form is not None and layer_pays(x) else None
+    name = type(layer).__name__
+    form = _KERNELS.get(name)
+    return form(layer, x, *others) if form and layer_pays(x, name in _TRAINED) else None
 
 
 def lean_form(layer: nn.Cell) -> Callable[..., Tensor] | None:

@@ -75,6 +75,16 @@ class PairLayerArgs(ctypes.Structure):
     ]
 
 
+class TransitionGradientArgs(ctypes.Structure):
+    """`PmsTransitionGradient` of csrc/cpu/kernels.h."""
+
+    _fields_ = [
+        ("x", POINTER), ("dy", POINTER), ("norm", NormArgs), ("weights", POINTER * 3),
+        *[(n, POINTER) for n in ("dx", "dnorm_weight", "dnorm_bias")], ("dweights", POINTER * 3),
+        *[(n, c_int64) for n in ("count", "channels", "hidden")],
+    ]
+
+
 class ProductArgs(ctypes.Structure):
     """`PmsProduct` of csrc/cpu/kernels.h."""
 
@@ -233,6 +243,18 @@ class Kernels:
                 value = NormArgs(*map(address, value), 1e-5)
             setattr(a, name, address(value) if isinstance(value, np.ndarray) else value)
         assert not self.library.pms_pair_layer(ctypes.byref(a), ISA.get(isa, 0), threads)
+        return results
+
+    def transition_gradient(self, x, dy, norm, weights, isa=0, threads=1):
+        """Return the gradients of x, the norm's weight and bias, and the three weights."""
+        results = [empty_as(a) for a in (x, *norm, *weights)]
+        dx, dnorm, dbias, *dweights = map(address, results)
+        a = TransitionGradientArgs(address(x), address(dy), NormArgs(*map(address, norm), 1e-5))
+        a.weights[:], a.dweights[:] = [address(w) for w in weights], dweights
+        a.dx, a.dnorm_weight, a.dnorm_bias = dx, dnorm, dbias
+        a.count, a.channels, a.hidden = *x.shape, len(weights[0])
+        assert not self.library.pms_transition_gradient(
+            ctypes.byref(a), ISA.get(isa, 0), threads)
         return results
 
     def conditioned(self, kind, x, weights, outputs, isa=0, threads=1, **fields):

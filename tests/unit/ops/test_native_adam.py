@@ -11,7 +11,7 @@ from mindspore import Parameter, Tensor, ops
 from protenix_ms.config.training import training_config
 from protenix_ms.ops.native import library_path
 from protenix_ms.runtime.policy import policy, using
-from protenix_ms.train.optimiser import Adam, MovingAverage
+from protenix_ms.train.optimiser import Adam, MovingAverage, total_norm
 
 pytestmark = pytest.mark.skipif(library_path() is None, reason="this machine has no C++ compiler")
 SHAPES = {"a.weight": (37, 129), "a.bias": (5,), "b.weight": (2, 3, 4), "c.weight": (300, 200)}
@@ -30,7 +30,7 @@ def trained(kernels, threads, adamw=False, only=(), steps=6):
             gradients = {n: Tensor(rng.standard_normal(s).astype("f4")) for n, s in SHAPES.items()}
             if step == 2:
                 del gradients["b.weight"]
-            optimiser.update(gradients, lambda n: 0.01 if n[0] == "a" else 0.02, average)
+            optimiser.update(gradients, lambda n: 0.01 if n[0] == "a" else 0.02, average, 0.7)
     arrays = {n: p.asnumpy().copy() for n, p in model.items()} | dict(optimiser.state())
     return arrays | {f"average/{n}": v.asnumpy() for n, v in average.average.items()}
 
@@ -42,6 +42,26 @@ def test_equals_the_plain_form(adamw, only):
     assert plain.keys() == fused.keys() and len(plain) == 4 * len(SHAPES)
     for name, expected in plain.items():  # the kernel's products and sums are rounded once
         assert np.abs(fused[name] - expected).max() <= 1e-6 * max(1, np.abs(expected).max()), name
+
+
+def norm_of(gradients, kernels, threads=0):
+    with using(replace(policy(), kernels=kernels, threads=threads)):
+        return total_norm(gradients)
+
+
+@pytest.mark.parametrize("sizes", [(1,), (5, 16), (70_003, 3, 200_000)], ids=str)
+def test_norm_equals_float64_and_the_plain_form(sizes):
+    rng = np.random.default_rng(1)
+    gradients = {str(n): Tensor(rng.standard_normal(n).astype("f4")) for n in sizes}
+    exact = np.sqrt(sum(np.square(g.asnumpy().astype("f8")).sum() for g in gradients.values()))
+    assert norm_of(gradients, True) == pytest.approx(exact, rel=1e-13)
+    assert norm_of(gradients, False) == pytest.approx(exact, rel=1e-6)
+    assert norm_of(gradients, True, 1) == norm_of(gradients, True, 2)
+
+
+def test_a_gradient_without_numbers_has_no_norm():
+    gradients = {"a": Tensor(np.array([1, np.nan], "f4"))}
+    assert np.isnan(norm_of(gradients, True)) and np.isnan(norm_of(gradients, False))
 
 
 def test_same_bytes_for_any_number_of_threads():

@@ -7,9 +7,12 @@
 namespace pms {
 namespace PMS_ISA {
 
-// One unit is ADAM_UNIT numbers of one tensor; tensor t has units first_unit[t] and following.
-static void adam(const void *job_, int64_t unit, float *) {
-  const PmsAdam &a = *static_cast<const PmsAdam *>(job_);
+// What one unit is: ADAM_UNIT numbers of one tensor; tensor t has units first_unit[t] and on.
+struct AdamPart {
+  const PmsAdamTensor *tensor;
+  int64_t first, end;
+};
+static AdamPart part_of(const PmsAdam &a, int64_t unit) {
   int64_t low = 0, high = a.count;
   while (high - low > 1) {
     const int64_t middle = (low + high) / 2;
@@ -17,12 +20,19 @@ static void adam(const void *job_, int64_t unit, float *) {
   }
   const PmsAdamTensor &t = a.tensors[low];
   const int64_t first = (unit - a.first_unit[low]) * ADAM_UNIT;
-  const int64_t end = first + ADAM_UNIT < t.size ? first + ADAM_UNIT : t.size;
-  for (int64_t i = first; i < end; i += W) {
+  return {&t, first, first + ADAM_UNIT < t.size ? first + ADAM_UNIT : t.size};
+}
+
+static void adam(const void *job_, int64_t unit, float *) {
+  const PmsAdam &a = *static_cast<const PmsAdam *>(job_);
+  const AdamPart part = part_of(a, unit);
+  const PmsAdamTensor &t = *part.tensor;
+  const int64_t end = part.end;
+  for (int64_t i = part.first; i < end; i += W) {
     const int64_t n = end - i;
     Vec w = load_some(t.weight + i, n);
     if (t.gradient) {
-      const Vec g = load_some(t.gradient + i, n) + w * t.decay;
+      const Vec g = load_some(t.gradient + i, n) * a.clip + w * t.decay;
       const Vec was = load_some(t.first + i, n);
       const Vec mean = was + (g - was) * a.new_first;
       const Vec square = load_some(t.second + i, n) * a.beta2 + g * g * a.new_second;

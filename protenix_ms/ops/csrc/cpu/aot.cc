@@ -453,3 +453,12 @@ PMS_OPERATOR(smooth_lddt, "ba3 a3 a a s -> ba ba3 a") {
                            call.out(2), call['b'], call['a']};
   return pms_smooth_lddt(&a, PMS_AUTO, call.threads());
 }
+
+// As of `transition`, then the gradient of the result -> gradients of x, the norm and the weights.
+PMS_OPERATOR(transition_grad, "*c c c hc hc ch s *c -> *c c c hc hc ch") {
+  const PmsTransitionGradient a = {
+      call.f(0), call.f(7), {call.f(1), call.f(2), call.number()},
+      {call.f(3), call.f(4), call.f(5)}, call.out(0), call.out(1), call.out(2),
+      {call.out(3), call.out(4), call.out(5)}, call['*'], call['c'], call['h']};
+  return pms_transition_gradient(&a, PMS_AUTO, call.threads());
+}

@@ -19,6 +19,7 @@ const Kernels *choose(int isa) {
   return pms::plain_kernels();
 }
 
+constexpr int64_t FEW_UNITS = 8;
 constexpr int64_t ENOUGH_UNITS = 32;  // for any number of cores these kernels will meet
 
 int64_t at_least_one(int64_t n) { return n < 1 ? 1 : n; }
@@ -210,9 +211,9 @@ bool rows_fit(const PmsPairLayer &a) {
 // Weights packed into one borrowed block, which ends with this object.
 class Packed {
  public:
-  // Packs the matrices at `from`, and sets `to`.
+  // Packs the matrices at `from`, which lie [rows][depth], or [depth][rows], and sets `to`.
   Packed(const Kernels *kernels, const pms::Packing &matrices, const float *const *from,
-         const float **to, int threads) {
+         const float **to, int threads, bool transposed = false) {
     pms::Packing packing = matrices;
     int64_t blocks = 0, floats = 0, start[5];
     for (int i = 0; i < packing.count; i++) {
@@ -228,8 +229,8 @@ class Packed {
       packing.from[i] = from[i];
       to[i] = packing.to[i] = memory_ + start[i];
     }
-    ready = pms::parallel_for(kernels->pack_weights, &packing, blocks, 0, threads, 10. * floats) ==
-            PMS_OK;
+    const pms::Work pack = transposed ? kernels->pack_transposed : kernels->pack_weights;
+    ready = pms::parallel_for(pack, &packing, blocks, 0, threads, 10. * floats) == PMS_OK;
   }
   ~Packed() {
     if (memory_) pms::give_back(memory_);
@@ -286,10 +287,14 @@ int pms_product(const PmsProduct *args, int isa, int threads) {
   const PmsProduct &p = *args;
   if (!kernels || p.batch < 0 || p.rows < 0 || p.columns < 0 || p.depth <= 0)
     return PMS_BAD_ARGUMENT;
-  const int64_t wide = pms::PRODUCT_PANELS * kernels->positions,
-                parts = (p.rows + pms::PRODUCT_ROWS - 1) / pms::PRODUCT_ROWS;
-  return pms::parallel_for(kernels->product, args, p.batch * parts * ((p.columns + wide - 1) / wide),
-                           kernels->product_scratch(), threads,
+  pms::ProductJob job = {args, pms::PRODUCT_PANELS, pms::PRODUCT_ROWS};
+  const auto units = [&] {
+    const int64_t wide = job.panels * kernels->positions;
+    return p.batch * ((p.rows + job.rows - 1) / job.rows) * ((p.columns + wide - 1) / wide);
+  };
+  while (units() < FEW_UNITS && job.panels > 4) job.panels /= 2;  // a gradient of weights is small
+  while (units() < FEW_UNITS && job.rows > 24) job.rows /= 2;
+  return pms::parallel_for(kernels->product, &job, units(), kernels->product_scratch(), threads,
                            static_cast<double>(p.batch) * p.rows * p.columns * p.depth);
 }
 
@@ -327,4 +332,41 @@ int64_t pms_adam_unit() { return pms::ADAM_UNIT; }
 int pms_adam(const PmsAdam *args, int64_t units, int isa, int threads) {
   if (args->count < 0) return PMS_BAD_ARGUMENT;
   return streamed(&Kernels::adam, args, units, 4 * units * pms::ADAM_UNIT, isa, threads);
+}
+
+int pms_gradient_norm(const PmsAdam *args, int64_t units, double *sum_of_squares, int isa,
+                      int threads) {
+  *sum_of_squares = 0.;
+  if (args->count <= 0 || units <= 0) return args->count < 0 ? PMS_BAD_ARGUMENT : PMS_OK;
+  double *parts = static_cast<double *>(malloc(sizeof(double) * units));
+  if (!parts) return PMS_NO_MEMORY;
+  const pms::NormJob job = {args, parts};
+  const int status =
+      streamed(&Kernels::gradient_norm, &job, units, units * pms::ADAM_UNIT, isa, threads);
+  for (int64_t unit = 0; unit < units && status == PMS_OK; unit++) *sum_of_squares += parts[unit];
+  free(parts);
+  return status;
+}
+
+int pms_transition_gradient(const PmsTransitionGradient *args, int isa, int threads) {
+  const Kernels *kernels = choose(isa);
+  const PmsTransitionGradient &a = *args;
+  const int64_t c = a.channels, h = a.hidden;
+  if (!kernels || c <= 0 || h <= 0 || a.count < 0) return PMS_BAD_ARGUMENT;
+  // At least two groups a part, and not more parts than would make their sums a burden.
+  const int64_t groups = a.count / (8 * kernels->positions);
+  pms::TransitionJob job = {args, {}, {}, nullptr, at_least_one(groups < 16 ? groups : 16)};
+  const float *turned[3] = {a.weights[2], a.weights[0], a.weights[1]};
+  const Packed packed(kernels, {2, {}, {}, {h, h}, {c, c}}, a.weights, job.weights, threads),
+      turned_packed(kernels, {3, {}, {}, {h, c, c}, {c, h, h}}, turned, job.turned, threads, true);
+  if (packed.ready && turned_packed.ready)
+    job.sums = pms::borrow(job.parts * kernels->transition_sums(args));
+  if (!job.sums) return PMS_NO_MEMORY;
+  int status = pms::parallel_for(kernels->transition_backward, &job, job.parts,
+                                 kernels->transition_scratch(args), threads, 8. * a.count * c * h);
+  if (status == PMS_OK)
+    status = pms::parallel_for(kernels->transition_reduce, &job, h + 1, 0, threads,
+                               30. * job.parts * c * h);
+  pms::give_back(job.sums);
+  return status;
 }

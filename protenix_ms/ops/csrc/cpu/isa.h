@@ -4,11 +4,13 @@
 #include "attention.h"
 #include "conditioned.h"
 #include "elementwise.h"
+#include "gradient_norm.h"
 #include "layer_norm.h"
 #include "outer_product.h"
 #include "pair_layers.h"
 #include "product.h"
 #include "smooth_lddt.h"
+#include "transition_backward.h"
 
 namespace pms {
 
@@ -29,6 +31,10 @@ const Kernels *PMS_TABLE() {
       PMS_ISA::conditioned_scratch,
       {PMS_ISA::projections, PMS_ISA::attended, PMS_ISA::conditioned_transition},
       PMS_ISA::smooth_lddt_scratch, PMS_ISA::smooth_lddt,
+      PMS_ISA::gradient_norm,
+      PMS_ISA::pack_transposed,     PMS_ISA::transition_backward_scratch,
+      PMS_ISA::transition_sums,     PMS_ISA::transition_backward,
+      PMS_ISA::transition_reduce,
   };
   return &table;
 }

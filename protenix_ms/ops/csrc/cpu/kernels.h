@@ -99,6 +99,16 @@ struct PmsPairLayer {
   float scale;
 };
 
+// The gradient of a transition, all of it from x: weights are those of the forward pass, W0 and W1
+// [hidden][channels], W2 [channels][hidden].
+struct PmsTransitionGradient {
+  const float *x, *dy;
+  PmsNorm norm;
+  const float *weights[3];
+  float *dx, *dnorm_weight, *dnorm_bias, *dweights[3];
+  int64_t count, channels, hidden;
+};
+
 // y[c, i, j] = sum over k of a[c, i, k] b[c, k, j]; a turned matrix lies as [c, k, i] or [c, j, k].
 struct PmsProduct {
   const float *a, *b;
@@ -156,6 +166,7 @@ struct PmsAdam {
   int64_t count;
   float beta2, new_first, new_second, epsilon;  // new_first 1 - beta1, new_second 1 - beta2
   float average, new_average;                   // decay, and 1 - it
+  float clip;                                   // multiplies every gradient
 };
 
 // `isa` PMS_AUTO picks the best the machine has; `threads` 0 takes every core it may run on.
@@ -169,11 +180,14 @@ PMS_API int pms_rotation(const PmsRotation *args, int isa, int threads);
 PMS_API int pms_outer_sum_forward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_outer_sum_backward(const PmsOuterSum *args, int isa, int threads);
 PMS_API int pms_pair_layer(const PmsPairLayer *args, int isa, int threads);
+PMS_API int pms_transition_gradient(const PmsTransitionGradient *args, int isa, int threads);
 PMS_API int pms_product(const PmsProduct *args, int isa, int threads);
 PMS_API int pms_outer_product(const PmsOuterProduct *args, int isa, int threads);
 PMS_API int pms_conditioned(const PmsConditioned *args, int isa, int threads);
 PMS_API int pms_smooth_lddt(const PmsSmoothLddt *args, int isa, int threads);
 PMS_API int pms_adam(const PmsAdam *args, int64_t units, int isa, int threads);
+PMS_API int pms_gradient_norm(const PmsAdam *args, int64_t units, double *sum_of_squares, int isa,
+                              int threads);  // reads gradients and sizes only
 PMS_API int64_t pms_adam_unit();
 PMS_API int pms_best_isa();  // at most what the environment variable PROTENIX_MS_ISA names
 
@@ -242,6 +256,23 @@ struct OuterJob {
   const float *weight;  // packed
 };
 
+struct TransitionJob {
+  const PmsTransitionGradient *args;
+  const float *weights[2], *turned[3];  // packed: W0, W1; W2, W0, W1 transposed
+  float *sums;                          // [parts][transition_sums]
+  int64_t parts;
+};
+
+struct NormJob {
+  const PmsAdam *args;
+  double *parts;  // [units]
+};
+
+struct ProductJob {
+  const PmsProduct *args;
+  int64_t panels, rows;  // of a unit; every number is the same sum whatever they are
+};
+
 constexpr int64_t OUTER_TOKENS = 4;
 constexpr int64_t UNIT_PANELS = 4;    // of a large pair: each fetches what the next one reads
 constexpr int64_t MANY_PANELS = 512;  // of a large pair, enough units for many cores
@@ -271,6 +302,11 @@ struct Kernels {
   Work conditioned[3];  // by PmsConditionedKind
   int64_t (*smooth_lddt_scratch)(const PmsSmoothLddt *);
   Work smooth_lddt;
+  Work gradient_norm;
+  Work pack_transposed;
+  int64_t (*transition_scratch)(const PmsTransitionGradient *);
+  int64_t (*transition_sums)(const PmsTransitionGradient *);
+  Work transition_backward, transition_reduce;
 };
 const Kernels *plain_kernels();
 const Kernels *avx2_kernels();

@@ -62,8 +62,9 @@ static void layer(const float *weights, int64_t channels, int64_t depth, const f
     layer_block(weights + i * depth, channels - i, depth, x, y + i * P);
 }
 
-// Layer normalisation of every column of a panel, in place.
-static void normalise_panel(const PmsNorm &norm, int64_t channels, float *x) {
+// Layer normalisation of every column of a panel, in place; `inverse` [P] gets 1 / deviation.
+static void normalise_panel(const PmsNorm &norm, int64_t channels, float *x,
+                            float *inverse = nullptr) {
   constexpr int CHAINS = 4;  // sums that do not wait for each other
   const float share = 1.f / channels;
   Vec mean[2] = {}, scale[2] = {};
@@ -89,6 +90,7 @@ static void normalise_panel(const PmsNorm &norm, int64_t channels, float *x) {
       else mean[h] = total * share;
     }
   }
+  for (int h = 0; inverse && h < 2; h++) store(inverse + h * W, scale[h]);
   for (int64_t c = 0; c < channels; c++)
     for (int h = 0; h < 2; h++) {
       float *at = x + c * P + h * W;

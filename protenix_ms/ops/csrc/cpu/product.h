@@ -35,12 +35,13 @@ static void product_tile(const float *a, const float *b, int64_t depth, float *o
       o[i * stride + j] = (ADD ? o[i * stride + j] : 0.f) + tile[i * P + j];
 }
 
-// One unit: PRODUCT_ROWS rows and PRODUCT_PANELS panels of columns of one product.
+// One unit: some rows and some panels of columns of one product.
 static void product(const void *job_, int64_t unit, float *scratch) {
-  const PmsProduct &p = *static_cast<const PmsProduct *>(job_);
-  const int64_t wide = PRODUCT_PANELS * P, groups = (p.columns + wide - 1) / wide,
-                parts = (p.rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS, which = unit / groups / parts;
-  const int64_t first = unit % groups * wide, top = unit / groups % parts * PRODUCT_ROWS;
+  const ProductJob &job = *static_cast<const ProductJob *>(job_);
+  const PmsProduct &p = *job.args;
+  const int64_t wide = job.panels * P, groups = (p.columns + wide - 1) / wide,
+                parts = (p.rows + job.rows - 1) / job.rows, which = unit / groups / parts;
+  const int64_t first = unit % groups * wide, top = unit / groups % parts * job.rows;
   const float *from_a = p.a + which * p.rows * p.depth, *from_b = p.b + which * p.columns * p.depth;
   float *y = p.y + which * p.rows * p.columns, *b = scratch, *a = b + wide * PRODUCT_DEPTH;
   for (int64_t k = 0; k < p.depth; k += PRODUCT_DEPTH) {
@@ -48,7 +49,7 @@ static void product(const void *job_, int64_t unit, float *scratch) {
     for (int64_t j = first; j < p.columns && j < first + wide; j += P)
       pack_lines<P, P>(from_b, !p.turned_b, p.columns, p.depth, j, k, depth,
                        b + (j - first) * PRODUCT_DEPTH);
-    for (int64_t i = top; i < p.rows && i < top + PRODUCT_ROWS; i += TILE_ROWS) {
+    for (int64_t i = top; i < p.rows && i < top + job.rows; i += TILE_ROWS) {
       pack_lines<TILE_ROWS, STRIP>(from_a, p.turned_a, p.rows, p.depth, i, k, depth, a);
       for (int64_t j = first; j < p.columns && j < first + wide; j += P) {
         const float *panel = b + (j - first) * PRODUCT_DEPTH;
