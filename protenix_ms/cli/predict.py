@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, iso_date, seeds, share, whole
 from protenix_ms.cli.configuration import load_config, load_dictionary
+from protenix_ms.cli.engines import add_engine, run_panel, uses_engine
 from protenix_ms.cli.report import Console, table
 from protenix_ms.cli.search import add_options, find_structures, idle_options, search_jobs
 from protenix_ms.config.model import require_predictable
@@ -85,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--min-template-identity", type=share, default=0.0, metavar="X",
         help="smallest share of equal residues in a hit, from 0 to 1 (default 0)")
     add_shared(parser.add_argument_group("chemistry"), "--ccd", "--ccd-extra", "--conformers")
+    add_engine(parser)
     running = parser.add_argument_group("running")
     add = running.add_argument
     add("--overwrite", action="store_true", help="redo finished seeds")
@@ -114,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ProtenixError: nothing could start.
     """
-    config = _configuration(args)
+    config, engine = _configuration(args), uses_engine(args)
     require_device(args.device, args.dtype)
     require_predictable(config)
     require_guidance(config)
@@ -147,7 +149,8 @@ def run(args: argparse.Namespace) -> int:
         args.dtype, args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
         args.rank_by, language_model, args.save)
     console = Console(args.quiet, args.debug)
-    launch.configure(args.device)
+    if not engine:  # with one, workers use the device
+        launch.configure(args.device)
     launch.stop_softly()
     from protenix_ms.predict.batch import Batch
     from protenix_ms.runtime.policy import Policy, using
@@ -159,7 +162,11 @@ def run(args: argparse.Namespace) -> int:
             jobs, without = language_model.prepare(jobs)
             refused += without
         publish = None if args.no_report else write_page
-        outcomes = Batch(settings, console, publish=publish).run(jobs)
+        if engine:
+            ended = run_panel(args, settings, policy, jobs, refused, publish)
+            outcomes, refused = ended.outcomes, ended.refused
+        else:
+            outcomes = Batch(settings, console, publish=publish).run(jobs)
     if best := _results(args.output, jobs):
         console.line(best)
         if publish and (fault := _index(args.output)):
