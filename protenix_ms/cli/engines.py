@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from protenix_ms.cli.arguments import ranges, whole
 from protenix_ms.cli.report import Console
-from protenix_ms.errors import ConfigError, ProtenixError
+from protenix_ms.errors import ProtenixError
 from protenix_ms.job import Job
 from protenix_ms.predict.duration import say_duration
 from protenix_ms.predict.settings import Settings
@@ -25,7 +25,6 @@ from protenix_ms.predict.settings import Settings
 if TYPE_CHECKING:  # these load MindSpore
     from protenix_ms.predict.batch import Outcome
     from protenix_ms.predict.engines.panel import Tally
-    from protenix_ms.predict.engines.units import Shard
     from protenix_ms.runtime.policy import Policy
 
 ENGINES = ("local", "ray")
@@ -53,17 +52,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def uses_engine(args: argparse.Namespace) -> bool:
-    """Tell whether one of the options is there. Raises ConfigError for two that exclude each other.
-    """
-    if args.address and args.engine != "ray":
-        raise ConfigError("only --engine ray has an address", where="--address",
-                          fix="add --engine ray")
-    if args.devices and args.device != "Ascend":
-        raise ConfigError("the CPU has no numbered devices", where="--devices",
-                          fix="add --device Ascend, or use --workers")
-    if args.devices and (args.engine == "ray" or args.workers):
-        raise ConfigError("--devices says how many workers there are, and is for --engine local",
-                          where="--devices", fix="leave out --workers and --engine ray")
+    """Tell whether one of the options is there."""
     return any(getattr(args, name) is not None for name in _OPTIONS)
 
 
@@ -89,61 +78,25 @@ def run_panel(
     Raises:
         ConfigError, CheckpointError, ResourceError: nothing can start.
     """
-    from protenix_ms.predict.engines.panel import Panel, worker_policy
+    from protenix_ms.predict.engines.engine import Engine
     from protenix_ms.predict.engines.summary import write_summary_table
     from protenix_ms.predict.engines.units import Shard
 
+    engine = Engine(args.engine or "local", args.workers, args.devices or (), args.address,
+                    args.worker_silence)
+    engine.require_sound(args.device)
     shard = Shard.read(args.shard, os.environ) if args.shard else Shard()
-    count, devices = _count(args, jobs, settings)
-    policy = policy if args.address else worker_policy(policy, count)
-    overview = Overview(args.quiet, args.debug)
-    overview.line(f"engine {args.engine or 'local'}: at most {count} worker"
-                  f"{'s' * (count > 1)}" + _say_shard(shard))
-    panel = Panel(settings, policy, overview, _crew(args, count, devices), count, shard,
-                  args.worker_silence, publish)
-    refused = shard.part(refused)
     outcomes: list[Outcome] = []
+    overview = Overview(args.quiet, args.debug)
     try:
-        outcomes.extend(panel.run(jobs))
+        outcomes.extend(engine.run(settings, policy, overview, jobs, shard, publish))
     finally:
         overview.close()
-        if outcomes or refused:
-            path = write_summary_table(settings, jobs, outcomes, refused)
-            overview.line(f"table of all jobs: {path}")
-    return Ended(outcomes, refused)
-
-
-def _say_shard(shard: Shard) -> str:
-    return f", part {shard.index} of {shard.count}" * (shard.count > 1)
-
-
-def _count(
-    args: argparse.Namespace, jobs: list[Job], settings: Settings
-) -> tuple[int, tuple[int, ...]]:
-    """Choose the number of workers, and their devices."""
-    from protenix_ms.predict.engines.panel import choose_count
-
-    if args.device == "Ascend" and args.engine != "ray":
-        visible = os.environ.get("ASCEND_RT_VISIBLE_DEVICES", "0")
-        devices = args.devices or ranges("device", 0, _MOST)(visible)
-        if args.workers and args.workers > len(devices):
-            raise ConfigError(f"{args.workers} workers need as many devices, but there are "
-                              f"{len(devices)}", where="--workers", fix="name them: --devices 0-7")
-        return args.workers or len(devices), devices
-    cores = len(os.sched_getaffinity(0))
-    return args.workers or choose_count(jobs, settings, cores), ()
-
-
-def _crew(args: argparse.Namespace, count: int, devices: tuple[int, ...]) -> Callable:
-    """Return what makes the workers of the chosen engine."""
-    if args.engine == "ray":
-        from protenix_ms.predict.engines.ray import RayCrew
-
-        cores = max(1, len(os.sched_getaffinity(0)) // count)
-        return lambda start: RayCrew(start, count, args.address, cores)
-    from protenix_ms.predict.engines.process import LocalCrew, share_cores
-
-    return lambda start: LocalCrew(start, share_cores(count), devices)
+    path = write_summary_table(settings, jobs, outcomes, refused)
+    overview.line(f"table of all jobs: {path}")
+    place = {job.name: number for number, job in enumerate(jobs)}
+    return Ended(sorted(outcomes, key=lambda o: (place[o.job], o.seed or 0)),
+                 shard.part(refused))
 
 
 class Overview(Console):

@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
         args.dtype, args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
         args.rank_by, language_model, args.save)
     console = Console(args.quiet, args.debug)
-    if not engine:  # with one, workers use the device
+    if not engine or language_model is not None:  # else workers alone use the device
         launch.configure(args.device)
     launch.stop_softly()
     from protenix_ms.predict.batch import Batch
@@ -173,11 +173,12 @@ def run(args: argparse.Namespace) -> int:
             console.line(fault)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
     rows += [("-", "-", "refused", error) for error in refused]
-    bad = sum(row[2] not in ("done", "there already") for row in rows)
-    if bad:
-        print(table(("job", "seed", "state", ""), rows), file=sys.stderr)
+    bad = [row for row in rows if row[2] not in ("done", "there already")]
+    if bad:  # of a panel, the others stand in its summary.csv
+        print(table(("job", "seed", "state", ""), bad if engine else rows), file=sys.stderr)
     random = f" ({weights.label})" if weights.path is None else ""
-    console.line(f"{len(rows) - bad} of {len(rows)} finished, results in {args.output}{random}")
+    good = f"{len(rows) - len(bad)} of {len(rows)}"
+    console.line(f"{good} finished, results in {args.output}{random}")
     return 1 if bad else 0
 
 

@@ -106,7 +106,10 @@ class Dispatcher:
         elif news.kind == "ready":
             slot.ready, self._false_starts = True, 0
         elif news.kind == "outcome":
-            yield from self._outcome(slot.units.popleft(), news.content)
+            ended = next(unit for unit in slot.units if (unit.job.name, unit.seed) == (
+                news.content.job, news.content.seed))
+            slot.units.remove(ended)
+            yield from self._outcome(ended, news.content)
         elif news.kind == "end":
             yield from self._ended(number, slot, slot.hung or str(news.content))
 

@@ -10,6 +10,8 @@ import fcntl
 import getpass
 import logging
 import os
+import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -79,26 +81,34 @@ class RayCrew:
     address: str | None = None
     cores: int = 1
     _ray: Any = None
+    _folder: Path | None = None
     _shared: Any = None
     _actors: dict[int, Any] = field(default_factory=dict)
     _asked: dict[Any, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._ray = connect(self.address, self.count * self.cores)
+        if self.address is None:  # sockets need short names
+            self._folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+        self._ray = connect(self.address, self.count * self.cores, self._folder)
         self._shared = self._ray.put(self.start_with)
 
     def start(self, worker: int) -> None:
         """Start an actor with a worker, or start it anew after its end."""
         ray, accelerated = self._ray, self.start_with.policy.device == "Ascend"
-        options = {"num_cpus": self.cores, "max_concurrency": 4,
-                   "resources": {"NPU": 1} if accelerated else None}
-        actor = ray.remote(Keeper).options(**options).remote(self._shared, self.cores)
-        self._actors[worker] = actor
-        self._asked[actor.news.remote()] = worker
+        self._actors[worker] = ray.remote(
+            num_cpus=self.cores, resources={"NPU": 1} if accelerated else None,
+            concurrency_groups=dict.fromkeys(("units", "news", "end"), 1),
+        )(Keeper).remote(self._shared, self.cores)
+        self._ask(worker)
+
+    def _ask(self, worker: int) -> None:
+        news = self._actors[worker].news.options(concurrency_group="news")
+        self._asked[news.remote()] = worker
 
     def give(self, worker: int, unit: Unit) -> None:
         """Queue a unit."""
-        self._actors[worker].give.remote(unit)
+        # a thread of its own: units keep their order, and do not wait for news
+        self._actors[worker].give.options(concurrency_group="units").remote(unit)
 
     def news(self, seconds: float) -> Iterator[tuple[int, News]]:
         """Yield what workers said; wait for it at most so long."""
@@ -113,18 +123,19 @@ class RayCrew:
             if ended:
                 self._ray.kill(self._actors.pop(worker))
             else:
-                self._asked[self._actors[worker].news.remote()] = worker
+                self._ask(worker)
             yield from ((worker, news) for news in pieces)
 
     def kill(self, worker: int) -> None:
         """End a worker at once."""
-        self._actors[worker].kill.remote()
+        self._actors[worker].kill.options(concurrency_group="end").remote()
 
     def close(self) -> None:
         """End all workers and leave the cluster; one that was started here ends too."""
         if not self._ray.is_initialized():
             return
-        ends = [actor.close.remote() for actor in self._actors.values()]
+        ends = [actor.close.options(concurrency_group="end").remote()
+                for actor in self._actors.values()]
         if ends:
             self._ray.wait(ends, num_returns=len(ends), timeout=20.0)
         for actor in self._actors.values():
@@ -132,10 +143,12 @@ class RayCrew:
         self._actors.clear()
         self._asked.clear()
         self._ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def connect(address: str | None, cores: int) -> Any:
-    """Join a cluster, or start one here; return the module.
+def connect(address: str | None, cores: int, folder: Path | None) -> Any:
+    """Join a cluster, or start one here with its files in `folder`; return the module.
 
     Raises:
         ResourceError: Ray is not installed, or there is no such cluster.
@@ -146,16 +159,17 @@ def connect(address: str | None, cores: int) -> Any:
     except ImportError as error:
         raise ResourceError("the engine ray needs Ray, which is not installed", where="--engine",
                             fix='pip install "protenix-ms[cluster]", or --engine local') from error
-    # It tells of NPUs without CANN by a traceback, though it counts what it was told to count.
     started: dict[str, Any] = {"address": address} if address else {
         "num_cpus": cores, "include_dashboard": False,
-        "_temp_dir": tempfile.mkdtemp(prefix="ray", dir="/tmp")}  # sockets need short names
-    try:
+        "_temp_dir": str(folder)}
+    before = signal.getsignal(signal.SIGTERM)
+    try:  # without log_to_driver its tracebacks about devices without CANN stay in its own files
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **started)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ResourceError(f"no Ray cluster: {explain(error)[:300]}", where=address or "ray",
                             fix="start one with `ray start --head`, or leave out "
                             "--address") from error
+    signal.signal(signal.SIGTERM, before)  # Ray's own would end this process at once
     return ray
 
 
