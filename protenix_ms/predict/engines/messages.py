@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from protenix_ms.predict.engines.units import Unit
 from protenix_ms.predict.settings import Settings
@@ -49,6 +49,7 @@ class News:
     content: object = None
 
 
+@runtime_checkable
 class Crew(Protocol):
     """Workers of an engine, each with a number."""
 

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from protenix_ms.errors import ResourceError
 from protenix_ms.job import Job
@@ -48,6 +48,7 @@ class Tally:
     share: float
 
 
+@runtime_checkable
 class PanelReporter(Reporter, Protocol):
     """Receives news of a panel."""
 
@@ -100,7 +101,8 @@ class Panel:
         waiting = []
         for unit in units:
             if outcome := batch.finished(unit.job, unit.seed) or self._too_large(unit):
-                self.reporter.line(f"{unit.name}: {outcome.detail or outcome.state}")
+                said = ": ".join(filter(None, (outcome.state, outcome.detail)))
+                self.reporter.line(f"{unit.name}: {said}")
                 yield from self._end(batch, unit, outcome)
             else:
                 waiting.append(unit)
@@ -152,12 +154,14 @@ class Panel:
         """Refuse a job that no worker has the memory for."""
         if self.settings.check_memory:
             config = self.settings.config
+            size = least_size(unit.job, config.sample_diffusion.N_sample)
             try:
                 with using(self.policy):
-                    require_memory(config, least_size(unit.job, config.sample_diffusion.N_sample),
-                                   unit.job.name)
+                    require_memory(config, size, unit.job.name)
             except ResourceError as error:
-                return Outcome(unit.job.name, unit.seed, "failed", str(error))
+                needed = estimate_bytes(config, size) / 1e9  # what is there differs by run
+                return Outcome(unit.job.name, unit.seed, "failed", f"needs about {needed:.1f} GB "
+                               f"of memory, which no worker has; {error.fix}")
         return None
 
     def _limit(self, unit: Unit) -> float:
