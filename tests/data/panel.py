@@ -43,7 +43,7 @@ def begin(jobs: Path, output: Path, *words: str) -> subprocess.Popen:
 def run(jobs: Path, output: Path, *words: str) -> tuple[int, str]:
     """Run the command; return its code and what it wrote."""
     process = begin(jobs, output, *words)
-    text, _ = process.communicate(timeout=600)
+    text, _ = process.communicate(timeout=3600)
     return process.returncode, text
 
 
