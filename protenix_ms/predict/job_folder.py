@@ -288,7 +288,8 @@ def update_record(
     content |= {"seeds": {str(s): known[s] for s in sorted(known)},
                 "best": best or before.get("best")}
     if content != {key: before.get(key) for key in content}:
-        write_record(path, content)
+        peak = before.get("peak_memory_gb")
+        write_record(path, content, peak if isinstance(peak, float) else 0.0)
 
 
 def _read(path: Path) -> dict:
@@ -300,15 +301,19 @@ def _read(path: Path) -> dict:
         return {}
 
 
-def write_record(path: Path, content: dict) -> None:
-    """Write `run.json`: `content` with versions, machine, time and peak memory."""
+def write_record(path: Path, content: dict, peak: float = 0.0) -> None:
+    """Write `run.json`: `content` with versions, machine, time and peak memory.
+
+    Args:
+        peak: GB that other processes of this run took at most, such as workers.
+    """
     machine = {"system": platform.platform(), "processor": platform.machine()}
     record = {
         **content,
         "versions": versions(),
         "machine": machine,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "peak_memory_gb": round(peak_memory_gb(), 3),
+        "peak_memory_gb": max(round(peak_memory_gb(), 3), peak),
         "command": sys.argv,
     }
     write_text(path, json.dumps(record, indent=2, default=str) + "\n")

@@ -49,8 +49,8 @@ def main() -> int:
         first = first or files
         same = files == first and code == 1 and text.count("1 sample in") == good
         verdict |= not same
-        print(f"{name}: {seconds:.0f} s, {seconds / good:.2f} s a job, {len(files)} files, driver "
-              f"at most {peak(output):.2f} GB, {'same' if same else 'DIFFERENT'}", flush=True)
+        print(f"{name}: {seconds:.0f} s, {seconds / good:.2f} s a job, {len(files)} files, at most "
+              f"{peak(output):.2f} GB, {'same' if same else 'DIFFERENT'}", flush=True)
     return verdict
 
 
