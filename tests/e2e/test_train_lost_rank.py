@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from protenix_ms.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 1200.0  # seconds, of a busy machine
 MSRUN = Path(sys.executable).parent / "msrun"
 
 pytestmark = [pytest.mark.slow,
@@ -31,8 +34,9 @@ def data(deposits, tmp_path_factory) -> Path:
     return folder / "data"
 
 
-def begin(data: Path, output: Path, *words: str) -> subprocess.Popen:
-    """Start two processes under `msrun`."""
+@contextmanager
+def training(data: Path, output: Path, *words: str) -> Iterator[subprocess.Popen]:
+    """Start two processes under `msrun`; end it with them, whatever happens in the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -41,8 +45,15 @@ def begin(data: Path, output: Path, *words: str) -> subprocess.Popen:
                "--data", str(data), "--output", str(output), "--config",
                str(ROOT / "tests/data/tiny_training.py"), "--loaders", "0", *words]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.Popen(command, cwd=output.parent, stdout=subprocess.PIPE, text=True,
-                            stderr=subprocess.STDOUT, env={**os.environ, "PATH": path})
+    process = subprocess.Popen(command, cwd=output.parent, stdout=subprocess.PIPE, text=True,
+                               stderr=subprocess.STDOUT, env={**os.environ, "PATH": path},
+                               start_new_session=True)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def process_of(launcher: int, rank: int) -> int:
@@ -53,7 +64,7 @@ def process_of(launcher: int, rank: int) -> int:
         Path(f"/proc/{child}/environ").read_bytes().split(b"\0")))
 
 
-def wait_for(path: Path, process: subprocess.Popen, seconds: float = 300.0) -> None:
+def wait_for(path: Path, process: subprocess.Popen, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
         assert process.poll() is None and time.monotonic() < end, path
@@ -64,18 +75,22 @@ def checkpoint(output: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (output / "checkpoints/00000003").iterdir()}
 
 
+def finish(data: Path, output: Path, *words: str) -> None:
+    with training(data, output, *words) as process:
+        text, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, text
+
+
 def test_a_lost_process_costs_no_bits(data, tmp_path):
-    whole = begin(data, tmp_path / "whole")
-    assert whole.wait(300) == 0, whole.stdout.read()
-    cut = begin(data, tmp_path / "cut")
-    wait_for(tmp_path / "cut/checkpoints/00000001/state.json", cut)
-    os.kill(process_of(cut.pid, 1), signal.SIGKILL)
-    text, _ = cut.communicate(timeout=200)
+    finish(data, tmp_path / "whole")
+    with training(data, tmp_path / "cut") as cut:
+        wait_for(tmp_path / "cut/checkpoints/00000001/state.json", cut)
+        os.kill(process_of(cut.pid, 1), signal.SIGKILL)
+        text, _ = cut.communicate(timeout=PATIENCE)
     scheduler = (tmp_path / "cut.log/scheduler.log").read_text()
     assert cut.returncode == 1, text
     assert "lost process 1 of 2 that train together" in scheduler and "--resume" in scheduler
     assert "Traceback" not in scheduler
     assert not (tmp_path / "cut/checkpoints/00000003").exists()
-    again = begin(data, tmp_path / "cut", "--resume")
-    assert again.wait(300) == 0, again.stdout.read()
+    finish(data, tmp_path / "cut", "--resume")
     assert checkpoint(tmp_path / "cut") == checkpoint(tmp_path / "whole")
