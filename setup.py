@@ -39,6 +39,7 @@ class BuildWithKernels(build_py):
 TEST = [
     "pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "jaxtyping>=0.3", "beartype>=0.18",
     "ruff>=0.6", "mypy>=1.11", "matplotlib>=3.8",
+    "cafaeval==1.3.0",  # GPL: run as a program, never imported
 ]
 SEARCH = ["pyhmmer>=0.12"]
 # The environment in which upstream Protenix runs beside MindSpore (see tests/README.md).
@@ -59,7 +60,7 @@ setup(
     cmdclass={"build_py": BuildWithKernels},
     packages=find_packages(include=["protenix_ms*", "ckpt_convert*"]),
     package_data={
-        "protenix_ms": ["py.typed", "chem/*.npz", "config/*.xz", "ops/**/csrc/**/*",
+        "protenix_ms": ["py.typed", "chem/*.npz", "config/*.xz", "predict/demo/*", "predict/demo/known/*", "ops/**/csrc/**/*",
                         "report/assets/*"],
         "ckpt_convert": ["py.typed"],
     },

@@ -29,7 +29,7 @@ WORKLOADS = {
     "blocks": "network", "predict": "network", "memory": "growth", "long": "long",
     "train": "training", "recompute": "training", "overfit": "overfit",
     "attention": "attention", "profile": "profiling", "convert": "conversion",
-    "encoder": "encoding",
+    "encoder": "encoding", "demo": "demonstration",
 }
 
 

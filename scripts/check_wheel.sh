@@ -32,16 +32,16 @@ echo "wheel: $(basename "$wheel"), $(du -h "$wheel" | cut -f1), every file of bo
 "$work/environment/bin/python" -m pip install --quiet "$wheel[plot]"
 cp "$root/configs/examples/trp_cage.json" "$work/elsewhere"
 cd "$work/elsewhere"
-"$work/environment/bin/protenix-ms" predict --input trp_cage.json --output output \
-    --model protenix_tiny_default_v0.5.0 --random-weights 0
+PROTENIX_MS_HOME="$work/home" "$work/environment/bin/protenix-ms" predict --input trp_cage.json \
+    --output output
 "$work/environment/bin/python" - "$work/environment" <<'CHECK'
 import sys
 from pathlib import Path
 import protenix_ms
 assert Path(protenix_ms.__file__).is_relative_to(sys.argv[1]), protenix_ms.__file__
 assert (Path(protenix_ms.__file__).parent / "py.typed").is_file()
-folder = Path("output/trp_cage_glycerol")
-for name in ("trp_cage_glycerol_model.cif", "ranking.csv", "run.json", "report.html"):
+folder = Path("output/trp_cage")
+for name in ("trp_cage_model.cif", "ranking.csv", "run.json", "report.html"):
     assert (folder / name).stat().st_size > 0, name
 assert len(list(folder.rglob("*_sample_*.cif"))) == 5
 assert list(folder.rglob("*.png")), "no pictures"

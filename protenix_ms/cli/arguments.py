@@ -73,6 +73,11 @@ class Parser(argparse.ArgumentParser):
 
         `argparse` would complain first about what is missing, and never suggest.
         """
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                if words and words[0] in action.choices:
+                    action.choices[words[0]].require_options(words[1:])
+                return
         known = [name for action in self._actions for name in action.option_strings]
         for word in words[:words.index("--")] if "--" in words else words:
             matched = _OPTION.match(word)
@@ -152,6 +157,17 @@ def share(text: str) -> float:
         value = -1.0
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
+
+
+def above_zero(text: str) -> float:
+    """Read a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
     return value
 
 

@@ -11,11 +11,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared
+from protenix_ms.cli.report import Console, table
+from protenix_ms.config import DEMO_MODEL, require_variant
 from protenix_ms.config.home import ascend_op_folder, databases_dir, weights_dir
 from protenix_ms.errors import ProtenixError
 from protenix_ms.files import file_sha256
+from protenix_ms.predict.weights import find_weights
 from protenix_ms.search.databases import find_databases
 from protenix_ms.search.programs import PACKAGES
 
@@ -43,12 +48,23 @@ class Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Check this installation for predictions on a device."
+    parser.description = ("Check this installation for predictions on a device, or weights by "
+                          "deposited structures that the package carries.")
     add_shared(parser, "--device")
+    parser.add_argument("--weights", metavar="NAME", help="predict three small deposits with the "
+                        "weights of a model (`demo` is the demonstration model) and judge them")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE",
+                        help="with --weights: a file instead of the one in the cache folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every finding as it comes; 0 when nothing needed is missing, 1 otherwise."""
+    """Print every finding as it comes; 0 when nothing needed is missing, 1 otherwise.
+
+    Raises:
+        ProtenixError: the weights that are to be tried cannot be used.
+    """
+    if args.weights is not None:
+        return _judge(args)
     failed = False
     for check in (python(), numpy(), memory(), compiler(), plots(), dictionary(), weights(),
                   search_tools(), databases(),  # what takes seconds comes last
@@ -57,6 +73,24 @@ def run(args: argparse.Namespace) -> int:
             print(finding, flush=True)
             failed |= bool(finding.fix) and finding.needed
     return int(failed)
+
+
+def _judge(args: argparse.Namespace) -> int:
+    """Print how well weights predict known structures; 0 if as well as expected, else 1."""
+    from protenix_ms.predict.trial import report_line, trial_jobs, try_weights
+
+    if args.weights != DEMO_MODEL:
+        require_variant(args.weights)
+    weights = find_weights(args.weights, args.checkpoint, None, may_be_random=False)
+    launch.configure(args.device)
+    names = ", ".join(job.name for job in trial_jobs(args.weights))
+    print(f"{args.weights}, {weights.label}: predicts {names}", flush=True)
+    trials = list(try_weights(args.weights, weights, Console().progress))
+    rows = [(t.job, *(f"{t.scores[key]:.3f}" for key in ("lddt", "tm_score", "rmsd", "plddt")),
+             f"{t.least} or more", "ok" if t.passed else "LOW") for t in trials]
+    print(table(("structure", "lDDT", "TM-score", "RMSD", "pLDDT", "lDDT expected", ""), rows))
+    print(f"For a report: {report_line(args.weights, weights, trials)}")
+    return int(not all(trial.passed for trial in trials))
 
 
 def python() -> Iterator[Finding]:
@@ -91,8 +125,6 @@ def mindspore(device: str) -> Iterator[Finding]:
 
 def _device_fault(device: str) -> str:
     """Say why a small matrix product on the device fails; "" when it works."""
-    from protenix_ms.cli import launch
-
     try:
         launch.configure(device)
         ops = importlib.import_module("mindspore").ops
@@ -168,9 +200,9 @@ def databases() -> Iterator[Finding]:
     """List the sequence databases of the default folder."""
     folder = databases_dir()
     try:
-        found = find_databases(folder) if folder.is_dir() else []
-        fix = "" if found else "protenix-ms fetch databases says what to download"
-        yield Finding("databases", ", ".join(database.name for database in found) or
+        there = find_databases(folder) if folder.is_dir() else []
+        fix = "" if there else "protenix-ms fetch databases says what to download"
+        yield Finding("databases", ", ".join(database.name for database in there) or
                       f"none in {folder}", fix, needed=False)
     except ProtenixError as error:
         yield Finding("databases", error.where, f"{error.message}; {error.fix}", needed=False)

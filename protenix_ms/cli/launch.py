@@ -26,6 +26,10 @@ _DONE = "PROTENIX_MS_LAUNCHED"
 # depend on the number of cores.
 _PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "OPENBLAS_NUM_THREADS": "1"}
 _RANKS = ("MS_ROLE", "RANK_ID", "MS_NODE_ID")
+# Seconds that a rank waits for the others, on CPU and Ascend: the first one evaluates alone. On CPU
+# MindSpore's own limit, 30 s, ended a training at its first evaluation; `msrun` ends all ranks as
+# soon as one dies, so a long limit costs nothing.
+_PATIENCE = {"MS_CPU_COMM_OP_TIMEOUT": "7200", "HCCL_EXEC_TIMEOUT": "7200"}
 
 
 def settings(environment: dict[str, str]) -> dict[str, str]:
@@ -60,11 +64,13 @@ def relaunch() -> None:
     """Start this process anew, once, under `settings`.
 
     A rank of `msrun` is left alone: its launcher knows its process id. There, and elsewhere than
-    on Linux, only the log level and the place of our op for Ascend are set.
+    on Linux, only the log level, the place of our op for Ascend and the ranks' patience are set.
     """
     os.environ.setdefault("GLOG_v", _log_level())
     os.environ.update(ascend_settings(os.environ))
     rank = any(name in os.environ for name in _RANKS)
+    for name, seconds in _PATIENCE.items() if rank else ():
+        os.environ.setdefault(name, seconds)
     if _DONE in os.environ or rank or sys.platform != "linux" or not sys.orig_argv[1:]:
         return
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], settings(dict(os.environ)))

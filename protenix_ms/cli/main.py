@@ -24,12 +24,13 @@ COMMANDS = {
     "fetch": "an official checkpoint, converted",
     "embed": "vectors, contacts and logits of sequences by an ESM-2 encoder",
     "mutations": "scores of substitutions by an ESM-2 encoder",
+    "function": "terms of proteins (EC, GO, any) by a head on an ESM-2 encoder",
     "prepare-data": "mmCIF files into entries that training reads",
     "train": "train or fine-tune",
     "evaluate": "a checkpoint on held-out entries",
     "doctor": "check this installation",
 }
-NEED_MINDSPORE = ("predict", "score", "embed", "mutations", "train", "evaluate")
+NEED_MINDSPORE = ("predict", "score", "embed", "mutations", "function", "train", "evaluate")
 OF_FILES = ("convert", "fetch")  # here a checkpoint that is refused ends with 1, not 2
 
 

@@ -6,10 +6,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
@@ -19,6 +21,7 @@ from protenix_ms.cli.configuration import load_config, load_dictionary
 from protenix_ms.cli.engines import add_engine, run_panel, uses_engine
 from protenix_ms.cli.report import Console, table
 from protenix_ms.cli.search import add_options, find_structures, idle_options, search_jobs
+from protenix_ms.config import DEFAULT_MODEL, DEMO_MODEL
 from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import ConfigError, InputError, OutputError, ProtenixError, nearest
 from protenix_ms.features import FeatureOptions
@@ -26,9 +29,11 @@ from protenix_ms.features.template_choice import DEFAULT_DATE
 from protenix_ms.features.template_folder import read_folder
 from protenix_ms.io import say_skipped, scan_jobs, validate
 from protenix_ms.io.atomic import make_folder
-from protenix_ms.io.confidence_write import FULL_DATA_CHOICES, JSON_TOKENS
+from protenix_ms.io.confidence_write import FULL_DATA_CHOICES, JSON_TOKENS, write_table
 from protenix_ms.job import MAX_SEED, Job
+from protenix_ms.predict.demonstration import known_structure, require_known
 from protenix_ms.predict.language_model import choose_language_model
+from protenix_ms.predict.reference import QUALITY, Comparison, find_references, length_table
 from protenix_ms.predict.settings import (
     RANK_BY,
     SAVED,
@@ -37,12 +42,15 @@ from protenix_ms.predict.settings import (
     require_device,
     require_guidance,
 )
-from protenix_ms.predict.weights import find_weights
+from protenix_ms.predict.weights import DEMO_WEIGHTS, find_weights, has_weights
 from protenix_ms.report import find_jobs, write_index, write_page
 from protenix_ms.report.doubts import branch, number
 from protenix_ms.report.index import INDEX
 from protenix_ms.report.page import PAGE
 from protenix_ms.report.results import RECORD, SCORES, read_json
+
+if TYPE_CHECKING:
+    from protenix_ms.predict.batch import Outcome  # loads MindSpore
 
 SEARCHED = "searched"  # folder of the output that takes searched jobs
 JIT = {"on": True, "off": False, "auto": None}  # values of the policy
@@ -97,6 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"keep of each seed {' and '.join(SAVED)}, as npz of float16")
     add("--rank-by", choices=RANK_BY, default="score",
         help="order of ranking.csv and the best model; valid: without wrong chemistry first")
+    add("--reference", type=Path, metavar="FILE|DIR", help="known structure, or a folder of "
+        "<job>.cif or .pdb: adds TM-score, lDDT and RMSD of every sample to ranking.csv")
     add("--no-plots", action="store_true", help="draw no pictures")
     add("--no-report", action="store_true", help="write no report.html and no index.html")
     add("--memory", type=gibibytes, metavar="GIB",
@@ -116,24 +126,20 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ProtenixError: nothing could start.
     """
+    alone = _lacks_weights(args)
+    args.model = DEMO_MODEL if alone else args.model
     config, engine = _configuration(args), uses_engine(args)
     require_device(args.device, args.dtype)
     require_predictable(config)
     require_guidance(config)
-    options = _feature_options(args, config)
-    searched, refused = None, []
+    options, searched, refused = _feature_options(args, config), None, []
     if args.search or args.database or args.databases or args.msa_server:
-        find_weights(config.model_name, args.checkpoint, args.random_weights)  # before the wait
-        _require_writable(args.output)
-        args.no_templates |= config.model.template_embedder.n_blocks == 0
-        args.template_structures = args.template_structures or find_structures(args.databases)
+        searched, refused = _search(args, config)
         options = _feature_options(args, config)
-        load_dictionary(args)
-        searched, refused = search_jobs(args, args.output / SEARCHED)
     elif idle := idle_options(args):
         raise ConfigError(f"{', '.join(idle)} says how to search, but nothing is searched",
                           fix="add --search, or leave it out")
-    jobs, unread = _read_jobs(args, searched)
+    jobs, unread = _read_jobs(args, searched, require_known if alone else lambda job: None)
     for error in unread:
         print(f"protenix-ms predict: {error}", file=sys.stderr)
     refused += unread
@@ -144,42 +150,83 @@ def run(args: argparse.Namespace) -> int:
                                            args.random_weights, args.memory,
                                            args.allow_zero_embeddings)
     _require_writable(args.output)
+    known = _known_structures(args, config, jobs)
     settings = Settings(
         args.output, config, weights, load_dictionary(args), options, args.seeds, args.device,
         args.dtype, args.overwrite, not args.no_plots, not args.ignore_memory, args.full_data,
-        args.rank_by, language_model, args.save)
+        args.rank_by, language_model, args.save, known)
     console = Console(args.quiet, args.debug)
-    if not engine or language_model is not None:  # else workers alone use the device
-        launch.configure(args.device)
-    launch.stop_softly()
-    from protenix_ms.predict.batch import Batch
-    from protenix_ms.runtime.policy import Policy, using
-
-    policy = Policy(device=args.device, dtype=args.dtype, memory=args.memory, jit=JIT[args.jit])
-    with using(policy):
-        if language_model is not None:
-            console.line(f"vectors of residues: {language_model.label()}")
-            jobs, without = language_model.prepare(jobs)
-            refused += without
-        publish = None if args.no_report else write_page
-        if engine:
-            ended = run_panel(args, settings, policy, jobs, refused, publish)
-            outcomes, refused = ended.outcomes, ended.refused
-        else:
-            outcomes = Batch(settings, console, publish=publish).run(jobs)
-    if best := _results(args.output, jobs):
-        console.line(best)
-        if publish and (fault := _index(args.output)):
-            console.line(fault)
+    for name in [job.name for job in jobs if args.reference and job.name not in known]:
+        console.line(f"{name}: no structure in {args.reference} is named after it")
+    outcomes, refused = _predict(args, settings, jobs, refused, console)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
     rows += [("-", "-", "refused", error) for error in refused]
     bad = [row for row in rows if row[2] not in ("done", "there already")]
     if bad:  # of a panel, the others stand in its summary.csv
         print(table(("job", "seed", "state", ""), bad if engine else rows), file=sys.stderr)
-    random = f" ({weights.label})" if weights.path is None else ""
+    mark = f" ({weights.label})" if weights.path in (None, DEMO_WEIGHTS) else ""
     good = f"{len(rows) - len(bad)} of {len(rows)}"
-    console.line(f"{good} finished, results in {args.output}{random}")
-    return 1 if bad else 0
+    console.line(f"{good} finished, results in {args.output}{mark}")
+    return 2 if not outcomes and not engine else int(bool(bad))  # a shard may be empty
+
+
+def _search(
+    args: argparse.Namespace, config: ConfigDict
+) -> tuple[list[Path], list[ProtenixError]]:
+    """Search alignments and templates of the jobs; return files of jobs, and what failed."""
+    find_weights(config.model_name, args.checkpoint, args.random_weights)  # before the wait
+    _require_writable(args.output)
+    args.no_templates |= config.model.template_embedder.n_blocks == 0
+    args.template_structures = args.template_structures or find_structures(args.databases)
+    load_dictionary(args)
+    return search_jobs(args, args.output / SEARCHED)
+
+
+def _known_structures(
+    args: argparse.Namespace, config: ConfigDict, jobs: list[Job]
+) -> Mapping[str, Comparison]:
+    """Find what --reference names, else the deposits that the demonstration model knows."""
+    if config.model_name != DEMO_MODEL or args.reference:
+        return find_references(args.reference, jobs, load_dictionary(args))
+    return {job.name: Comparison(job, path, load_dictionary(args)) for job in jobs
+            if (path := known_structure(job)) is not None}
+
+
+def _predict(
+    args: argparse.Namespace, settings: Settings, jobs: list[Job], refused: list[ProtenixError],
+    console: Console,
+) -> tuple[list[Outcome], list[ProtenixError]]:
+    """Predict the jobs, write tables and index; return the outcomes, and why others have none.
+
+    Args:
+        refused: why jobs could not be read; those without vectors join them.
+    """
+    if not uses_engine(args) or settings.language_model is not None:
+        launch.configure(args.device)  # else workers alone use the device
+    launch.stop_softly()
+    from protenix_ms.predict.batch import Batch
+    from protenix_ms.runtime.policy import Policy, using
+
+    policy = Policy(device=args.device, dtype=args.dtype, memory=args.memory, jit=JIT[args.jit])
+    language_model = settings.language_model
+    with using(policy):
+        if language_model is not None:
+            console.line(f"vectors of residues: {language_model.label()}")
+            jobs, without = language_model.prepare(jobs)
+            refused = [*refused, *without]
+        publish = None if args.no_report else write_page
+        if uses_engine(args):
+            ended = run_panel(args, settings, policy, jobs, refused, publish)
+            outcomes, refused = ended.outcomes, ended.refused
+        else:
+            outcomes = Batch(settings, console, publish=publish).run(jobs)
+    if best := _results(args.output, jobs, settings.known):
+        console.line(best)
+        if publish and (fault := _index(args.output)):
+            console.line(fault)
+    if args.reference and args.reference.is_dir():
+        console.line(_by_length(args.output, settings.known))
+    return outcomes, refused
 
 
 def saved_kinds(text: str) -> tuple[str, ...]:
@@ -193,20 +240,36 @@ def saved_kinds(text: str) -> tuple[str, ...]:
     return kinds
 
 
-def _results(output: Path, jobs: list[Job]) -> str:
+def _results(output: Path, jobs: list[Job], known: Mapping[str, Comparison]) -> str:
     """Make the table of the jobs' best samples, with their pages; "" without any."""
-    rows = []
+    rows, keys = [], (*SCORES, *QUALITY * bool(known))
     for job in jobs:
         folder = output / job.name
         with suppress(InputError):
             best = branch(read_json(folder / RECORD), "best")
-            scores = [number(best.get(key)) for key in SCORES]
+            scores = [number(best.get(key)) for key in keys]
             page = folder / PAGE if (folder / PAGE).is_file() else folder
             if best:
                 rows.append((job.name, best.get("seed"), best.get("sample"), *(
                     "-" if score is None else f"{score:.3f}" for score in scores), page))
-    head = ("job", "seed", "sample", "ranking", "pLDDT", "pTM", "ipTM", "results")
+    head = ("job", "seed", "sample", "ranking", "pLDDT", "pTM", "ipTM",
+            *("TM-score", "lDDT", "RMSD") * bool(known), "results")
     return table(head, rows) if rows else ""
+
+
+def _by_length(output: Path, known: Mapping[str, Comparison]) -> str:
+    """Write `reference.csv`, a line for each judged job; make the table of means by length."""
+    rows = []
+    for name, comparison in known.items():
+        with suppress(InputError):
+            best = branch(read_json(output / name / RECORD), "best")
+            if any(best.get(key) is not None for key in QUALITY):
+                rows.append({"job": name, "tokens": comparison.tokens(best["seed"]),
+                             **{key: best.get(key) for key in ("seed", "sample", *QUALITY)}})
+    if not rows:
+        return "nothing could be compared with a known structure"
+    write_table(output / "reference.csv", list(rows[0]), rows)
+    return table(("tokens", "jobs", "TM-score", "lDDT", "RMSD"), length_table(rows))
 
 
 def _index(output: Path) -> str:
@@ -216,6 +279,14 @@ def _index(output: Path) -> str:
     except ProtenixError as error:
         return f"no {INDEX}: {error}"
     return ""
+
+
+def _lacks_weights(args: argparse.Namespace) -> bool:
+    """Tell whether nothing but the demonstration model can answer: no model is named, and no
+    weights are there."""
+    named = (args.model, args.config, args.checkpoint, args.random_weights)
+    return (all(choice is None for choice in named) and not has_weights(DEFAULT_MODEL)
+            and DEMO_WEIGHTS.is_file())
 
 
 def _configuration(args: argparse.Namespace) -> ConfigDict:
@@ -238,12 +309,13 @@ def _feature_options(args: argparse.Namespace, config: ConfigDict) -> FeatureOpt
 
 
 def _read_jobs(
-    args: argparse.Namespace, searched: list[Path] | None
+    args: argparse.Namespace, searched: list[Path] | None, require: Callable[[Job], None]
 ) -> tuple[list[Job], list[ProtenixError]]:
     """Return the jobs that can be built, and why the others cannot.
 
     Args:
         searched: files of jobs that hold everything, in place of ``--input``.
+        require: refuses a job of no use.
     """
     jobs, refused = [], []
     scanned = scan_jobs(args.input, args.msa) if searched is None else (
@@ -254,6 +326,7 @@ def _read_jobs(
                 raise job
             _require_name(job)
             validate(job, load_dictionary(args))
+            require(job)
             jobs.append(job)
         except InputError as error:
             refused.append(error)

@@ -3,9 +3,15 @@
 
 from protenix_ms.config.model import model_config
 from protenix_ms.config.override import apply_overrides, apply_words
-from protenix_ms.config.variants import DEFAULT_MODEL, VARIANTS, get_config, require_variant
+from protenix_ms.config.variants import (
+    DEFAULT_MODEL,
+    DEMO_MODEL,
+    VARIANTS,
+    get_config,
+    require_variant,
+)
 
 __all__ = [
-    "DEFAULT_MODEL", "VARIANTS", "apply_overrides", "apply_words", "get_config", "model_config",
-    "require_variant",
+    "DEFAULT_MODEL", "DEMO_MODEL", "VARIANTS", "apply_overrides", "apply_words", "get_config",
+    "model_config", "require_variant",
 ]

@@ -17,7 +17,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from protenix_ms.config.variants import get_config
+from protenix_ms.config.variants import VARIANTS, get_config
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -39,7 +39,8 @@ def released_shapes(model_name: str) -> Shapes:
 
 def has_released_sizes(config: ConfigDict) -> bool:
     """Tell whether a configuration has the parameters of the released variant that it names."""
-    return bool(config.model_name) and _sizes(config) == _sizes(get_config(config.model_name))
+    name = config.model_name
+    return name in VARIANTS and _sizes(config) == _sizes(get_config(name))
 
 
 @cache

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The nine released variants (upstream `configs_model_type`), as overrides on one base."""
+"""The nine released variants (upstream `configs_model_type`) and the demonstration model, as
+overrides on one base."""
 
 from __future__ import annotations
 
@@ -75,7 +76,30 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "protenix_mini_ism_v0.5.0": _small(16, "esm2-3b-ism"),
 }
 
-_SHARED = {"protenix-v2": {"c_z": 256}}
+# The demonstration model of our own training (configs/demo.py): small, without alignments. The base
+# models' sampler adds noise at every step; without, as tiny's, early mistakes stay.
+DEMO_MODEL = "demo"
+_DEMO = {
+    "use_msa": False, "mc_dropout_apply_rate": 0.0,
+    "sample_diffusion": {"N_step": 50},
+    "model": {
+        "N_cycle": 1,
+        "input_embedder": {"n_blocks": 1},
+        "msa_module": {"n_blocks": 0},
+        "pairformer": {"n_blocks": 1, "n_heads": 4, "dropout": 0.0},
+        "diffusion_module": {
+            "c_token": 256,
+            "atom_encoder": {"n_blocks": 1},
+            "transformer": {"n_blocks": 4, "n_heads": 8},
+            "atom_decoder": {"n_blocks": 1},
+        },
+        "confidence_head": {"n_blocks": 1},
+    },
+}
+_SHARED = {
+    "protenix-v2": {"c_z": 256},
+    DEMO_MODEL: {"c_s": 128, "c_z": 64, "c_token": 128, "c_s_inputs": 193, "c_atom": 64},
+}
 
 
 def get_config(
@@ -85,17 +109,18 @@ def get_config(
     """Build the configuration of a released variant.
 
     Args:
-        model_name: one of `VARIANTS`.
+        model_name: one of `VARIANTS`, or `DEMO_MODEL`.
         overrides: nested or dotted settings applied last.
         shared: widths (`c_z`, `c_s`, ...) from which every module takes its sizes.
 
     Raises:
         ConfigError: unknown variant or setting, with the nearest known name.
     """
-    require_variant(model_name)
+    if model_name != DEMO_MODEL:
+        require_variant(model_name)
     config = model_config({**_SHARED.get(model_name, {}), **(shared or {})})
     config.model_name = model_name
-    apply_overrides(config, VARIANTS[model_name])
+    apply_overrides(config, _DEMO if model_name == DEMO_MODEL else VARIANTS[model_name])
     return apply_overrides(config, overrides or {})
 
 
@@ -117,4 +142,4 @@ def require_variant(model_name: str) -> None:
         near = nearest(model_name, [DEFAULT_MODEL, *VARIANTS])
         meant = f"did you mean '{near}'; " if near else ""
         raise ConfigError(f"unknown model {model_name!r}",
-                          fix=f"{meant}known: {', '.join(VARIANTS)}")
+                          fix=f"{meant}known: {', '.join([*VARIANTS, DEMO_MODEL])}")

@@ -19,6 +19,7 @@ from protenix_ms.chem.covalent import selenomethionine_to_methionine
 from protenix_ms.data import filters
 from protenix_ms.data.deposited import deposited_atoms
 from protenix_ms.data.entry import MALFORMED
+from protenix_ms.data.mmcif import Deposit
 from protenix_ms.data.pdb import STRUCTURE_SUFFIXES, read_structure
 from protenix_ms.data.polymers import with_polymers
 from protenix_ms.data.structure_job import Selection, job_of_structure
@@ -165,6 +166,17 @@ def structure_files(path: Path) -> list[Path]:
     return files
 
 
+def read_heavy_atoms(path: Path, ccd: ComponentDictionary) -> tuple[Deposit, AtomTable]:
+    """Read a structure, and its atoms without water and hydrogen. Raises InputError."""
+    try:
+        deposit = with_polymers(read_structure(path), ccd)
+        return deposit, selenomethionine_to_methionine(
+            filters.without_water_and_hydrogen(deposited_atoms(deposit, ccd)))
+    except MALFORMED as error:
+        raise InputError(f"the file breaks the rules of its format ({error})", where=str(path),
+                         fix="check the file") from error
+
+
 def read_scored(path: Path, ccd: ComponentDictionary, job: Job | None = None) -> ScoredStructure:
     """Read a structure to be scored.
 
@@ -175,16 +187,10 @@ def read_scored(path: Path, ccd: ComponentDictionary, job: Job | None = None) ->
         InputError: an unreadable file, or a job that cannot be made.
     """
     name = check_job_name(plain_name(path).stem)
-    try:
-        deposit = with_polymers(read_structure(path), ccd)
-        atoms = selenomethionine_to_methionine(
-            filters.without_water_and_hydrogen(deposited_atoms(deposit, ccd)))
-    except MALFORMED as error:
-        raise InputError(f"the file breaks the rules of its format ({error})", where=str(path),
-                         fix="check the file") from error
+    deposit, atoms = read_heavy_atoms(path, ccd)
     if job is not None:
         return ScoredStructure(path, replace(job, name=name, source=str(path)), job.name, atoms)
     content, notes = job_of_structure(path, ccd, Selection(polymer_bonds=True, as_filed=True))
-    made = read_protenix_job(content, path.parent, str(path))
-    return ScoredStructure(path, replace(made, notes=(*made.notes, *notes)),
+    job = read_protenix_job(content, path.parent, str(path))
+    return ScoredStructure(path, replace(job, notes=(*job.notes, *notes)),
                            html.unescape(deposit.name), atoms)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
@@ -42,6 +43,12 @@ class Example:
     atoms: AnnotatedAtoms
     tokens: TokenTable
     restraints: tuple[Restraint, ...] = ()
+
+
+def feature_draws(job: Job, seed: int) -> np.random.Generator:
+    """Return the draws of a job's features for a seed: conformers and their placements."""
+    key = np.random.SeedSequence((seed, crc32(job.name.encode()), crc32(b"features")))
+    return np.random.Generator(np.random.Philox(key))
 
 
 def build(

@@ -183,14 +183,14 @@ class Guide:
 
     def energies(self, x: Float[Array, "s a 3"], place: StepPlace) -> dict[str, Float[Array, "s"]]:
         """Compute the weighted energy of every term, whether or not it acts in this step."""
-        found = {}
+        energies = {}
         for term in self.settings.terms:
             weight = term.weight(place.time)
             energy = np.zeros(len(x))
             if weight:
                 energy = POTENTIALS[term.name](x, self.lists, term.at(place.time)).energy * weight
-            found[term.name] = energy
-        return found
+            energies[term.name] = energy
+        return energies
 
     def total(self, x: Float[Array, "s a 3"], place: StepPlace) -> Evaluation:
         """Sum the weighted energies, and their gradients, of the terms that act in this step."""

@@ -318,7 +318,8 @@ class Batch:
             with folder.lock(None, _RANKING_PATIENCE):
                 finished = self._finished(folder, job)
                 if finished:
-                    rows = write_ranking(folder, finished, self.settings.rank_by)
+                    rows = write_ranking(folder, finished, self.settings.rank_by,
+                                         self.settings.known.get(job.name))
                     entries = {o.seed: _entry(o) for o in outcomes
                                if o.state in ("done", "incomplete", "failed", "interrupted")}
                     entries |= {s: _entry(Outcome(job.name, s, *self._whole(folder, s)))

@@ -103,13 +103,22 @@ def _samples(folder: JobFolder) -> list[ResultSample]:
     return sorted(samples, key=lambda sample: -sample.summary["ranking_score"])
 
 
+def _require_whole(samples: list[ResultSample]) -> None:
+    """Refuse seeds whose files are not those that their marks name. Raises InputError."""
+    for folder, seed in dict.fromkeys((sample.folder, sample.seed) for sample in samples):
+        if flaw := folder.flaw(seed):
+            raise InputError(flaw, where=str(folder.seed(seed)),
+                             fix="make the seed again with --overwrite")
+
+
 def export_af3(samples: list[ResultSample], output: Path) -> Path:
     """Write the samples of a job, best first, in AlphaFold 3's layout; return its folder.
 
     Raises:
-        InputError: a sample lacks its full data.
+        InputError: a sample lacks its full data, or a seed is not whole.
         OutputError: a file cannot be written.
     """
+    _require_whole(samples)
     name = af3_name(samples[0].folder.name)
     folder = output / name
     for place, sample in enumerate(samples):
@@ -222,9 +231,10 @@ def export_pdb(samples: list[ResultSample], output: Path) -> tuple[Path, list[st
     """Write the samples of a job as PDB, pLDDT as B factor; return its folder and notes.
 
     Raises:
-        InputError: a structure that the format cannot hold.
+        InputError: a structure that the format cannot hold, or a seed that is not whole.
         OutputError: a file cannot be written.
     """
+    _require_whole(samples)
     name = samples[0].folder.name
     notes: list[str] = []
     for place, sample in enumerate(samples):

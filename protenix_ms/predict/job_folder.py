@@ -103,8 +103,8 @@ class JobFolder:
         text = "\n".join([fingerprint, f"{len(lines)} files of these sizes in bytes:", *lines])
         write_text(self.marker(seed), text + "\n")
 
-    def flaw(self, seed: int, fingerprint: str) -> str | None:
-        """Say what keeps a seed from being finished under a fingerprint.
+    def flaw(self, seed: int, fingerprint: str = "") -> str | None:
+        """Say what keeps a seed from being finished under a fingerprint, "" for any.
 
         Returns:
             None: it is finished. "": nothing is there. Else what is missing or damaged.
@@ -118,7 +118,7 @@ class JobFolder:
         first, *lines = marker.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
         if not re.fullmatch("[0-9a-f]{64}", first):
             return f"{marker.name} is damaged"
-        if first != fingerprint:
+        if first != fingerprint and fingerprint:
             raise OutputError(
                 "results of another input, configuration, weights or version are there",
                 where=str(self.seed(seed)),

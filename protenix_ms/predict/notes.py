@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +17,7 @@ from ml_collections import ConfigDict
 from rdkit import Chem
 from scipy.cluster.hierarchy import DisjointSet
 
+from protenix_ms.chem.ccd import ComponentDictionary
 from protenix_ms.chem.ligand import molecule_from_smiles
 from protenix_ms.chem.ligand_file import molecule_from_file
 from protenix_ms.chem.own_components import dictionary_of, unused_components
@@ -27,6 +29,7 @@ from protenix_ms.features.msa_chain import SHORTEST_ALIGNED
 from protenix_ms.io.a3m import parse_a3m
 from protenix_ms.io.entities import residues_of
 from protenix_ms.job import Job, Ligand, Polymer, PolymerKind
+from protenix_ms.predict.demonstration import note_memory
 from protenix_ms.predict.settings import Settings, default_options, takes_constraints
 from protenix_ms.predict.templates import note_templates
 from protenix_ms.search.depth import coverage, encode
@@ -36,12 +39,13 @@ _CONSTRAINT_MODEL = "protenix_base_constraint_v0.5.0"
 
 def collect_notes(job: Job, settings: Settings) -> tuple[str, ...]:
     """List the notes of a job under `settings`, each once, those of its reader first."""
-    notes = (*job.notes, *unused_input(job, settings.config),
+    notes = (*note_memory(job, settings.config.model_name), *job.notes,
+             *unused_input(job, settings.config),
              *_note_missing_alignments(job, settings), *note_pairing(job, settings.options),
              *note_templates(job, settings.options), *_note_gaps(job, settings),
              *_note_least_distances(job, settings.config),
              *_note_repeated_contacts(job, settings.config), *_note_loose_parts(job),
-             *_note_unused_components(job))
+             *_note_own_components(job, settings.ccd))
     if settings.language_model is not None:
         notes += tuple(settings.language_model.notes(job))
     return tuple(dict.fromkeys(notes))
@@ -84,9 +88,14 @@ def _note_least_distances(job: Job, config: ConfigDict) -> Iterator[str]:
 
 def _note_repeated_contacts(job: Job, config: ConfigDict) -> Iterator[str]:
     """Say which contacts have the ends of an earlier one: the model reads one pair of limits."""
-    last: dict[frozenset, int] = {}
+    last: dict[tuple, int] = {}
+    polymers = {n for n, entity in job.numbered_entities() if isinstance(entity, Polymer)}
     for number, contact in enumerate(job.contacts, 1):
-        earlier = last.get(ends := frozenset((contact.first, contact.second)))
+        pair = (contact.first, contact.second)
+        whole = any(end.atom is None for end in pair)  # then an atom stands for its residue
+        ends = whole, frozenset(replace(end, atom=None) if whole and end.entity in polymers
+                                else end for end in pair)
+        earlier = last.get(ends)
         last[ends] = number
         if earlier and takes_constraints(config):
             yield (f"contact {number} has the ends of contact {earlier}: the model reads the "
@@ -119,12 +128,15 @@ def _note_loose_parts(job: Job) -> Iterator[str]:
                    "entity for each if they are not")
 
 
-def _note_unused_components(job: Job) -> Iterator[str]:
-    """Say which of a job's own components stand in no entity."""
+def _note_own_components(job: Job, ccd: ComponentDictionary) -> Iterator[str]:
+    """Say which of a job's own components stand in no entity, and which hide one of the table."""
     codes = {code for entity in job.entities for code in (
         residues_of(entity) if isinstance(entity, Polymer) else entity.codes)}
     for code in unused_components(job, codes):
         yield f"component {code} of userCCD stands in no entity"
+    for code in unused_components(job, ()):
+        if code in ccd:
+            yield f"component {code} of userCCD replaces the one of that name in the table"
 
 
 def _unbonded_components(job: Job, number: int, ligand: Ligand) -> list[str]:

@@ -24,6 +24,7 @@ from protenix_ms.io.mmcif_write import StructureInfo, write_mmcif
 from protenix_ms.job import Job, Polymer
 from protenix_ms.predict.job_folder import JobFolder
 from protenix_ms.predict.predictor import SeedResult
+from protenix_ms.predict.reference import QUALITY, Comparison
 
 _DESCRIPTION = 1000  # letters of an entity's description
 FROM_SUMMARY = ("ranking_score", "plddt", "ptm", "iptm", "gpde", "has_clash")
@@ -113,14 +114,19 @@ def energy_columns(summary: dict) -> dict:
             for term in sorted(energies, key=lambda term: term != "total")}
 
 
-def ranking(folder: JobFolder, seeds: Sequence[int], rank_by: str = "score") -> list[dict]:
+def ranking(
+    folder: JobFolder, seeds: Sequence[int], rank_by: str = "score",
+    known: Comparison | None = None,
+) -> list[dict]:
     """Read every sample of finished seeds, best first.
 
     Args:
         rank_by: "score", or "valid" to put samples without wrong chemistry before all others.
+        known: compares samples with a known structure.
 
     Returns:
-        Rows of `RANKING`, energies of guidance, and the scores of all pairs.
+        Rows of `RANKING`, `reference.QUALITY` beside a known structure, energies of guidance, and
+        the scores of all pairs.
 
     Raises:
         OutputError: a summary cannot be read.
@@ -131,10 +137,12 @@ def ranking(folder: JobFolder, seeds: Sequence[int], rank_by: str = "score") -> 
         while (path := folder.sample(seed, "summary_confidence_", rank, ".json")).is_file():
             place = folder.sample(seed, "", rank, ".cif").relative_to(folder.path)
             scores = {"seed": seed, "sample": rank, "file": place.as_posix()}
-            rows.append(_read_summary(path) | scores)
+            quality = known.scores(seed, folder.path / place) if known else {}
+            rows.append(quality | _read_summary(path) | scores)
             rank += 1
     rows.sort(key=lambda row: (rank_by == "valid" and not row["valid"], -row["ranking_score"]))
-    columns = dict.fromkeys((*RANKING, *(key for row in rows for key in row)))
+    first = RANKING if known is None else (*RANKING[:3], *QUALITY, *RANKING[3:])
+    columns = dict.fromkeys((*first, *(key for row in rows for key in row)))
     return [{key: {**row, "rank": i}.get(key) for key in columns} for i, row in enumerate(rows)]
 
 
@@ -150,11 +158,14 @@ def _read_summary(path: Path) -> dict:
                           fix="add --overwrite to make the seed again") from error
 
 
-def write_ranking(folder: JobFolder, seeds: Sequence[int], rank_by: str = "score") -> list[dict]:
+def write_ranking(
+    folder: JobFolder, seeds: Sequence[int], rank_by: str = "score",
+    known: Comparison | None = None,
+) -> list[dict]:
     """Write `ranking.csv`, and copies of the best model and its summary at the top.
 
     Args:
-        rank_by: see `ranking`.
+        rank_by, known: see `ranking`.
 
     Returns:
         The table's rows.
@@ -162,7 +173,7 @@ def write_ranking(folder: JobFolder, seeds: Sequence[int], rank_by: str = "score
     Raises:
         OutputError: a file cannot be read or written.
     """
-    rows = ranking(folder, seeds, rank_by)
+    rows = ranking(folder, seeds, rank_by, known)
     if rows:
         write_table(folder.path / "ranking.csv", list(rows[0]), rows)
         seed, sample = rows[0]["seed"], rows[0]["sample"]

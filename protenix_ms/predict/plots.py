@@ -7,6 +7,7 @@ matplotlib (extra `plot`) is imported when the first picture is drawn.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -120,6 +121,29 @@ def mutations_png(scores: Float[Array, "p 20"], scan: Scan, title: str, label: s
     axes.set(xlabel="wild type and position", ylabel="mutant", title=title)
     figure.supxlabel(label, fontsize=8, color="#555555")
     figure.colorbar(image, ax=axes, label="log-odds over the wild type")
+    return _png(figure)
+
+
+def precision_recall_png(
+    curves: Mapping[str, tuple[Float[Array, "k"], Float[Array, "k"]]], title: str, label: str
+) -> bytes:
+    """Draw precision over recall of several methods; a dot marks the largest harmonic mean.
+
+    Args:
+        curves: recall and precision of every method.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, (recall, precision) in curves.items():
+        f = np.nan_to_num(2 * recall * precision / np.maximum(recall + precision, 1e-12))
+        best = int(np.argmax(f))
+        line, = axes.plot(recall, precision, label=f"{name}: Fmax {f[best]:.3f}")
+        axes.plot(recall[best], precision[best], "o", color=line.get_color())
+    axes.set(xlabel="recall", ylabel="precision", title=title, xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend()
+    figure.supxlabel(label, fontsize=8, color="#555555")
     return _png(figure)
 
 

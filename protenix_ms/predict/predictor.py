@@ -18,7 +18,7 @@ from protenix_ms.config import get_config
 from protenix_ms.config.model import require_predictable
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.features import FeatureOptions
-from protenix_ms.features.build import Example, build
+from protenix_ms.features.build import Example, build, feature_draws
 from protenix_ms.features.guidance import guidance_features
 from protenix_ms.guidance.lists import GeometryLists
 from protenix_ms.guidance.validity import COUNTS, count_faults
@@ -142,8 +142,7 @@ def featurize(
     job: Job, seed: int, ccd: ComponentDictionary, options: FeatureOptions
 ) -> Example:
     """Make the model's inputs of a job; the seed drives conformers and reference placements."""
-    key = np.random.SeedSequence((seed, crc32(job.name.encode()), crc32(b"features")))
-    return build(job, ccd, np.random.Generator(np.random.Philox(key)), options)
+    return build(job, ccd, feature_draws(job, seed), options)
 
 
 def require_finite(prediction: Prediction, where: str) -> None:

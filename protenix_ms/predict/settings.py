@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -16,6 +17,7 @@ from protenix_ms.features.template_choice import TemplateOptions
 from protenix_ms.guidance.settings import GuidanceSettings
 from protenix_ms.job import Job
 from protenix_ms.predict.language_model import LanguageModel, reads_embeddings
+from protenix_ms.predict.reference import Comparison
 from protenix_ms.predict.weights import Weights
 
 DEFAULT_SEED = 101
@@ -83,6 +85,7 @@ class Settings:
             stay.
         language_model: where the vectors of residues come from, None for a variant without.
         save: what to keep of a seed, of `SAVED`.
+        known: known structures to compare samples with, by job; they change no result.
     """
 
     output: Path
@@ -100,6 +103,7 @@ class Settings:
     rank_by: str = "score"
     language_model: LanguageModel | None = None
     save: tuple[str, ...] = ()
+    known: Mapping[str, Comparison] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

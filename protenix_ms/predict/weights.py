@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckpt_convert.official import address
+from protenix_ms.config import DEMO_MODEL
 from protenix_ms.config.home import weights_dir
 from protenix_ms.config.parameters import Shapes
 from protenix_ms.errors import CheckpointError
@@ -19,6 +20,8 @@ _SUFFIXES = (".safetensors", ".ckpt", ".pt")
 # Files of a training's checkpoint, `<run>/checkpoints/<step>/` (`train.checkpoint` writes them).
 MODEL, AVERAGE, STATE = "model.safetensors", "ema.safetensors", "state.json"
 STEP_DIGITS = 8
+DEMO_WEIGHTS = Path(__file__).with_name("demo") / "demo.safetensors"
+MEMORISED = "six small structures by heart, not a prediction"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Weights:
         """Describe the weights in one phrase, for titles and logs."""
         if self.path is None:
             return f"RANDOM WEIGHTS (seed {self.random_seed}), not a prediction"
+        if self.path == DEMO_WEIGHTS:
+            return f"demonstration weights: {MEMORISED}"
         return f"weights {self.path.name}"
 
     def fingerprint(self) -> str:
@@ -79,6 +84,8 @@ def find_weights(
         return Weights(random_seed=require_seed(random_seed, "random weights"))
     if checkpoint is not None:
         return Weights(_file_of(checkpoint))
+    if model_name == DEMO_MODEL:
+        return Weights(DEMO_WEIGHTS)
     for suffix in _SUFFIXES:
         path = weights_dir() / f"{model_name}{suffix}"
         if path.is_file():
@@ -97,6 +104,14 @@ def find_weights(
             * may_be_random,
         ),
     )
+
+
+def has_weights(model_name: str) -> bool:
+    """Tell whether the cache folder, or the package, holds weights of a model."""
+    try:
+        return find_weights(model_name, None, None).path is not None
+    except CheckpointError:
+        return False
 
 
 def snapshots(folder: Path) -> list[Path]:

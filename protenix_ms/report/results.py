@@ -150,7 +150,7 @@ def _require_whole(folder: Path, seed: str) -> None:
     if not marker.is_file():
         raise InputError(f"{marker.name} is missing: the seed has not finished",
                          where=str(marker.parent), fix=_AGAIN)
-    flaw = job.flaw(number, _text(marker).partition("\n")[0])
+    flaw = job.flaw(number)
     if flaw:
         raise InputError(flaw, where=str(marker.parent), fix=_AGAIN)
 

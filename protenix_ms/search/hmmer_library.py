@@ -61,11 +61,11 @@ class HmmerLibrary:
         with pyhmmer.easel.SequenceFile(database, digital=True, alphabet=alphabet) as file:
             (hits,) = pyhmmer.hmmer.nhmmer(query, file, cpus=cpus, E=RNA_E, F3=f3)
         rows = A3m([QUERY], [sequence.encode()])
-        found = _included(hits, alphabet)
-        if not found.rows:
+        relatives = _included(hits, alphabet)
+        if not relatives.rows:
             return rows
         bare = [_digital(row.translate(None, b".-").decode(), alphabet, name)
-                for name, row in zip(found.names[:most], found.rows)]
+                for name, row in zip(relatives.names[:most], relatives.rows)]
         builder = pyhmmer.plan7.Builder(alphabet)
         text = pyhmmer.easel.TextMSA(name=QUERY.encode(), sequences=[
             pyhmmer.easel.TextSequence(name=QUERY.encode(), sequence=sequence)])
@@ -73,7 +73,7 @@ class HmmerLibrary:
                                           pyhmmer.plan7.Background(alphabet))
         msa = pyhmmer.hmmer.hmmalign(profile, bare, digitize=True, all_consensus_cols=True)
         aligned = parse_a3m(_write(msa, "a2m"))
-        return A3m([*rows.names, *found.names[:most]],
+        return A3m([*rows.names, *relatives.names[:most]],
                    [*rows.rows, *without_padding(aligned).rows])
 
     def search_templates(self, alignment: A3m, database: Path, cpus: int) -> A3m:

@@ -72,8 +72,8 @@ class ChainResult:
         """Write all rows, those that the job brought included: paired ones first, each with its
         query, as upstream makes the profile of it."""
         if not self.searched:
-            given = (self.polymer.paired_msa, self.polymer.unpaired_msa)
-            return "".join(a3m_text(parse_a3m(a.text)) for a in given if a)
+            brought = (self.polymer.paired_msa, self.polymer.unpaired_msa)
+            return "".join(a3m_text(parse_a3m(a.text)) for a in brought if a)
         parts = [self.text(rows) for rows in (self.paired, self.unpaired) if rows.rows]
         return "".join(parts) or self.text(self.unpaired)
 
@@ -216,10 +216,10 @@ class Searcher:
                    for r in results for d in databases}
         self._hits |= self.local.run(queries.values())
         for result in results:
-            found = [(d, self._hits[queries[result.number, d]]) for d in databases]
-            result.templates = join(hits.rows for _, hits in found)
+            hits = [(d, self._hits[queries[result.number, d]]) for d in databases]
+            result.templates = join(h.rows for _, h in hits)
             result.sources += [Source(d.name, len(h.rows.rows), h.seconds, aligns=False)
-                               for d, h in found]
+                               for d, h in hits]
 
 
 def entry_of(job: Job, entity: Entity) -> dict[str, object]:
@@ -234,8 +234,8 @@ def entry_of(job: Job, entity: Entity) -> dict[str, object]:
 def _paired_rows(result: ChainResult) -> A3m:
     if result.searched or not result.polymer.paired_msa:
         return result.paired
-    given = parse_a3m(result.polymer.paired_msa.text)
-    return A3m(given.names[1:], given.rows[1:])
+    alignment = parse_a3m(result.polymer.paired_msa.text)
+    return A3m(alignment.names[1:], alignment.rows[1:])
 
 
 def _has_several_proteins(job: Job) -> bool:

@@ -73,10 +73,10 @@ def _texts(result: ChainResult, entry: dict[str, Any]) -> Iterator[tuple[str, st
     """
     names_its_own = not _OWN.isdisjoint(entry)
     polymer = result.polymer
-    given = (polymer.paired_msa, polymer.unpaired_msa)
+    brought = (polymer.paired_msa, polymer.unpaired_msa)
     for key, name, rows, own in zip(
             ("pairedMsaPath", "unpairedMsaPath"), ("pairing.a3m", "non_pairing.a3m"),
-            (result.paired, result.unpaired), given):
+            (result.paired, result.unpaired), brought):
         if result.searched and rows.rows:
             yield key, name, result.text(rows)
         elif own and not names_its_own:
@@ -96,10 +96,10 @@ def _document(job: Job) -> dict[str, Any]:
     folder = Path(job.source.rpartition(", ")[0] or job.source).parent
     document = dict(job.document) if job.document is not None else None
     if document is None or "dialect" in document:
-        made = job_document(job)
+        document_of_protenix = job_document(job)
         bare = replace(job, entities=tuple(_bare(entity) for entity in job.entities))
-        if same_job(read_protenix_job(made, folder, job.source), bare):
-            return made
+        if same_job(read_protenix_job(document_of_protenix, folder, job.source), bare):
+            return document_of_protenix
         if document is None:
             raise InputError("this job cannot be written as Protenix JSON", where=job.source,
                              fix="write it as Protenix or AlphaFold 3 JSON yourself")

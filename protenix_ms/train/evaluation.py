@@ -19,10 +19,10 @@ from protenix_ms.data.dataset import DrawnExample
 from protenix_ms.data.example import TrainingExample
 from protenix_ms.errors import NonFiniteError
 from protenix_ms.metrics.confidence import Layout, summarize
+from protenix_ms.metrics.permutation import permute_labels
 from protenix_ms.metrics.quality import KnownComplex, Quality, judge
 from protenix_ms.model.protenix import Protenix
 from protenix_ms.runtime.draws import SeededDraws
-from protenix_ms.train.permutation import permute_labels
 
 SCORES = {"lddt": True, "rmsd": False, "tm_score": True}  # whether more is better
 CHOICES = ("best", "rank1", "median")

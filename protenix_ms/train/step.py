@@ -16,6 +16,7 @@ from protenix_ms.errors import ConfigError
 from protenix_ms.geometry.distances import point_distances
 from protenix_ms.loss.labels import Labels
 from protenix_ms.loss.total import Confidence, Denoised, TrainingLoss
+from protenix_ms.metrics.permutation import permute_labels
 from protenix_ms.model.confidence import ConfidenceLogits
 from protenix_ms.model.confidence_features import ConfidenceFeatures
 from protenix_ms.model.diffusion import Conditioning
@@ -25,7 +26,6 @@ from protenix_ms.model.sampler import centre_random_augmentation
 from protenix_ms.runtime.draws import Draws
 from protenix_ms.runtime.gradient import value_and_gradients, without_gradient
 from protenix_ms.runtime.trace import trace
-from protenix_ms.train.permutation import permute_labels
 from protenix_ms.typing import Array, Float, Int
 
 

@@ -125,9 +125,9 @@ class Overlay:
 
 def overlay(model, drawn: DrawnExample, place: int) -> Overlay:
     """Sample one structure from noise and superpose it on the known one."""
+    from protenix_ms.metrics.permutation import permute_labels
     from protenix_ms.metrics.quality import KnownComplex, judge
     from protenix_ms.runtime.draws import SeededDraws
-    from protenix_ms.train.permutation import permute_labels
 
     e, draws = drawn.example, SeededDraws(place)
     x = model.predict(e.features, draws).coordinates[0]

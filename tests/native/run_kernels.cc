@@ -230,6 +230,7 @@ int main(int arguments, char **) {
       attention({2, 2, 12, 16, 1, 64, 2, 2, 0, false, true}, isa, threads);
       attention({1, 1, 1, 1, 1, 8, 0, 0, 0, false, false}, isa, threads);
       attention({1, 1, 205, 65, 1, 48, 1, 1, 0, false, false}, isa, threads);
+      attention({1, 1, 53, 531, 2, 20, 0, 0, 1, true, false}, isa, threads);
       windows(7, 4, 16, 2, 8, isa, threads);
       windows(100, 32, 128, 2, 17, isa, threads);
       gate(1, 0, isa, threads);

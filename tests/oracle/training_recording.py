@@ -18,8 +18,8 @@ from protenix_ms.config.override import known_part
 from protenix_ms.config.training import training_config
 from protenix_ms.config.variants import from_upstream
 from protenix_ms.errors import InputError
+from protenix_ms.metrics.permutation import residues_of
 from protenix_ms.model.weights import parameter_shapes, rule_array
-from protenix_ms.train.permutation import residues_of
 from protenix_ms.typing import Array, Int
 
 TRAINING_SITES = {

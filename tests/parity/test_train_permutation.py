@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from protenix_ms.geometry.rigid import random_rotations
+from protenix_ms.metrics.permutation import NoMatchError, permute_chains, permute_labels
 from protenix_ms.runtime.draws import SeededDraws
-from protenix_ms.train.permutation import NoMatchError, permute_chains, permute_labels
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch (extra `test`)")
 theirs = pytest.importorskip("protenix.utils.permutation.permutation", reason="needs protenix")

@@ -11,7 +11,7 @@ from protenix_ms.cli import doctor, launch
 from protenix_ms.config.home import ASCEND_HEADER
 from protenix_ms.ops.evoformer_attention import dispatch
 
-CPU = argparse.Namespace(device="CPU")
+CPU = argparse.Namespace(device="CPU", weights=None)
 SUBJECTS = ["python", "numpy", "memory", "compiler", "plots", "ccd", "weights", "search",
             "databases", "mindspore", "device", "ascend"]
 
@@ -46,7 +46,7 @@ def test_lines_come_before_mindspore_is_imported():
     code = ("import sys\nfrom protenix_ms.cli import doctor, launch\n"
             "def stop(device): sys.exit('mindspore' in sys.modules)\n"
             "launch.configure = stop\n"
-            "import argparse\ndoctor.run(argparse.Namespace(device='CPU'))")
+            "import argparse\ndoctor.run(argparse.Namespace(device='CPU', weights=None))")
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     shown = [line.split()[1] for line in done.stdout.splitlines()]

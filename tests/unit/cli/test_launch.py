@@ -53,6 +53,13 @@ def test_a_built_op_is_announced_to_ranks_too(monkeypatch, tmp_path, variables, 
     assert ("MS_COMPILER_CACHE_PATH" in os.environ) == cached
 
 
+def test_ranks_wait_for_an_evaluation(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"RANK_ID": "1", "HCCL_EXEC_TIMEOUT": "60"})
+    launch.relaunch()
+    assert int(os.environ["MS_CPU_COMM_OP_TIMEOUT"]) >= 3600
+    assert os.environ["HCCL_EXEC_TIMEOUT"] == "60"  # a person's own stays
+
+
 def test_without_an_op_nothing_is_announced(monkeypatch, tmp_path):
     monkeypatch.setattr(home, "ASCEND_OP", tmp_path)
     assert not home.ascend_settings({"ASCEND_CUSTOM_OPP_PATH": "/a"})

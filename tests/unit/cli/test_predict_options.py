@@ -22,7 +22,7 @@ def test_structures_beside_the_databases_are_used(tmp_path, monkeypatch):
         raise ReachedError(choices[4])
 
     monkeypatch.setattr(predict, "Settings", stop)
-    monkeypatch.setattr(predict, "search_jobs", lambda args, output: (None, []))
+    monkeypatch.setattr(predict, "search_jobs", lambda *_: ([tmp_path / "a.fasta"], []))
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
     parser.add_argument("--debug", action="store_true")

@@ -42,6 +42,10 @@ CASES = {
     "no bias": Case(bias=None, mask=(1, 1), width=8, keys=65),
     "narrow": Case(width=8, queries=1, keys=1),
     "odd width": Case(width=17, queries=13, keys=31, gate=True),
+    "long": Case(rows=1, bias=None, queries=131, keys=777, width=24),
+    "long, masked": Case(rows=2, bias=None, mask=(1, 2), queries=50, keys=512, width=17, gate=True),
+    "long, additive": Case(rows=2, heads=1, bias=None, mask=(1, 1), additive=True, queries=13,
+                           keys=1025, width=64),
     "many queries": Case(rows=1, heads=1, queries=301, keys=97, width=16),
 }
 
@@ -135,7 +139,8 @@ def test_kernel_equals_float64(kernels, name, isa):
         assert error(grads[key], expected) < 1e-5, key
 
 
-@pytest.mark.parametrize("name", ["triangle", "windows", "samples share a bias", "many queries"])
+@pytest.mark.parametrize("name", ["triangle", "windows", "samples share a bias", "many queries",
+                                  "long"])
 def test_threads_do_not_change_a_bit(kernels, name):
     x = inputs(CASES[name])
     x = {n: (np.concatenate([t] * 4, 1) if n in "qkv" or n == "gate" and t is not None else t)
@@ -195,3 +200,20 @@ def test_an_absent_instruction_set_is_refused(kernels):
     x = inputs(Case())
     a = kernels._attention(*(x[n] for n in ("q", "k", "v", "bias", "mask", "gate", "scale")))
     assert kernels.library.pms_attention_forward(ctypes.byref(a), 9, 1) == 2
+
+
+@pytest.mark.parametrize("isa", ["plain", "avx2", "avx512"])
+def test_long_rows_without_their_first_keys_and_with_large_scores(kernels, isa):
+    if isa not in kernels.isas():
+        pytest.skip(f"this machine has no {isa}")
+    x = inputs(CASES["long, masked"])
+    x["mask"][:] = True
+    x["mask"][..., :300] = False  # a tile and more without any key
+    x["q"][..., 5, :, :] *= 40  # its largest score rises from tile to tile
+    out, lse = kernels.forward(**x, isa=isa)
+    expected, expected_lse, *_ = exact(**x)
+    assert error(out, expected) < 4e-6
+    np.testing.assert_allclose(lse, expected_lse, rtol=2e-6, atol=2e-6)
+    x["k"][0, 0, 400, 0, 3] = np.nan
+    out, _ = kernels.forward(**x, isa=isa)
+    assert np.isnan(out[0, 0, :, 0]).all() and np.isfinite(out[0, 0, :, 1]).all()

@@ -111,10 +111,14 @@ def test_what_is_lacking_is_said(tmp_path, capsys):
     assert main(["export", str(tmp_path / "two"), "--as", "af3"]) == 1
     assert "another job is called a" in capsys.readouterr().err
     folder.sample(1, "full_data_", 0, ".npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match="has 2 bytes instead of"):
+        export_af3(find_jobs(folder.path)[0], tmp_path / "x")
+    folder.mark(1, "0" * 64)
     with pytest.raises(InputError, match="damaged"):
         export_af3(find_jobs(folder.path)[0], tmp_path / "x")
     for text in (folder.sample(1, "", 0, ".cif").read_text()[:-300], "data_x\n"):
         folder.sample(1, "", 0, ".cif").write_text(text)
+        folder.mark(1, "0" * 64)
         assert main(["export", str(folder.path), "--as", "pdb"]) == 2
         assert "A_sample_0.cif: this is not a readable mmCIF file" in capsys.readouterr().err
     folder.sample(1, "summary_confidence_", 0, ".json").write_text("[]")

@@ -60,11 +60,26 @@ def test_least_distances_between_residues_are_not_read(make_settings):
 def test_contacts_of_the_same_ends_are_named(make_settings):
     turned = replace(CONTACT, first=CONTACT.second, second=CONTACT.first, max_distance=3.0)
     other = replace(CONTACT, first=AtomAddress(1, 2, None, 1))
-    job = Job("j", (CHAIN, Ligand(codes=("ATP",))), contacts=(CONTACT, other, turned))
+    atom = replace(CONTACT, first=AtomAddress(1, 1, "CB", 1))  # stands for its residue here
+    job = Job("j", (CHAIN, Ligand(codes=("ATP",))), contacts=(CONTACT, other, turned, atom))
     settings = make_settings()
     assert not any("the ends of" in note for note in collect_notes(job, settings))
     notes = collect_notes(job, replace(settings, config=get_config(CONSTRAINT)))
-    assert [n[:35] for n in notes if "the ends of" in n] == ["contact 3 has the ends of contact 1"]
+    assert [n[:35] for n in notes if "the ends of" in n] == [
+        "contact 3 has the ends of contact 1", "contact 4 has the ends of contact 3"]
+
+
+def test_own_components_that_are_unused_or_hide_others(make_settings):
+    atoms = ("loop_\n_chem_comp_atom.atom_id\n_chem_comp_atom.type_symbol\n"
+             "_chem_comp_atom.charge\nC1 C 0\nO1 O 0\n"
+             "loop_\n_chem_comp_bond.atom_id_1\n_chem_comp_bond.atom_id_2\n"
+             "_chem_comp_bond.value_order\nC1 O1 SING\n")
+    job = Job("j", (CHAIN, Ligand(codes=("ATP",))),
+              own_components=f"data_ATP\n{atoms}data_MINE-1\n{atoms}")
+    settings = replace(make_settings(), ccd=ComponentDictionary.load())
+    notes = [n for n in collect_notes(job, settings) if "userCCD" in n]
+    assert notes == ["component MINE-1 of userCCD stands in no entity",
+                     "component ATP of userCCD replaces the one of that name in the table"]
 
 
 @pytest.mark.parametrize("least, said", [(0.0, "at most 8"), (2.5, "2.5 to 8")])

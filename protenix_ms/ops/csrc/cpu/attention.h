@@ -5,6 +5,9 @@
 // its values as rows; BLOCK queries at a time then make their scores [panels][BLOCK][P], beginning
 // from bias and mask, in a line that stays in cache, look for the maximum, and multiply the values.
 // Memory per thread is linear in the number of keys; scores of all queries never exist.
+//
+// A long row without a bias takes GROUP blocks of queries through TILE keys at a time, which stay in
+// the second-level cache, with a running maximum (Dao et al. 2022).
 #pragma once
 #include <math.h>
 
@@ -19,6 +22,13 @@ constexpr int COLUMN = (BLOCK + W - 1) / W * W;  // floats of a column of querie
 constexpr int P = 2 * W;     // keys of a panel
 constexpr float ABSENT = -1e8f;  // an additive mask this low takes the key away
 constexpr int64_t PANEL = BLOCK * P;
+constexpr int GROUP = 4;               // blocks of queries that pass a tile of keys
+constexpr int64_t TILE = 256;          // keys of a tile, a multiple of P
+constexpr int64_t LONG = 2 * TILE;     // keys from which on a row is a long one
+
+static inline bool long_row(const PmsAttention &a) {
+  return !a.bias && !a.tokens && a.keys >= LONG;
+}
 
 // Where one thread keeps its panels. k_panels, v_panels [panels][width][P]; rows [keys][lanes].
 struct Scratch {
@@ -35,7 +45,8 @@ struct Scratch {
     lanes = round_up(a.width, W);
     used = 0;
     start = base;
-    const int64_t block_rows = BLOCK * lanes, columns = COLUMN * a.width;
+    const int64_t blocks = !backward && long_row(a) ? GROUP : 1;
+    const int64_t block_rows = blocks * BLOCK * lanes, columns = blocks * COLUMN * a.width;
     k_panels = take(keys * a.width);
     mask = take(keys);
     scores = take(panels * PANEL);
@@ -146,6 +157,12 @@ struct Start {
   bool masked;
 };
 
+// The largest scores of a panel [BLOCK][P], or those before it, by lanes.
+static inline void raise(const float *scores, Vec (&top)[BLOCK]) {
+  for (int u = 0; u < BLOCK; u++)
+    top[u] = larger(load(scores + u * P), larger(load(scores + u * P + W), top[u]));
+}
+
 // scores [panels][BLOCK][P] = start + columns^T panels, and the largest of every query by lanes.
 static void score_block(const Start &start, const float *columns, const float *panels,
                         int64_t count, int64_t width, float *scores, Vec (&top)[BLOCK]) {
@@ -154,6 +171,11 @@ static void score_block(const Start &start, const float *columns, const float *p
   for (int64_t p = 0; p < count; p++, panels += width * P, scores += PANEL) {
     const float *from = tile;
     int64_t step = P;
+    if (!start.bias && !start.masked && (p + 1) * P <= start.keys) {
+      block_by_panels(columns, panels, 1, width, scores);
+      raise(scores, top);
+      continue;
+    }
     if (!start.bias || start.masked || start.queries < BLOCK || (p + 1) * P > start.keys) {
       for (int u = 0; u < BLOCK; u++)
         for (int64_t h = 0, j = p * P; h < P; h += W, j += W) {
@@ -171,12 +193,12 @@ static void score_block(const Start &start, const float *columns, const float *p
     for (int r = 0; r < BLOCK; r += TILE_ROWS)
       multiply_onto<TILE_ROWS, 2, 1, COLUMN, true>(from + r * step, step, columns + r, 0, 1, width,
                                                    panels, P, scores + r * P, P);
-    for (int u = 0; u < BLOCK; u++)
-      top[u] = larger(load(scores + u * P), larger(load(scores + u * P + W), top[u]));
+    raise(scores, top);
   }
 }
 
-// out [BLOCK][lanes] = scores rows [keys][lanes].
+// out [BLOCK][lanes] = scores rows [keys][lanes], with ADD added to it.
+template <bool ADD>
 static void block_by_rows(const float *scores, const float *rows, int64_t panels, int64_t lanes,
                           float *out) {
   for (int r = 0; r < BLOCK; r += TILE_ROWS) {
@@ -184,9 +206,9 @@ static void block_by_rows(const float *scores, const float *rows, int64_t panels
     float *c = out + r * lanes;
     int64_t d = 0;
     for (; d + 2 * W <= lanes; d += 2 * W)
-      multiply<TILE_ROWS, 2, P, 1, false>(a, PANEL, panels, P, rows + d, lanes, c + d, lanes);
+      multiply<TILE_ROWS, 2, P, 1, ADD>(a, PANEL, panels, P, rows + d, lanes, c + d, lanes);
     if (d < lanes)
-      multiply<TILE_ROWS, 1, P, 1, false>(a, PANEL, panels, P, rows + d, lanes, c + d, lanes);
+      multiply<TILE_ROWS, 1, P, 1, ADD>(a, PANEL, panels, P, rows + d, lanes, c + d, lanes);
   }
 }
 
@@ -221,8 +243,10 @@ static RowSum without_keys(float *scores, int64_t panels) {
     }
   return row;
 }
-static RowSum soften(float *scores, int64_t panels, Vec largest) {
+// `before` is the largest score of tiles of keys that came earlier.
+static RowSum soften(float *scores, int64_t panels, Vec largest, float before = -INFINITY) {
   RowSum row = {largest_of(largest), 0.f};
+  if (before > row.largest) row.largest = before;
   if (row.largest == -INFINITY) return without_keys(scores, panels);
   const Vec top = all(row.largest);
   Vec sum0 = Vec{}, sum1 = Vec{};
@@ -247,6 +271,43 @@ static void write_output(const PmsAttention &a, int64_t at, const float *o, floa
   }
 }
 
+// Some queries of a long row from query `i` on, up to GROUP blocks of them.
+static void long_row_block(const PmsAttention &a, const Scratch &m, int64_t queries_at,
+                           int64_t i, int64_t count, float *lse) {
+  const int64_t tile = TILE / P, blocks = (count + BLOCK - 1) / BLOCK;
+  const int64_t columns = COLUMN * a.width, rows = BLOCK * m.lanes;
+  RowSum total[GROUP * BLOCK];
+  for (int u = 0; u < GROUP * BLOCK; u++) total[u] = {-INFINITY, 0.f};
+  std::memset(m.o, 0, sizeof(float) * blocks * rows);
+  for (int64_t g = 0; g < blocks; g++)
+    pack_columns<COLUMN>(a.q + queries_at + (i + g * BLOCK) * a.q_stride[2], a.q_stride[2],
+                         count - g * BLOCK, a.width, a.scale, m.q_columns + g * columns);
+  for (int64_t p = 0; p < m.panels; p += tile) {
+    const int64_t panels = m.panels - p < tile ? m.panels - p : tile;
+    for (int64_t g = 0; g < blocks; g++) {
+      Vec top[BLOCK];
+      score_block({nullptr, m.mask + p * P, BLOCK, a.keys - p * P, a.mask || a.keep},
+                  m.q_columns + g * columns, m.k_panels + p * P * a.width, panels, a.width,
+                  m.scores, top);
+      float *o = m.o + g * rows;
+      for (int u = 0; u < BLOCK; u++, o += m.lanes) {
+        RowSum &before = total[g * BLOCK + u];
+        const RowSum row = soften(m.scores + u * P, panels, top[u], before.largest);
+        const float share = before.any() ? exponential(all(before.largest - row.largest))[0] : 0.f;
+        before = {row.largest, before.sum * share + row.sum};
+        if (share == 1.f) continue;
+        for (int64_t d = 0; d < m.lanes; d += W) store(o + d, load(o + d) * share);
+      }
+      block_by_rows<true>(m.scores, m.v_rows + p * P * m.lanes, panels, m.lanes, m.o + g * rows);
+    }
+  }
+  for (int64_t u = 0; u < count; u++) {
+    if (lse) lse[i + u] = total[u].any() ? total[u].largest + __builtin_logf(total[u].sum)
+                                         : INFINITY;
+    write_output(a, queries_at + (i + u) * a.q_stride[2], m.o + u * m.lanes, total[u].share());
+  }
+}
+
 static void attention_forward(const void *job_, int64_t unit, float *scratch) {
   const AttentionJob &job = *static_cast<const AttentionJob *>(job_);
   const PmsAttention &a = *job.args;
@@ -265,6 +326,13 @@ static void attention_forward(const void *job_, int64_t unit, float *scratch) {
   const bool masked = a.mask || a.keep || row.first > 0 || row.end < a.keys;
   const int64_t blocks = (a.queries + BLOCK - 1) / BLOCK;
   const int64_t last = (part + 1) * blocks / job.splits * BLOCK;
+  if (long_row(a)) {
+    float *lse = a.lse ? a.lse + (place * a.heads + h) * a.queries : nullptr;
+    const int64_t end = last < a.queries ? last : a.queries;
+    for (int64_t i = part * blocks / job.splits * BLOCK; i < end; i += GROUP * BLOCK)
+      long_row_block(a, m, queries_at, i, end - i < GROUP * BLOCK ? end - i : GROUP * BLOCK, lse);
+    return;
+  }
   for (int64_t i = part * blocks / job.splits * BLOCK; i < last && i < row.queries; i += BLOCK) {
     const int n = row.queries - i < BLOCK ? static_cast<int>(row.queries - i) : BLOCK;
     const int64_t at = queries_at + i * a.q_stride[2];
@@ -280,7 +348,7 @@ static void attention_forward(const void *job_, int64_t unit, float *scratch) {
         a.lse[(place * a.heads + h) * a.queries + i + u] =
             total.any() ? total.largest + __builtin_logf(total.sum) : INFINITY;
     }
-    block_by_rows(m.scores, m.v_rows, m.panels, m.lanes, m.o);
+    block_by_rows<false>(m.scores, m.v_rows, m.panels, m.lanes, m.o);
     for (int u = 0; u < n; u++)
       write_output(a, at + u * a.q_stride[2], m.o + u * m.lanes, factor[u]);
   }
@@ -355,7 +423,7 @@ static void backward_block(const PmsAttention &a, const Scratch &m, int64_t b, i
     }
     if (u < n && dbias && !add) std::memset(dbias + (i + u) * a.keys, 0, sizeof(float) * a.keys);
   }
-  block_by_rows(m.slopes, m.k_rows, m.panels, m.lanes, m.o);
+  block_by_rows<false>(m.slopes, m.k_rows, m.panels, m.lanes, m.o);
   for (int u = 0; u < n; u++)
     for (int64_t d = 0; d < a.width; d += W)
       store_some(a.dq + at + u * stride + d, load(m.o + u * m.lanes + d) * a.scale, a.width - d);

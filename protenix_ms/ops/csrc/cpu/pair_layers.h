@@ -201,7 +201,7 @@ static void attend_head(const PmsPairLayer &a, const RowScratch &m, int64_t h) {
                 m.panels, width, m.scores, top);
     float factor[BLOCK];
     for (int u = 0; u < n; u++) factor[u] = soften(m.scores + u * P, m.panels, top[u]).share();
-    block_by_rows(m.scores, v, m.panels, width, m.block);
+    block_by_rows<false>(m.scores, v, m.panels, width, m.block);
     for (int u = 0; u < n; u++)
       for (int64_t d = 0; d < width; d += W)
         store(m.o + (i + u) * a.hidden + h * width + d,
