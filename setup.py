@@ -78,6 +78,7 @@ setup(
     extras_require={
         "plot": ["matplotlib>=3.8"],
         "search": SEARCH,
+        "cluster": ["ray>=2.40"],
         "test": TEST + ORACLE + SEARCH,
         "tools": ["biotite==1.4.0"],
         "lint": ["ruff>=0.6", "mypy>=1.11", "pre-commit>=3"],

@@ -34,4 +34,5 @@ tail -n 9 "$logs/predict.log"
 step mutants python scripts/mutants.py --out "$logs/mutants.tsv"
 step clients python tests/clients/read_results.py "$logs/clients"
 step poses python tests/clients/compare_poses.py "$logs/poses"
+step engines python tests/clients/compare_engines.py "$logs/engines"
 exit $failed

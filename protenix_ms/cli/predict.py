@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from protenix_ms.cli import launch
 from protenix_ms.cli.arguments import add_shared, gibibytes, iso_date, seeds, share, whole
 from protenix_ms.cli.configuration import load_config, load_dictionary
+from protenix_ms.cli.engines import add_engine, run_panel, uses_engine
 from protenix_ms.cli.report import Console, table
 from protenix_ms.cli.search import add_options, find_structures, idle_options, search_jobs
 from protenix_ms.config import DEFAULT_MODEL, DEMO_MODEL
@@ -93,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--min-template-identity", type=share, default=0.0, metavar="X",
         help="smallest share of equal residues in a hit, from 0 to 1 (default 0)")
     add_shared(parser.add_argument_group("chemistry"), "--ccd", "--ccd-extra", "--conformers")
+    add_engine(parser)
     running = parser.add_argument_group("running")
     add = running.add_argument
     add("--overwrite", action="store_true", help="redo finished seeds")
@@ -126,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
     """
     alone = _lacks_weights(args)
     args.model = DEMO_MODEL if alone else args.model
-    config = _configuration(args)
+    config, engine = _configuration(args), uses_engine(args)
     require_device(args.device, args.dtype)
     require_predictable(config)
     require_guidance(config)
@@ -156,15 +158,16 @@ def run(args: argparse.Namespace) -> int:
     console = Console(args.quiet, args.debug)
     for name in [job.name for job in jobs if args.reference and job.name not in known]:
         console.line(f"{name}: no structure in {args.reference} is named after it")
-    outcomes, without = _predict(args, settings, jobs, console)
+    outcomes, refused = _predict(args, settings, jobs, refused, console)
     rows = [(o.job, "-" if o.seed is None else o.seed, o.state, o.detail) for o in outcomes]
-    rows += [("-", "-", "refused", error) for error in [*refused, *without]]
-    bad = sum(row[2] not in ("done", "there already") for row in rows)
-    if bad:
-        print(table(("job", "seed", "state", ""), rows), file=sys.stderr)
+    rows += [("-", "-", "refused", error) for error in refused]
+    bad = [row for row in rows if row[2] not in ("done", "there already")]
+    if bad:  # of a panel, the others stand in its summary.csv
+        print(table(("job", "seed", "state", ""), bad if engine else rows), file=sys.stderr)
     mark = f" ({weights.label})" if weights.path in (None, DEMO_WEIGHTS) else ""
-    console.line(f"{len(rows) - bad} of {len(rows)} finished, results in {args.output}{mark}")
-    return 2 if not outcomes else int(bad > 0)
+    good = f"{len(rows) - len(bad)} of {len(rows)}"
+    console.line(f"{good} finished, results in {args.output}{mark}")
+    return 2 if not outcomes and not engine else int(bool(bad))  # a shard may be empty
 
 
 def _search(
@@ -190,29 +193,40 @@ def _known_structures(
 
 
 def _predict(
-    args: argparse.Namespace, settings: Settings, jobs: list[Job], console: Console
+    args: argparse.Namespace, settings: Settings, jobs: list[Job], refused: list[ProtenixError],
+    console: Console,
 ) -> tuple[list[Outcome], list[ProtenixError]]:
-    """Predict the jobs, write tables and index; return the outcomes, and jobs without vectors."""
-    launch.configure(args.device)
+    """Predict the jobs, write tables and index; return the outcomes, and why others have none.
+
+    Args:
+        refused: why jobs could not be read; those without vectors join them.
+    """
+    if not uses_engine(args) or settings.language_model is not None:
+        launch.configure(args.device)  # else workers alone use the device
     launch.stop_softly()
     from protenix_ms.predict.batch import Batch
     from protenix_ms.runtime.policy import Policy, using
 
     policy = Policy(device=args.device, dtype=args.dtype, memory=args.memory, jit=JIT[args.jit])
-    language_model, without = settings.language_model, []
+    language_model = settings.language_model
     with using(policy):
         if language_model is not None:
             console.line(f"vectors of residues: {language_model.label()}")
             jobs, without = language_model.prepare(jobs)
+            refused = [*refused, *without]
         publish = None if args.no_report else write_page
-        outcomes = Batch(settings, console, publish=publish).run(jobs)
+        if uses_engine(args):
+            ended = run_panel(args, settings, policy, jobs, refused, publish)
+            outcomes, refused = ended.outcomes, ended.refused
+        else:
+            outcomes = Batch(settings, console, publish=publish).run(jobs)
     if best := _results(args.output, jobs, settings.known):
         console.line(best)
         if publish and (fault := _index(args.output)):
             console.line(fault)
     if args.reference and args.reference.is_dir():
         console.line(_by_length(args.output, settings.known))
-    return outcomes, without
+    return outcomes, refused
 
 
 def saved_kinds(text: str) -> tuple[str, ...]:

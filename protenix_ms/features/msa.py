@@ -9,13 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from protenix_ms.constants.restypes import RESTYPES
-from protenix_ms.features.msa_chain import (
-    SHORTEST_ALIGNED,
-    ChainMsa,
-    encode_ligand,
-    encode_polymer,
-    species_of,
-)
+from protenix_ms.features.alignment_cache import ALIGNMENTS
+from protenix_ms.features.msa_chain import SHORTEST_ALIGNED, ChainMsa, encode_ligand, species_of
 from protenix_ms.features.msa_pairing import merge, number_rows, pairs_by_row, without_partner
 from protenix_ms.features.template_choice import TemplateOptions
 from protenix_ms.features.tokens import TokenTable
@@ -137,8 +132,8 @@ def _chains(job: Job, options: FeatureOptions) -> list[ChainMsa]:
     chains: list[tuple[ChainMsa, int]] = []
     for entity in job.entities:
         if isinstance(entity, Polymer):
-            chain = encode_polymer(entity, pairing=pairing, use_rna_msa=options.use_rna_msa,
-                                   upstream_quirks=options.upstream_quirks)
+            chain = ALIGNMENTS.encode(entity, pairing=pairing, use_rna_msa=options.use_rna_msa,
+                                      upstream_quirks=options.upstream_quirks)
         elif entity.is_ion and options.upstream_quirks:
             continue
         else:

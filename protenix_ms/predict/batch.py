@@ -38,7 +38,7 @@ from protenix_ms.runtime.resources import forget_shapes
 # What a defect or a broken library raises; a job that meets one fails, the others go on.
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError,
            RuntimeError, TypeError, ValueError)
-_PATIENCE = 10.0  # seconds for another process to finish a seed, once all others are done
+PATIENCE = 10.0  # seconds for another process to finish a seed, once all others are done
 _RANKING_PATIENCE = 60.0  # for another process to write what all seeds of a job share
 
 
@@ -83,6 +83,7 @@ class Batch:
         load: makes the predictor when the first unfinished seed comes.
         featurize: makes the model's inputs of a job and seed; needs no predictor.
         publish: makes a page in the folder of a job when all else is written; None: no page.
+        content: `Settings.content`, which takes long for large weights; None: made when needed.
     """
 
     settings: Settings
@@ -92,8 +93,8 @@ class Batch:
     featurize: Callable[[Settings, Job, int], Example] = lambda s, job, seed: featurize(
         job, seed, s.ccd, s.options)
     publish: Callable[[Path], object] | None = None
+    content: dict | None = None
     _predictor: Predictor | None = None
-    _content: dict | None = None
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Run every job with all its seeds; an interrupt ends the run and keeps what is finished.
@@ -102,20 +103,47 @@ class Batch:
             CheckpointError: the weights cannot be used, so nothing can start.
         """
         outcomes: list[Outcome] = []
-        if self.settings.plots and not can_plot():
-            self.reporter.line("no pictures: matplotlib is not installed (extra 'plot')")
+        self.announce_plots()
         for job in jobs:
-            folder = JobFolder(self.settings.output, job.name)
-            for note in (*collect_notes(job, self.settings),
-                         *template_lines(job, self.settings.options)):
-                self.reporter.line(f"{job.name}: {note}")
-            mine = self._seeds(folder, job)
-            outcomes += mine + self._finish(folder, job, mine) + self._publish(folder)
+            self.announce(job)
+            mine = self._seeds(job)
+            outcomes += mine + self.finish(job, mine)
             if any(o.state == "interrupted" for o in outcomes):
                 break
         return outcomes
 
-    def _seeds(self, folder: JobFolder, job: Job) -> list[Outcome]:
+    def announce_plots(self) -> None:
+        """Say that pictures cannot be drawn, where they are wanted."""
+        if self.settings.plots and not can_plot():
+            self.reporter.line("no pictures: matplotlib is not installed (extra 'plot')")
+
+    def announce(self, job: Job) -> None:
+        """Say what of a job is read differently from how it is written, or not used."""
+        for note in (*collect_notes(job, self.settings),
+                     *template_lines(job, self.settings.options)):
+            self.reporter.line(f"{job.name}: {note}")
+
+    def finish(self, job: Job, outcomes: list[Outcome]) -> list[Outcome]:
+        """Write what all seeds of a job share, after their outcomes; return what went wrong."""
+        folder = self._folder(job)
+        return self._finish(folder, job, outcomes) + self._publish(folder)
+
+    def finished(self, job: Job, seed: int) -> Outcome | None:
+        """Return the outcome of a seed that is whole on disk under these settings, else None."""
+        try:
+            if self.settings.overwrite:
+                return None
+            if self._folder(job).flaw(seed, self._mark(job, seed)) is not None:
+                return None
+        except (ProtenixError, *DEFECTS):
+            return None  # whoever runs it says why
+        state, detail = self._whole(self._folder(job), seed)
+        return Outcome(job.name, seed, "there already" if state == "done" else state, detail)
+
+    def _folder(self, job: Job) -> JobFolder:
+        return JobFolder(self.settings.output, job.name)
+
+    def _seeds(self, job: Job) -> list[Outcome]:
         """Run one job with its seeds, last those that another process works on.
 
         After an interrupt, wherever it comes, one of them says so.
@@ -124,18 +152,25 @@ class Batch:
         mine: dict[int, Outcome] = {}
         try:
             for seed in seeds:
-                mine[seed] = self._outcome(folder, job, seed)
+                mine[seed] = self.attempt(job, seed)
             for seed in (s for s in seeds if mine[s].state == "busy"):
-                mine[seed] = self._outcome(folder, job, seed, _PATIENCE)
+                mine[seed] = self.attempt(job, seed, PATIENCE)
         except KeyboardInterrupt:
             left = [s for s in seeds if s not in mine or mine[s].state == "busy"]
             seed = (*left, seeds[-1])[0]
             mine[seed] = Outcome(job.name, seed, "interrupted", "finished seeds are kept")
         return [mine[seed] for seed in seeds if seed in mine]
 
-    def _outcome(self, folder: JobFolder, job: Job, seed: int, patience: float = 0.0) -> Outcome:
-        """Run one job and seed; errors become part of the outcome."""
-        state = "failed"
+    def attempt(self, job: Job, seed: int, patience: float = 0.0) -> Outcome:
+        """Run one job and seed; errors become part of the outcome.
+
+        Args:
+            patience: seconds to wait for another process that works on it.
+
+        Raises:
+            CheckpointError: the weights cannot be used.
+        """
+        folder, state = self._folder(job), "failed"
         try:
             with folder.lock(seed, patience):
                 return self._seed(folder, job, seed)
@@ -155,13 +190,13 @@ class Batch:
         return Outcome(job.name, seed, state, detail)
 
     def _mark(self, job: Job, seed: int) -> str:
-        if self._content is None:
-            self._content = self.settings.content()
+        if self.content is None:
+            self.content = self.settings.content()
         templates = template_content(job, self.settings.options)
         chosen: dict[str, object] = {"templates": templates} if templates else {}
         if self.settings.language_model is not None:
             chosen["language_model"] = self.settings.language_model.content(job)
-        return fingerprint(job, seed, self._content | chosen)
+        return fingerprint(job, seed, self.content | chosen)
 
     def _seed(self, folder: JobFolder, job: Job, seed: int) -> Outcome:
         mark = self._mark(job, seed)
@@ -183,7 +218,7 @@ class Batch:
             example.features.update(vectors.features(job, example.tokens))
         plan = self._announce(job, example.features)
         self._check_space(folder, job, len(example.features["asym_id"]))
-        predictor = self._loaded()
+        predictor = self.loaded()
         self.reporter.expect(plan)
         progress = self.reporter.progress(job.name, seed)
         result = predictor.predict(job, seed, progress, example)
@@ -223,7 +258,8 @@ class Batch:
             folder.forget(result.seed)  # half a result only fills the disk
             raise
 
-    def _loaded(self) -> Predictor:
+    def loaded(self) -> Predictor:
+        """Return the predictor, loaded at the first call. Raises CheckpointError."""
         if self._predictor is None:
             self.reporter.line(f"loading {self.settings.config.model_name}: "
                                f"{self.settings.weights.label}")
@@ -319,7 +355,7 @@ class Batch:
             "model": settings.config.model_name,
             "random_weights": settings.weights.path is None,
             "weights_file": str(settings.weights.path or ""),
-            "settings": self._content,
+            "settings": self.content,
             "ccd_file": str(settings.ccd.path),
             "language_model": settings.language_model and settings.language_model.label(),
             "vectors": settings.language_model.content(job) if settings.language_model else [],

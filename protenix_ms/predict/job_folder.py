@@ -89,22 +89,12 @@ class JobFolder:
             BusyError: another process has the lock.
             OutputError: the folder cannot be written.
         """
-        path = self.lock_file(seed)
-        with self._open(path) as file:
-            if _locked(file.fileno(), path, patience):
+        with locking(self.lock_file(seed), patience) as alone:
+            if alone:
                 place = self.path if seed is None else self.seed(seed)
                 remove_leftovers(place)
                 remove_leftovers(place / "predictions")
             yield
-
-    def _open(self, path: Path) -> BufferedWriter:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("ab")
-        except OSError as error:
-            raise OutputError(f"cannot be written ({error.strerror or error})", where=str(path),
-                              fix="check permissions and free space, or choose another "
-                              "--output") from error
 
     def mark(self, seed: int, fingerprint: str) -> None:
         """Declare a seed finished, with all files that it has now. Raises OutputError."""
@@ -167,6 +157,31 @@ class JobFolder:
     def _is_ours(self, path: Path) -> bool:
         """Tell whether a file in `predictions` is one of this program's."""
         return path.name.startswith(f"{self.name}_")
+
+
+@contextmanager
+def locking(path: Path, patience: float = 0.0) -> Iterator[bool]:
+    """Lock a file, which stays empty, for the block; tell whether the file system has locks.
+
+    Args:
+        patience: seconds to wait for another owner.
+
+    Raises:
+        BusyError: another process has the lock.
+        OutputError: the file cannot be written.
+    """
+    with _open(path) as file:
+        yield _locked(file.fileno(), path, patience)
+
+
+def _open(path: Path) -> BufferedWriter:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError as error:
+        raise OutputError(f"cannot be written ({error.strerror or error})", where=str(path),
+                          fix="check permissions and free space, or choose another "
+                          "--output") from error
 
 
 def _locked(descriptor: int, path: Path, patience: float) -> bool:
@@ -273,7 +288,8 @@ def update_record(
     content |= {"seeds": {str(s): known[s] for s in sorted(known)},
                 "best": best or before.get("best")}
     if content != {key: before.get(key) for key in content}:
-        write_record(path, content)
+        peak = before.get("peak_memory_gb")
+        write_record(path, content, peak if isinstance(peak, float) else 0.0)
 
 
 def _read(path: Path) -> dict:
@@ -285,15 +301,19 @@ def _read(path: Path) -> dict:
         return {}
 
 
-def write_record(path: Path, content: dict) -> None:
-    """Write `run.json`: `content` with versions, machine, time and peak memory."""
+def write_record(path: Path, content: dict, peak: float = 0.0) -> None:
+    """Write `run.json`: `content` with versions, machine, time and peak memory.
+
+    Args:
+        peak: GB that other processes of this run took at most, such as workers.
+    """
     machine = {"system": platform.platform(), "processor": platform.machine()}
     record = {
         **content,
         "versions": versions(),
         "machine": machine,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "peak_memory_gb": round(peak_memory_gb(), 3),
+        "peak_memory_gb": max(round(peak_memory_gb(), 3), peak),
         "command": sys.argv,
     }
     write_text(path, json.dumps(record, indent=2, default=str) + "\n")

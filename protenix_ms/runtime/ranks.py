@@ -8,12 +8,16 @@ on examples of its own, and the sum of their gradients makes the update.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 from mindspore import Tensor, ops
 from mindspore.communication import get_group_size, get_rank, init
 
+from protenix_ms.errors import ResourceError
 from protenix_ms.typing import Float
+
+_LOST = re.compile(r"[Tt]imed out node list is: .*?\{(.*?)\}")  # MindSpore's words
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,24 @@ class Ranks:
 
 
 def join() -> Ranks:
-    """Meet the other processes of `msrun`. Call once, after the device is set."""
+    """Meet the other processes of `msrun`. Call once, after the device is set.
+
+    The scheduler, which `msrun` starts beside them with the same command, stays in here until
+    they end.
+
+    Raises:
+        ResourceError: the scheduler has lost one of them; `msrun` then ends the others.
+    """
     if int(os.environ.get("MS_WORKER_NUM", "1")) < 2:
         return Ranks()
-    init()
+    try:
+        init()
+    except RuntimeError as error:
+        if not (lost := _LOST.search(str(error))):
+            raise
+        raise ResourceError(
+            f"lost process {lost[1]} of {os.environ['MS_WORKER_NUM']} that train together (killed, "
+            "out of memory, or its node failed), so the training ends", where="msrun",
+            fix="see its log, then start the same command with --resume, which goes on from the "
+            "last checkpoint with the same numbers") from error
     return Ranks(get_rank(), get_group_size())

@@ -20,7 +20,7 @@ SAMPLE = "first/seed_101/predictions/first_{}"
 
 @pytest.fixture
 def run(predictor, jobs, make_settings, new_reporter, monkeypatch):
-    monkeypatch.setattr(batch, "_PATIENCE", 0.2)
+    monkeypatch.setattr(batch, "PATIENCE", 0.2)
     monkeypatch.setattr(batch, "_RANKING_PATIENCE", 0.2)
     monkeypatch.setattr(batch, "forget_shapes", lambda: None)  # MindSpore hangs in a fork
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # nobody pulls the plug
@@ -162,7 +162,7 @@ def test_a_seed_in_work_is_left_alone_and_the_others_are_made(run, tmp_path):
 
 
 def test_a_seed_that_another_process_ends_meanwhile_is_there(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "_PATIENCE", 20.0)
+    monkeypatch.setattr(batch, "PATIENCE", 20.0)
     child = os.fork()
     if child == 0:
         with JobFolder(tmp_path / "out", "first").lock(101):
@@ -170,14 +170,14 @@ def test_a_seed_that_another_process_ends_meanwhile_is_there(run, tmp_path, monk
             signal.pause()
     while not (tmp_path / "taken").exists():
         pass
-    original = Batch._outcome
+    original = Batch.attempt
 
-    def outcome(self, folder, job, seed, patience=0.0):
+    def outcome(self, job, seed, patience=0.0):
         if patience:
             os.kill(child, signal.SIGKILL)
-        return original(self, folder, job, seed, patience)
+        return original(self, job, seed, patience)
 
-    monkeypatch.setattr(Batch, "_outcome", outcome)
+    monkeypatch.setattr(Batch, "attempt", outcome)
     assert run()[0] == DONE
     os.waitpid(child, 0)
 
