@@ -60,8 +60,8 @@ setup(
     cmdclass={"build_py": BuildWithKernels},
     packages=find_packages(include=["protenix_ms*", "ckpt_convert*"]),
     package_data={
-        "protenix_ms": ["py.typed", "chem/*.npz", "config/*.xz", "predict/demo/*", "predict/demo/known/*", "ops/**/csrc/**/*",
-                        "report/assets/*"],
+        "protenix_ms": ["py.typed", "chem/*.npz", "config/*.xz", "ops/**/csrc/**/*",
+                        "predict/demo/*", "predict/demo/known/*", "report/assets/*"],
         "ckpt_convert": ["py.typed"],
     },
     install_requires=[
