@@ -85,19 +85,47 @@ class _Silent:
         """Take a tally that nobody reads."""
 
 
+@dataclass(frozen=True)
+class ModelChoice:
+    """Says which model predicts, as the arguments of `protenix_ms.load` do.
+
+    Attributes:
+        name: one of `protenix_ms.config.VARIANTS`.
+        checkpoint, overrides, random_weights, ccd: see `protenix_ms.load`.
+    """
+
+    name: str
+    checkpoint: str | Path | None = None
+    overrides: Mapping | None = None
+    random_weights: int | None = None
+    ccd: str | Path | None = None
+
+    def settings(self, output: Path, seeds: tuple[int, ...], policy: Policy) -> Settings:
+        """Check the choices and make those of a run.
+
+        Raises:
+            ConfigError, CheckpointError, ChemistryError: each says what to do.
+        """
+        require_device(policy.device, policy.dtype)
+        config = get_config(self.name, self.overrides)
+        require_predictable(config)
+        require_guidance(config)
+        if reads_embeddings(config):
+            raise ConfigError(f"{self.name} reads vectors of a language model",
+                              where="predict_many",
+                              fix="use protenix-ms predict --engine, which makes them")
+        weights = find_weights(self.name, Path(self.checkpoint) if self.checkpoint else None,
+                               self.random_weights)
+        table = ComponentDictionary.load(Path(self.ccd) if self.ccd else None)
+        return Settings(output, config, weights, table, default_options(config), seeds,
+                        policy.device, policy.dtype, plots=False)
+
+
 def predict_many(
-    jobs: Iterable[Job],
-    seeds: Sequence[int] = (),
-    *,
-    output: str | Path,
-    model_name: str,
-    checkpoint: str | Path | None = None,
-    overrides: Mapping | None = None,
-    random_weights: int | None = None,
-    ccd: str | Path | None = None,
-    engine: str | Engine = "local",
+    jobs: Iterable[Job], seeds: Sequence[int] = (), *, output: str | Path,
+    model: str | ModelChoice, engine: str | Engine = "local",
     policy: Policy = Policy(),  # noqa: B008 (frozen)
-) -> Iterator[UnitResult]:
+) -> Iterator[UnitResult]:  # fmt: skip
     """Predict every job with every seed by several workers; yield results as they come.
 
     Results are written below `output`; what is finished there already is not made again.
@@ -106,7 +134,7 @@ def predict_many(
         jobs: names differ.
         seeds: of every job; empty takes each job's own, else 101.
         output: folder of the results.
-        model_name, checkpoint, overrides, random_weights, ccd: see `protenix_ms.load`.
+        model: a model's name, or a `ModelChoice` with its weights.
         engine: "local", "ray", or an `Engine` with its number of workers, devices and address.
         policy: device, number format, memory of a worker.
 
@@ -116,18 +144,8 @@ def predict_many(
     """
     engine = Engine(engine) if isinstance(engine, str) else engine
     engine.require_sound(policy.device)
-    require_device(policy.device, policy.dtype)
-    config = get_config(model_name, overrides)
-    require_predictable(config)
-    require_guidance(config)
-    if reads_embeddings(config):
-        raise ConfigError(f"{model_name} reads vectors of a language model", where="predict_many",
-                          fix="use protenix-ms predict --engine, which makes them")
-    weights = find_weights(model_name, Path(checkpoint) if checkpoint else None, random_weights)
-    table = ComponentDictionary.load(Path(ccd) if ccd else None)
-    settings = Settings(Path(output), config, weights, table, default_options(config),
-                        tuple(require_seed(seed) for seed in seeds), policy.device, policy.dtype,
-                        plots=False)
+    choice = ModelChoice(model) if isinstance(model, str) else model
+    settings = choice.settings(Path(output), tuple(map(require_seed, seeds)), policy)
     return _results(engine.run(settings, policy, _Silent(), list(jobs)), settings.output)
 
 
