@@ -36,12 +36,6 @@ def _no_gradient(*inputs):
     raise NotImplementedError("this kernel has no gradient: ask `pays` first")
 
 
-@cache
-def _no_gradient_of_settings() -> Tensor:
-    """Make the zeros once: else every backward pass of a kernel makes them by an operator."""
-    return Tensor.from_numpy(np.zeros(3, np.float32))
-
-
 class Kernel(NamedTuple):
     """One entry point of the compiled library.
 
@@ -63,30 +57,30 @@ def _as_first(first, *others):
 def _gradient_by(name: str) -> Callable:
     """Make a gradient that is another kernel, of the inputs and of the output's gradient."""
     def bprop(x, y, numbers, out, dout):
-        return (*operator(name)(x, y, numbers, dout), _no_gradient_of_settings())
+        return (*operator(name)(x, y, numbers, dout), ops.zeros_like(numbers))
 
     return bprop
 
 
 def _turned_back(x, cos, sin, numbers, out, dout):
     dx = operator("rotate")(dout, cos, sin, settings(flag=True))
-    return dx, ops.zeros_like(cos), ops.zeros_like(sin), _no_gradient_of_settings()
+    return dx, ops.zeros_like(cos), ops.zeros_like(sin), ops.zeros_like(numbers)
 
 
 def _layer_norm_gradient(x, weight, bias, numbers, out, dout):
     gradients = operator("layer_norm_grad")(x, weight, bias, numbers, dout)
-    return (*gradients, _no_gradient_of_settings())
+    return (*gradients, ops.zeros_like(numbers))
 
 
 def _transition_gradient(x, norm, offset, gate, value, output, numbers, out, dout):
     gradients = operator("transition_grad")(x, norm, offset, gate, value, output, numbers, dout)
-    return (*gradients, _no_gradient_of_settings())
+    return (*gradients, ops.zeros_like(numbers))
 
 
 def _attention_gradient(q, k, v, bias, mask, gate, numbers, out, dout):
     dq, dk, dv, dbias, dgate = operator("attention_grad")(
         q, k, v, bias, mask, gate, numbers, out[0], out[1], dout[0])
-    return dq, dk, dv, dbias, ops.zeros_like(mask), dgate, _no_gradient_of_settings()
+    return dq, dk, dv, dbias, ops.zeros_like(mask), dgate, ops.zeros_like(numbers)
 
 
 PRODUCTS = {
@@ -109,7 +103,7 @@ def _product(turned_a: bool, turned_b: bool) -> Kernel:
             db = operator(PRODUCTS[True, turned_a])(dout, a, numbers)
         else:
             db = operator(PRODUCTS[not turned_a, False])(a, dout, numbers)
-        return da, db, _no_gradient_of_settings()
+        return da, db, ops.zeros_like(numbers)
 
     return Kernel(shapes, 1, bprop)
 
