@@ -6,7 +6,7 @@
 // from bias and mask, in a line that stays in cache, look for the maximum, and multiply the values.
 // Memory per thread is linear in the number of keys; scores of all queries never exist.
 //
-// A long row without a bias takes GROUP blocks of queries through TILE keys at a time, which stay in
+// A long row without a bias takes STRIPE blocks of queries through TILE keys at a time, which stay in
 // the second-level cache, with a running maximum (Dao et al. 2022).
 #pragma once
 #include <math.h>
@@ -22,7 +22,7 @@ constexpr int COLUMN = (BLOCK + W - 1) / W * W;  // floats of a column of querie
 constexpr int P = 2 * W;     // keys of a panel
 constexpr float ABSENT = -1e8f;  // an additive mask this low takes the key away
 constexpr int64_t PANEL = BLOCK * P;
-constexpr int GROUP = 4;               // blocks of queries that pass a tile of keys
+constexpr int STRIPE = 4;               // blocks of queries that pass a tile of keys
 constexpr int64_t TILE = 256;          // keys of a tile, a multiple of P
 constexpr int64_t LONG = 2 * TILE;     // keys from which on a row is a long one
 
@@ -45,7 +45,7 @@ struct Scratch {
     lanes = round_up(a.width, W);
     used = 0;
     start = base;
-    const int64_t blocks = !backward && long_row(a) ? GROUP : 1;
+    const int64_t blocks = !backward && long_row(a) ? STRIPE : 1;
     const int64_t block_rows = blocks * BLOCK * lanes, columns = blocks * COLUMN * a.width;
     k_panels = take(keys * a.width);
     mask = take(keys);
@@ -271,13 +271,13 @@ static void write_output(const PmsAttention &a, int64_t at, const float *o, floa
   }
 }
 
-// Some queries of a long row from query `i` on, up to GROUP blocks of them.
+// Some queries of a long row from query `i` on, up to STRIPE blocks of them.
 static void long_row_block(const PmsAttention &a, const Scratch &m, int64_t queries_at,
                            int64_t i, int64_t count, float *lse) {
   const int64_t tile = TILE / P, blocks = (count + BLOCK - 1) / BLOCK;
   const int64_t columns = COLUMN * a.width, rows = BLOCK * m.lanes;
-  RowSum total[GROUP * BLOCK];
-  for (int u = 0; u < GROUP * BLOCK; u++) total[u] = {-INFINITY, 0.f};
+  RowSum total[STRIPE * BLOCK];
+  for (int u = 0; u < STRIPE * BLOCK; u++) total[u] = {-INFINITY, 0.f};
   std::memset(m.o, 0, sizeof(float) * blocks * rows);
   for (int64_t g = 0; g < blocks; g++)
     pack_columns<COLUMN>(a.q + queries_at + (i + g * BLOCK) * a.q_stride[2], a.q_stride[2],
@@ -329,8 +329,8 @@ static void attention_forward(const void *job_, int64_t unit, float *scratch) {
   if (long_row(a)) {
     float *lse = a.lse ? a.lse + (place * a.heads + h) * a.queries : nullptr;
     const int64_t end = last < a.queries ? last : a.queries;
-    for (int64_t i = part * blocks / job.splits * BLOCK; i < end; i += GROUP * BLOCK)
-      long_row_block(a, m, queries_at, i, end - i < GROUP * BLOCK ? end - i : GROUP * BLOCK, lse);
+    for (int64_t i = part * blocks / job.splits * BLOCK; i < end; i += STRIPE * BLOCK)
+      long_row_block(a, m, queries_at, i, end - i < STRIPE * BLOCK ? end - i : STRIPE * BLOCK, lse);
     return;
   }
   for (int64_t i = part * blocks / job.splits * BLOCK; i < last && i < row.queries; i += BLOCK) {
