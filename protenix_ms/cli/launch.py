@@ -93,6 +93,9 @@ def configure(device: str) -> None:
         mindspore.set_device(device)
         if device == "CPU":
             mindspore.runtime.launch_blocking()
+        if int(os.environ.get("MS_WORKER_NUM", "1")) > 1:
+            # Before the first operation: the processes of `msrun` agree here who has which device.
+            mindspore.communication.init()
         mindspore.ops.ones((1,)).asnumpy()  # the first operation installs MindSpore's own handler,
         # which ends the process on the spot; Python's lets us keep finished results
     except (RuntimeError, MemoryError, OSError, ImportError) as error:

@@ -60,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
             raise OutputError("the folder holds a run", where=str(args.output),
                               fix="add --resume, or choose another --output")
         require_prepared([*args.data, *([args.evaluate] if args.evaluate else [])])
-        launch.configure(args.device)
-        if args.deterministic:
+        if args.deterministic:  # HCCL reads this when it starts
             launch.same_bits()
+        launch.configure(args.device)
         from protenix_ms.runtime.policy import Policy, using
 
         kinds = frozenset(name for name, on in config.training.recompute.items() if on)

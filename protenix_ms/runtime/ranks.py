@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 
 from mindspore import Tensor, ops
-from mindspore.communication import get_group_size, get_rank, init
+from mindspore.communication import GlobalComm, get_group_size, get_rank, init
 
 from protenix_ms.typing import Float
 
@@ -37,5 +37,6 @@ def join() -> Ranks:
     """Meet the other processes of `msrun`. Call once, after the device is set."""
     if int(os.environ.get("MS_WORKER_NUM", "1")) < 2:
         return Ranks()
-    init()
+    if not GlobalComm.INITED:
+        init()
     return Ranks(get_rank(), get_group_size())
