@@ -28,7 +28,7 @@ run() {  # folder of the op, arguments
     local op=$1
     shift
     ASCEND_CUSTOM_OPP_PATH="$op/vendors/protenix_ms${ASCEND_CUSTOM_OPP_PATH:+:$ASCEND_CUSTOM_OPP_PATH}" \
-        PYTHONPATH="$root" python scripts/verify_on_ascend.py "$@" $quick
+        PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" python scripts/verify_on_ascend.py "$@" $quick
 }
 
 op="$root/protenix_ms/ops/_ascend"
@@ -38,7 +38,7 @@ run "$op" --out "$report/report.json" | tee "$report/report.txt" || status=1
 
 # The ablation: the same op with one optimisation off at a time; only times are compared.
 for name in ARENA ASYNC MASK TILING LEVEL0; do
-    scripts/build_ascend_op.sh --install "$report/without_$name" --off "$name"
+    scripts/build_ascend_op.sh --install "$report/without_$name" --off "$name" || { echo "without $name: build failed" | tee -a "$report/report.txt"; status=1; continue; }
     run "$report/without_$name" --times-only --title "without $name" \
         --out "$report/without_$name.json" | tee -a "$report/report.txt" || status=1
 done

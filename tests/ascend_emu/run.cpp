@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The attention kernels, as they are, on the emulated machine: a library for ctypes (see device.py).
+#include "evo_tiling.h"  // first, so with the rules of the host that kernels may not see
+#undef EVO_FN
 #include "kernel_operator.h"
 
 #include "evoformer_attention_ptx.cpp"

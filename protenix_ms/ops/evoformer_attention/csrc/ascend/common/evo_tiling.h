@@ -184,7 +184,9 @@ EVO_FN EvoWorkspace EvoBackwardWorkspace(uint32_t tileQ, uint32_t tileK) {
     return w;
 }
 
-// ---- the rules; only the host and the tests call what follows
+// ---- the rules; only the host and the tests call what follows. A device compiler may not see it:
+// these functions are of the host and call functions of the core.
+#ifndef EVO_KERNEL
 
 inline bool EvoShapeIsServed(const EvoShape& a) {
     return a.G && a.H && a.Sq && a.Sk && a.D && a.D <= EVO_MAX_D && a.D % 8 == 0 && a.biasDiv &&
@@ -259,4 +261,5 @@ inline bool EvoBackwardTiling(const EvoShape& a, uint64_t ub, uint32_t cores, bo
     t->workspacePerBlock = EvoBackwardWorkspace(t->tileQ, t->tileK).end;
     return true;
 }
+#endif
 #endif

@@ -3,6 +3,7 @@
 #ifndef EVO_SYNC_H
 #define EVO_SYNC_H
 #include "kernel_operator.h"
+#define EVO_KERNEL
 #define EVO_FN __aicore__ inline
 #include "evo_tiling.h"
 
