@@ -26,5 +26,6 @@ train() {  # FOLDER CONFIG OPTIONS: a process for each of two cores
         scripts/train.py --config "$2" --output "$work/$1" --loaders 0 "${@:3}"
 }
 train structure configs/demo.py "${known[@]}"
-train confidence configs/demo.py:confidence --init "$work/structure" "${all[@]}"
+train hand configs/demo.py:hand --init "$work/structure" "${known[@]}"
+train confidence configs/demo.py:confidence --init "$work/hand" "${all[@]}"
 python scripts/pack_demo.py "$work/confidence"

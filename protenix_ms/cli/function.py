@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the three commands and their arguments."""
     parser.description = "Annotate proteins with terms by a head on an ESM-2 encoder."
     commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION",
-                                     parser_class=Parser)
+                                     parser_class=Parser, help="train, predict or evaluate")
     train = commands.add_parser("train", help="train a head on labelled sequences")
     add_encoder_arguments(train)
     _add_labels(train, "of the training")

@@ -16,6 +16,7 @@ import numpy as np
 
 from protenix_ms.features.msa_chain import ChainMsa, encode_polymer
 from protenix_ms.job import Alignment, Polymer
+from protenix_ms.typing import Array
 
 _Key = tuple[object, ...]
 
@@ -70,10 +71,12 @@ ALIGNMENTS = AlignmentCache()
 
 
 def _digest(alignment: Alignment | None) -> bytes | None:
-    return alignment and hashlib.sha256(alignment.text.encode("utf-8", "surrogatepass")).digest()
+    if alignment is None:
+        return None
+    return hashlib.sha256(alignment.text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _arrays(chain: ChainMsa) -> list[np.ndarray]:
+def _arrays(chain: ChainMsa) -> list[Array]:
     values = (getattr(chain, part.name) for part in fields(chain))
     return [value for value in values if isinstance(value, np.ndarray)]
 

@@ -17,7 +17,8 @@ from mindspore.communication import get_group_size, get_rank, init
 from protenix_ms.errors import ResourceError
 from protenix_ms.typing import Float
 
-_LOST = re.compile(r"[Tt]imed out node list is: .*?\{(.*?)\}")  # MindSpore's words
+# MindSpore's words; the numbers in its list are not those of `msrun`'s logs
+_LOST = re.compile(r"[Tt]imed out node list is: .*?\{.*?\}")
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ def join() -> Ranks:
     try:
         init()
     except RuntimeError as error:
-        if not (lost := _LOST.search(str(error))):
+        if not _LOST.search(str(error)):
             raise
         raise ResourceError(
-            f"lost process {lost[1]} of {os.environ['MS_WORKER_NUM']} that train together (killed, "
-            "out of memory, or its node failed), so the training ends", where="msrun",
-            fix="see its log, then start the same command with --resume, which goes on from the "
+            f"lost a process of the {os.environ['MS_WORKER_NUM']} that train together (killed, out "
+            "of memory, or its node failed), so the training ends", where="msrun",
+            fix="see their logs, then start the same command with --resume, which goes on from the "
             "last checkpoint with the same numbers") from error
     return Ranks(get_rank(), get_group_size())

@@ -10,7 +10,6 @@ from unittest.mock import patch
 import emulated_device as device
 import mindspore
 from mindspore import Tensor, ops
-from mindspore.graph.jit_context import jit_context, set_jit_context
 
 from protenix_ms.ops.evoformer_attention import ascend, dispatch
 
@@ -27,20 +26,6 @@ def our_ops() -> Iterator[None]:
         ascend.bprop,
     )
 
-    plain_call = ops.Custom.__call__
-
-    def call_as_on_ascend(op: ops.Custom, *inputs: Tensor) -> object:
-        """Call without the hook of a recording, and with contiguous inputs only."""
-        if op is not forward and op is not backward:
-            return plain_call(op, *inputs)
-        assert all(x.is_contiguous() for x in inputs), "a view reaches our op"
-        context = jit_context()
-        set_jit_context(None)
-        try:
-            return plain_call(op, *inputs)
-        finally:
-            set_jit_context(context)
-
     def forward_op() -> ops.Custom:
         return forward
 
@@ -48,8 +33,7 @@ def our_ops() -> Iterator[None]:
         return backward
 
     with patch.object(ascend, "forward_op", forward_op), \
-            patch.object(ascend, "backward_op", backward_op), \
-            patch.object(ops.Custom, "__call__", call_as_on_ascend):
+            patch.object(ascend, "backward_op", backward_op):
         yield
 
 

@@ -89,7 +89,7 @@ def test_a_lost_process_costs_no_bits(data, tmp_path):
         text, _ = cut.communicate(timeout=PATIENCE)
     scheduler = (tmp_path / "cut.log/scheduler.log").read_text()
     assert cut.returncode == 1, text
-    assert "lost process 1 of 2 that train together" in scheduler and "--resume" in scheduler
+    assert "lost a process of the 2 that train together" in scheduler and "--resume" in scheduler
     assert "Traceback" not in scheduler
     assert not (tmp_path / "cut/checkpoints/00000003").exists()
     finish(data, tmp_path / "cut", "--resume")

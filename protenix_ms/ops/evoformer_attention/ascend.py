@@ -13,7 +13,6 @@ from functools import cache
 
 import mindspore
 from mindspore import Tensor, ops
-from mindspore.graph.jit_context import jit_context, set_jit_context
 from mindspore.ops import CustomRegOp, DataType
 
 from protenix_ms.ops.evoformer_attention.layout import by_groups, grouped, low_bias, tile_flags
@@ -80,8 +79,7 @@ def bprop(
     """Compute the gradients of every input; MindSpore prescribes the arguments."""
     o, do = out[0].astype(mindspore.float32), dout[0].astype(mindspore.float32)
     delta = ops.transpose((o * do).sum(-1), (0, 2, 1))
-    dq, dk, dv, dbias = call(
-        backward_op(), q, k, v, bias, mask, flags, dout[0].astype(q.dtype), out[1], delta)
+    dq, dk, dv, dbias = backward_op()(q, k, v, bias, mask, flags, dout[0], out[1], delta)
     width = q.shape[-1]
     scale = width**-0.5
     dq, dk = dq[..., :width] * scale, dk[..., :width] * scale
@@ -106,23 +104,6 @@ def backward_op() -> ops.Custom:
     return ops.Custom(BACKWARD, backward_shapes, backward_types, "aot", None, info)
 
 
-def call(op: ops.Custom, *inputs: Tensor) -> tuple:
-    """Call one of our ops with contiguous inputs, and enter it in a graph that is being recorded.
-
-    On Ascend MindSpore's `Custom` does not record itself, so a graph would keep the result of the
-    recording as a constant. On CPU it does. So it is called unseen and recorded here, once, on
-    both. The kernels read rows one after another, so a view is copied first.
-    """
-    inputs = tuple(x if x.is_contiguous() else x.contiguous() for x in inputs)
-    context = jit_context()
-    set_jit_context(None)
-    try:
-        result = op(*inputs)
-    finally:
-        set_jit_context(context)
-    return context.run_op(op, result, *inputs) if context else result
-
-
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor, flags: Tensor) -> Tensor:
     """Make one launch, or several over groups where one would last too long.
 
@@ -134,7 +115,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor, flags: 
         at_once = groups
 
     def launch(*inputs):
-        return call(forward_op(), *inputs)[0]
+        return forward_op()(*inputs)[0]
 
     return by_groups(launch, at_once, q, k, v, bias, mask, flags)
 

@@ -18,9 +18,9 @@ def failing(monkeypatch, text):
     monkeypatch.setenv("MS_WORKER_NUM", "2")
 
 
-def test_a_lost_process_is_named(monkeypatch):
+def test_a_lost_process_is_told(monkeypatch):
     failing(monkeypatch, LOST)
-    with pytest.raises(ResourceError, match="lost process 1 of 2 .*--resume") as caught:
+    with pytest.raises(ResourceError, match="lost a process of the 2 .*--resume") as caught:
         ranks.join()
     assert "\n" not in str(caught.value)
 
