@@ -25,7 +25,8 @@ def get_config(stage="structure"):
     t.evaluation.update(interval=400, samples=3, steps=0, crop_size=0)
     if stage == "confidence":
         # As stage 4 of Protenix; NMR structures, which have no resolution, count as well.
-        t.update({"train_confidence_only": True, "lr": 1e-3, "max_steps": 800})
+        t.update({"train_confidence_only": True, "lr": 1e-3, "max_steps": 260, "warmup_steps": 20,
+                  "ema_decay": 0.97})
         t.loss.weight.update(alpha_pae=1.0, alpha_confidence=1.0, alpha_diffusion=0.0,
                              alpha_distogram=0.0, smooth_lddt=0.0)
         t.loss.resolution.update(min=-1.0)
@@ -37,7 +38,7 @@ def get_config(stage="structure"):
         # while noise hides the hand. Without it, and with more noise, it learns which is right.
         t.loss.weight.update(alpha_distogram=0.1, smooth_lddt=0.0)
         t.train_noise_sampler.update(p_mean=0.6, p_std=1.5)
-        t.update({"lr": 1e-3, "max_steps": 600, "warmup_steps": 20})
+        t.update({"lr": 1e-3, "max_steps": 340, "warmup_steps": 20})
         return config
     # With upstream's weight of the distogram, 0.03, the trunk knows no distances for too long.
     t.loss.weight.update(alpha_distogram=1.0, smooth_lddt=2.0)
